@@ -1,0 +1,1 @@
+"""Singer tap for the audit log of an Akuity organization."""

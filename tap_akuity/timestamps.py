@@ -1,0 +1,143 @@
+"""Timestamps as text, and as exact instants.
+
+An instant is an integer: nanoseconds since 1970-01-01T00:00:00Z, negative before.
+`datetime` would lose the last three of the nine fraction digits that Akuity sends.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+SECOND = 1_000_000_000
+MILLISECOND = 1_000_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+_PATTERN = re.compile(
+    r"""
+    (?P<date> [0-9]{4}-[0-9]{2}-[0-9]{2} )
+    (?:
+        [Tt\ ] (?P<clock> [0-9]{2}:[0-9]{2} ) (?: : (?P<second> [0-9]{2} ) )?
+        (?: \. (?P<fraction> [0-9]{1,9} ) )?
+        (?:
+            \ ? (?P<utc> [Zz] | UTC )
+          | \ ? (?P<sign> [+-] ) (?P<hours> [0-9]{2} ) :? (?P<minutes> [0-9]{2} )?
+            (?: \ (?: [A-Za-z]+ | [+-][0-9]{2,4} ) )?   # Go repeats it as a name
+            (?: \ m=[+-][0-9.]+ )?                      # Go's monotonic clock
+        )?
+    )?
+    """,
+    re.VERBOSE,
+)
+
+# What Go's time.Time.String() gives for UTC, which is all that Akuity is known to send.
+_GO_UTC = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.([0-9]{1,9}))? \+0000 UTC"
+)
+
+
+class TimestampError(ValueError):
+    """The text is no point in time."""
+
+
+def parse(text: str, *, assume_utc: bool = False) -> int:
+    """Read a timestamp.
+
+    Understood are Go's `time.Time.String()` (`2025-11-21 16:26:40.13921 +0000 UTC`),
+    RFC 3339 (`2025-11-21T16:26:40.13921Z`), and, with `assume_utc`, both without a
+    zone, without seconds and without a time of day, as people write them.
+
+    Args:
+        text: The timestamp, with up to 9 fraction digits.
+        assume_utc: Whether a missing zone means UTC.
+
+    Returns:
+        Nanoseconds since the Unix epoch.
+
+    Raises:
+        TimestampError: If the text is no such timestamp, no date of the calendar, or
+            lacks a zone that it needs.
+    """
+    match = _PATTERN.fullmatch(text)
+    if match is None:
+        msg = f"{text!r} is not a timestamp"
+        raise TimestampError(msg)
+    has_zone = match["utc"] or match["sign"]
+    if not assume_utc and not (has_zone and match["second"]):
+        msg = f"{text!r} lacks a time zone or a time of day"
+        raise TimestampError(msg)
+    try:
+        clock = f"{match['clock'] or '00:00'}:{match['second'] or '00'}"
+        local = datetime.fromisoformat(f"{match['date']}T{clock}+00:00")
+        instant = local - _offset(match)
+    except (OverflowError, ValueError) as error:
+        msg = f"{text!r} is not a point in time"
+        raise TimestampError(msg) from error
+    elapsed = instant - _EPOCH
+    seconds = elapsed.days * 86_400 + elapsed.seconds
+    return seconds * SECOND + int((match["fraction"] or "").ljust(9, "0"))
+
+
+def _offset(match: re.Match[str]) -> timedelta:
+    if not match["sign"]:
+        return timedelta()
+    offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"] or 0))
+    if offset >= timedelta(days=1) or int(match["minutes"] or 0) > 59:  # noqa: PLR2004
+        msg = "no such zone"
+        raise ValueError(msg)
+    return -offset if match["sign"] == "-" else offset
+
+
+def to_text(instant: int) -> str:
+    """Write an instant as the tap emits it: RFC 3339, UTC, always nine digits.
+
+    Texts of one width sort as the instants do, which the Singer SDK relies on when it
+    compares bookmarks.
+
+    Args:
+        instant: Nanoseconds since the Unix epoch, within the years 1 to 9999.
+
+    Returns:
+        Text such as `2025-11-21T16:26:40.139210000Z`.
+    """
+    seconds, fraction = divmod(instant, SECOND)
+    moment = _EPOCH + timedelta(seconds=seconds)
+    return f"{moment.isoformat()[:19]}.{fraction:09d}Z"
+
+
+def to_bound(instant: int) -> str:
+    """Write an instant for a query: RFC 3339, UTC, no more digits than it needs.
+
+    Args:
+        instant: Nanoseconds since the Unix epoch, within the years 1 to 9999.
+
+    Returns:
+        Text such as `2025-11-21T16:26:40Z` or `2025-11-21T16:26:40.999Z`.
+    """
+    return f"{to_text(instant)[:-1].rstrip('0').rstrip('.')}Z"
+
+
+def canonical(text: str) -> str:
+    """Rewrite a timestamp of the API as the tap emits it, to the last digit.
+
+    Args:
+        text: A timestamp with a zone, see `parse`.
+
+    Returns:
+        Text as from `to_text`.
+
+    Raises:
+        TimestampError: As `parse`.
+    """
+    match = _GO_UTC.fullmatch(text)
+    if match is None:
+        return to_text(parse(text))
+    date, clock, fraction = match.groups("")
+    try:
+        datetime.fromisoformat(f"{date}T{clock}")
+    except ValueError as error:
+        msg = f"{text!r} is not a point in time"
+        raise TimestampError(msg) from error
+    return f"{date}T{clock}.{fraction:0<9}Z"

@@ -1,0 +1,1 @@
+"""Tests: one file for each room, then end to end."""
