@@ -1,0 +1,109 @@
+"""Generate the JSON Schema of `audit_logs` from the sample record.
+
+Types and nesting come from the record; what one record cannot tell (which texts are
+times, what may be null, what a field means) is refined here.
+
+    python -m scripts.generate_schema
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genson import SchemaBuilder
+
+ROOT = Path(__file__).parents[1]
+SAMPLE = ROOT / "tests" / "fixtures" / "audit_log.json"
+SCHEMA = ROOT / "tap_akuity" / "schemas" / "audit_logs.json"
+
+ADDED = {
+    "id": {"type": "string"},
+    "organization_id": {"type": "string"},
+}
+DATE_TIMES = {"timestamp", "lastOccurredTimestamp"}
+REQUIRED = {"id", "organization_id", "timestamp"}
+
+DESCRIPTIONS = {
+    "id": (
+        "Stable id that the tap computes: a SHA-256 over the organization, the "
+        "timestamp, the action and the members of actor, object and details"
+    ),
+    "organization_id": "Akuity organization that the audit log belongs to",
+    "timestamp": "When it happened, in UTC with nine fraction digits",
+    "action": "What was done, such as created, updated or deleted",
+    "actor": "Who did it",
+    "actor.type": "Kind of actor, such as user or api_key",
+    "actor.id": "Identity of the actor, such as an e-mail address",
+    "actor.ip": "IP address of the actor; absent when Akuity does not know it",
+    "object": "What it was done to",
+    "object.type": "Kind of object, such as argocd_application or custom_role",
+    "object.id": "Identity of the object",
+    "object.id.name": "Name of the object",
+    "object.id.kind": "Kubernetes kind of the object",
+    "object.id.group": "Kubernetes API group of the object",
+    "object.parentId": "What the object belongs to",
+    "object.parentId.name": "Name of the parent",
+    "object.parentId.parentName": "Name of the parent's parent",
+    "object.parentId.applicationName": "Argo CD application of the object",
+    "details": "How it was done",
+    "details.message": "Description for people",
+    "details.patch": "The change as text, often JSON; can be many KB",
+    "details.actionType": "Kind of action, such as CREATE or DELETE",
+    "count": "How often the same event was seen; grows",
+    "lastOccurredTimestamp": "When the same event was seen last, in UTC; grows",
+}
+
+
+def generate(sample: dict[str, Any]) -> dict[str, Any]:
+    """Generate the schema.
+
+    Args:
+        sample: One audit log as the API sends it.
+
+    Returns:
+        A JSON Schema (draft 7).
+    """
+    builder = SchemaBuilder(schema_uri="https://json-schema.org/draft-07/schema#")
+    builder.add_object(sample)
+    schema = builder.to_schema()
+    schema["properties"] = {**ADDED, **schema["properties"]}
+    return _refined(schema, "")
+
+
+def _refined(schema: dict[str, Any], path: str) -> dict[str, Any]:
+    name = path.rpartition(".")[2]
+    refined: dict[str, Any] = {
+        key: schema[key] for key in ("$schema", "type") if key in schema
+    }
+    if path:
+        refined["description"] = DESCRIPTIONS[path]
+        if path not in REQUIRED:
+            refined["type"] = [schema["type"], "null"]
+    if name in DATE_TIMES:
+        refined["format"] = "date-time"
+    if "properties" in schema:
+        refined["properties"] = {
+            key: _refined(value, f"{path}.{key}".lstrip("."))
+            for key, value in sorted(schema["properties"].items(), key=_order)
+        }
+        if not path:
+            refined["required"] = sorted(REQUIRED)
+        # Fields are added to the API over time, and are not to be lost.
+        refined["additionalProperties"] = True
+    return refined
+
+
+def _order(item: tuple[str, Any]) -> tuple[bool, str]:
+    return item[0] not in REQUIRED, item[0]
+
+
+def main() -> None:
+    """Write the schema file."""
+    schema = generate(json.loads(SAMPLE.read_text(encoding="utf-8")))
+    SCHEMA.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
