@@ -1,0 +1,308 @@
+"""The settings: what can be configured, and what is wrong with a configuration."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from singer_sdk import typing as th
+
+from tap_akuity import timestamps
+from tap_akuity.timestamps import TimestampError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEFAULT_API_URL = "https://akuity.cloud"
+ENVIRONMENT_PREFIX = "TAP_AKUITY_"
+
+_FILTER_HELP = (
+    "Each value goes to the API as a filter; the other {} stay in Akuity and are not "
+    "fetched."
+)
+
+_DAY = 86_400 * timestamps.SECOND
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+SCHEMA: dict[str, Any] = th.PropertiesList(
+    th.Property(
+        "organization_id",
+        th.StringType(min_length=1),
+        required=True,
+        title="Organization ID",
+        description="The id of the Akuity organization whose audit log is read.",
+    ),
+    th.Property(
+        "api_key_id",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="API Key ID",
+        description=(
+            "The id of an API key of the organization. Audit logs need a key with the "
+            "Owner role."
+        ),
+    ),
+    th.Property(
+        "api_key_secret",
+        th.StringType(min_length=1),
+        required=True,
+        secret=True,
+        title="API Key Secret",
+        description="The secret of the API key, which Akuity shows once.",
+    ),
+    th.Property(
+        "start_date",
+        th.DateTimeType,
+        title="Backfill Start Time",
+        description=(
+            "Audit logs from this time on are fetched by the first run. Without it, no "
+            "past audit logs are fetched: the first run only notes where the next one "
+            "starts. A time without a zone is UTC."
+        ),
+    ),
+    th.Property(
+        "end_date",
+        th.DateTimeType,
+        title="End Time",
+        description=(
+            "Only audit logs before this time are fetched. Without it, all up to now."
+        ),
+    ),
+    th.Property(
+        "api_url",
+        th.StringType,
+        default=DEFAULT_API_URL,
+        title="API URL",
+        description=(
+            "Where Akuity is: change it for a regional or self-hosted Akuity."
+        ),
+    ),
+    th.Property(
+        "page_size",
+        th.IntegerType(minimum=1),
+        default=500,
+        title="Page Size",
+        description="How many audit logs to ask for in one request.",
+    ),
+    th.Property(
+        "lookback_seconds",
+        th.IntegerType(minimum=0),
+        default=300,
+        title="Lookback Seconds",
+        description=(
+            "How far before the bookmark each run starts, to pick up audit logs that "
+            "arrived late or have changed."
+        ),
+    ),
+    th.Property(
+        "actions",
+        th.ArrayType(th.StringType),
+        title="Actions",
+        description=(
+            "Fetch only these actions, for example `created`, `updated`, `deleted`. "
+            + _FILTER_HELP.format("actions")
+        ),
+    ),
+    th.Property(
+        "actor_types",
+        th.ArrayType(th.StringType),
+        title="Actor Types",
+        description=(
+            "Fetch only what these types of actors did, for example `user`, `api_key`. "
+            + _FILTER_HELP.format("types")
+        ),
+    ),
+    th.Property(
+        "actor_ids",
+        th.ArrayType(th.StringType),
+        title="Actor IDs",
+        description=(
+            "Fetch only what these actors did. " + _FILTER_HELP.format("actors")
+        ),
+    ),
+    th.Property(
+        "request_timeout_seconds",
+        th.NumberType(exclusive_minimum=0),
+        default=60,
+        title="Request Timeout Seconds",
+        description="How long one request may take before it is tried again.",
+    ),
+    th.Property(
+        "max_retries",
+        th.IntegerType(minimum=0),
+        default=10,
+        title="Max Retries",
+        description=(
+            "How often to try a request again that failed in a way that may pass; the "
+            "waits between 10 retries add up to about five minutes at most."
+        ),
+    ),
+    th.Property(
+        "user_agent",
+        th.StringType,
+        title="User Agent",
+        description="The User-Agent header. Without it, `tap-akuity/<version>`.",
+    ),
+).to_dict()
+
+
+def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a configuration into its one form, without judging it.
+
+    What is null or blank counts as not set, numbers that come from the environment as
+    text become numbers, and the dates that can be read become what
+    `timestamps.to_text` gives.
+
+    Args:
+        config: As it came from files and the environment.
+
+    Returns:
+        A new configuration, without the defaults.
+    """
+    result: dict[str, Any] = {}
+    for name, value in config.items():
+        if value is None or (isinstance(value, str) and not value.strip()):
+            continue
+        if name in {"start_date", "end_date"} and isinstance(value, str):
+            try:
+                result[name] = timestamps.to_text(
+                    timestamps.parse(value.strip(), assume_utc=True)
+                )
+            except TimestampError:
+                result[name] = value
+        elif name == "request_timeout_seconds" and isinstance(value, str):
+            # The SDK reads integers from the environment, but no other numbers.
+            try:
+                result[name] = float(value)
+            except ValueError:
+                result[name] = value
+        elif name == "api_url" and isinstance(value, str):
+            result[name] = value.strip().rstrip("/")
+        else:
+            result[name] = value
+    return result
+
+
+def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
+    """Say what is wrong with a configuration.
+
+    No sentence quotes a value that may be a secret.
+
+    Args:
+        config: From `normalize`.
+        now: The time, in nanoseconds since the Unix epoch.
+
+    Yields:
+        One sentence for each problem, naming the setting and what to do.
+    """
+    properties = SCHEMA["properties"]
+    for name in SCHEMA["required"]:
+        if name not in config:
+            yield (
+                f"Setting `{name}` is missing: set it in the config file, or as "
+                f"{ENVIRONMENT_PREFIX}{name.upper()} with --config=ENV."
+            )
+    for name, value in config.items():
+        if name in properties:
+            expected = _expected(properties[name])
+            if not _fits(value, properties[name]):
+                yield f"Setting `{name}` must be {expected}."
+                continue
+            yield from _CHECKS.get(name, _accept)(name, value, now)
+        elif close := difflib.get_close_matches(name, properties, 1, 0.8):
+            yield f"Setting `{name}` is unknown: did you mean `{close[0]}`?"
+    start, end = config.get("start_date"), config.get("end_date")
+    if _is_date(start) and _is_date(end) and str(start) >= str(end):
+        yield "Setting `start_date` must be before `end_date`."
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    if kind == "integer":
+        return f"an integer of at least {schema['minimum']}"
+    if kind == "number":
+        return f"a number greater than {schema['exclusiveMinimum']}"
+    return "a list of strings" if kind == "array" else "a string"
+
+
+def _fits(value: object, schema: Mapping[str, Any]) -> bool:
+    kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    if kind == "array":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if kind == "string":
+        return isinstance(value, str)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    if kind == "integer":
+        return isinstance(value, int) and value >= schema["minimum"]
+    return bool(value > schema["exclusiveMinimum"])
+
+
+def _is_date(value: object) -> bool:
+    """Tell whether `normalize` could read the date."""
+    try:
+        return isinstance(value, str) and bool(timestamps.canonical(value))
+    except TimestampError:
+        return False
+
+
+def _accept(_name: str, _value: object, _now: int) -> Iterator[str]:
+    yield from ()
+
+
+def _check_date(name: str, value: str, now: int) -> Iterator[str]:
+    if not _is_date(value):
+        yield (
+            f"Setting `{name}` is no time: write it as 2025-01-31 or "
+            "2025-01-31T08:30:00Z."
+        )
+    elif name == "start_date" and timestamps.parse(value) > now + _DAY:
+        yield (
+            "Setting `start_date` is more than a day in the future: nothing would be "
+            "fetched, correct it."
+        )
+
+
+def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
+    try:
+        url = urlsplit(value)
+    except ValueError:
+        url = urlsplit("")
+    if url.scheme not in {"http", "https"} or not url.hostname:
+        yield f"Setting `{name}` must be a URL such as {DEFAULT_API_URL}."
+    elif url.username is not None or url.password is not None:
+        yield (
+            f"Setting `{name}` must not contain a user name or a password: use "
+            "`api_key_id` and `api_key_secret`."
+        )
+    elif url.query or url.fragment:
+        yield f"Setting `{name}` must not contain a query or a fragment: remove it."
+    elif url.scheme == "http" and url.hostname not in _LOOPBACK:
+        yield (
+            f"Setting `{name}` must begin with https://, or the API key would cross "
+            "the network in clear."
+        )
+
+
+def _check_key(name: str, value: str, _now: int) -> Iterator[str]:
+    if not value.isascii() or not value.isprintable() or value != value.strip():
+        yield (
+            f"Setting `{name}` contains a space, a line break or another character "
+            "that no API key has: copy it again."
+        )
+    elif name == "api_key_id" and ":" in value:
+        yield (
+            f"Setting `{name}` contains a colon, which HTTP Basic does not allow: copy "
+            "it again."
+        )
+
+
+_CHECKS: dict[str, Any] = {
+    "api_key_id": _check_key,
+    "api_key_secret": _check_key,
+    "api_url": _check_api_url,
+    "end_date": _check_date,
+    "start_date": _check_date,
+}

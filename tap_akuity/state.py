@@ -1,0 +1,80 @@
+"""The state that a run is given: understood in every form it may have, or refused.
+
+A state passed over silently would be a gap, or a backfill that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tap_akuity import timestamps
+from tap_akuity.timestamps import TimestampError
+
+
+class StateError(ValueError):
+    """The state cannot be used; the text says why and what to do."""
+
+
+def normalize(
+    state: Any,  # noqa: ANN401
+    *,
+    stream: str,
+    replication_key: str,
+    times: tuple[str, ...],
+) -> dict[str, Any]:
+    """Bring a state into its one form.
+
+    Bookmarks may be in Go's format, RFC 3339 with `Z` or an offset, or a date alone,
+    and may have been written by hand.
+
+    Args:
+        state: What was read from the state file.
+        stream: The name of the stream.
+        replication_key: The stream's replication key.
+        times: The members of the stream's state that are points in time.
+
+    Returns:
+        A copy, whose times are what `timestamps.to_text` gives.
+
+    Raises:
+        StateError: If the state has another shape, or a bookmark is no time.
+    """
+    bookmarks = _members(state, "state").get("bookmarks", {})
+    _members(bookmarks, "`bookmarks` of the state")
+    for name, value in bookmarks.items():
+        _members(value, f"bookmark of `{name}` in the state")
+    if stream not in bookmarks:
+        return dict(state)
+    bookmark = dict(bookmarks[stream])
+    if bookmark.get("replication_key", replication_key) != replication_key:
+        msg = (
+            f"The state's bookmark of `{stream}` is not one of `{replication_key}`: "
+            "correct the state, or remove it to start anew."
+        )
+        raise StateError(msg)
+    for name in times:
+        if name not in bookmark:
+            continue
+        try:
+            bookmark[name] = timestamps.to_text(
+                timestamps.parse(bookmark[name].strip(), assume_utc=True)
+            )
+        except (AttributeError, TimestampError) as error:
+            msg = (
+                f"`{name}` of `{stream}` in the state is no time: write it as "
+                "2025-01-31T08:30:00Z, or remove the state to start anew."
+            )
+            raise StateError(msg) from error
+    if "replication_key_value" in bookmark:
+        bookmark["replication_key"] = replication_key
+    return {**state, "bookmarks": {**bookmarks, stream: bookmark}}
+
+
+def _members(value: Any, what: str) -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(value, dict):
+        msg = (
+            f"The {what} is no JSON object: pass the value of a STATE message that the "
+            "tap wrote, or remove the state to start anew."
+        )
+        raise StateError(msg)
+    return value

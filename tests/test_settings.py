@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from singer_sdk.exceptions import ConfigValidationError
+
+from tap_akuity import settings, timestamps
+from tap_akuity.tap import TapAkuity
+
+NOW = timestamps.parse("2026-01-01T00:00:00Z")
+COMPLETE = {"organization_id": "org", "api_key_id": "key", "api_key_secret": "hush"}
+
+
+def problems(**changes: Any) -> list[str]:
+    config = settings.normalize({**COMPLETE, **changes})
+    return list(settings.problems(config, now=NOW))
+
+
+def missing(name: str) -> str:
+    return (
+        f"Setting `{name}` is missing: set it in the config file, or as "
+        f"TAP_AKUITY_{name.upper()} with --config=ENV."
+    )
+
+
+CASES: list[tuple[dict[str, Any], str]] = [
+    ({"organization_id": None}, missing("organization_id")),
+    ({"api_key_id": ""}, missing("api_key_id")),
+    ({"api_key_secret": " \t\n"}, missing("api_key_secret")),
+    ({"organization_id": 5}, "Setting `organization_id` must be a string."),
+    ({"api_key_secret": 5}, "Setting `api_key_secret` must be a string."),
+    ({"page_size": 0}, "Setting `page_size` must be an integer of at least 1."),
+    ({"page_size": "many"}, "Setting `page_size` must be an integer of at least 1."),
+    ({"page_size": True}, "Setting `page_size` must be an integer of at least 1."),
+    ({"page_size": 1.5}, "Setting `page_size` must be an integer of at least 1."),
+    (
+        {"lookback_seconds": -1},
+        "Setting `lookback_seconds` must be an integer of at least 0.",
+    ),
+    ({"max_retries": -1}, "Setting `max_retries` must be an integer of at least 0."),
+    (
+        {"request_timeout_seconds": 0},
+        "Setting `request_timeout_seconds` must be a number greater than 0.",
+    ),
+    (
+        {"request_timeout_seconds": "soon"},
+        "Setting `request_timeout_seconds` must be a number greater than 0.",
+    ),
+    ({"actions": "created"}, "Setting `actions` must be a list of strings."),
+    ({"actor_ids": [1]}, "Setting `actor_ids` must be a list of strings."),
+    (
+        {"start-date": "2025-01-01"},
+        "Setting `start-date` is unknown: did you mean `start_date`?",
+    ),
+    (
+        {"start_date": "yesterday"},
+        "Setting `start_date` is no time: write it as 2025-01-31 or "
+        "2025-01-31T08:30:00Z.",
+    ),
+    (
+        {"end_date": "2025-02-30"},
+        "Setting `end_date` is no time: write it as 2025-01-31 or "
+        "2025-01-31T08:30:00Z.",
+    ),
+    (
+        {"start_date": "2025-01-02", "end_date": "2025-01-02"},
+        "Setting `start_date` must be before `end_date`.",
+    ),
+    (
+        {"start_date": "2026-01-03"},
+        "Setting `start_date` is more than a day in the future: nothing would be "
+        "fetched, correct it.",
+    ),
+    (
+        {"api_url": "akuity.cloud"},
+        "Setting `api_url` must be a URL such as https://akuity.cloud.",
+    ),
+    (
+        {"api_url": "ftp://akuity.cloud"},
+        "Setting `api_url` must be a URL such as https://akuity.cloud.",
+    ),
+    (
+        {"api_url": "https://[::1"},
+        "Setting `api_url` must be a URL such as https://akuity.cloud.",
+    ),
+    (
+        {"api_url": "https://me:hush@akuity.cloud"},
+        "Setting `api_url` must not contain a user name or a password: use "
+        "`api_key_id` and `api_key_secret`.",
+    ),
+    (
+        {"api_url": "https://akuity.cloud/?x=1"},
+        "Setting `api_url` must not contain a query or a fragment: remove it.",
+    ),
+    (
+        {"api_url": "http://akuity.cloud"},
+        "Setting `api_url` must begin with https://, or the API key would cross the "
+        "network in clear.",
+    ),
+    (
+        {"api_key_secret": "hush\n"},
+        "Setting `api_key_secret` contains a space, a line break or another character "
+        "that no API key has: copy it again.",
+    ),
+    (
+        {"api_key_id": "kéy"},
+        "Setting `api_key_id` contains a space, a line break or another character "
+        "that no API key has: copy it again.",
+    ),
+    (
+        {"api_key_id": "key:hush"},
+        "Setting `api_key_id` contains a colon, which HTTP Basic does not allow: copy "
+        "it again.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), CASES)
+def test_what_is_wrong_is_said(changes: dict[str, Any], message: str) -> None:
+    assert problems(**changes) == [message]
+    assert "hush" not in message
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"start_date": "2025-01-01"},
+        {"start_date": ""},
+        {"start_date": None},
+        {"start_date": "2025-01-01", "end_date": "2025-01-01T00:00:00.1Z"},
+        {"start_date": "2026-01-01T12:00:00+00:00"},
+        {"api_url": "https://akuity.example.com/prefix/"},
+        {"api_url": "http://127.0.0.1:8080"},
+        {"api_url": "http://[::1]:8080"},
+        {"api_url": "http://localhost"},
+        {"request_timeout_seconds": 0.5},
+        {"request_timeout_seconds": "30"},
+        {"actions": []},
+        {"something_of_meltano": 1},
+    ],
+)
+def test_what_is_right_passes(changes: dict[str, Any]) -> None:
+    assert problems(**changes) == []
+
+
+def test_one_form() -> None:
+    config = {
+        "start_date": "2025-01-01T02:00:00+02:00",
+        "api_url": "https://akuity.cloud/ ",
+        "request_timeout_seconds": "1.5",
+        "user_agent": "",
+    }
+    assert settings.normalize(config) == {
+        "start_date": "2025-01-01T00:00:00.000000000Z",
+        "api_url": "https://akuity.cloud",
+        "request_timeout_seconds": 1.5,
+    }
+
+
+def test_the_tap_refuses_and_quotes_nothing() -> None:
+    with pytest.raises(ConfigValidationError) as caught:
+        TapAkuity(config={**COMPLETE, "api_key_secret": ["hush"]})
+    assert caught.value.errors == ["Setting `api_key_secret` must be a string."]
+    assert "hush" not in str(caught.value)
+
+
+def test_the_defaults() -> None:
+    config = TapAkuity(config=dict(COMPLETE)).config
+    assert config["api_url"] == "https://akuity.cloud"
+    assert config["page_size"] == 500
+    assert config["lookback_seconds"] == 300
+    assert config["request_timeout_seconds"] == 60
+    assert config["max_retries"] == 10
+    assert "start_date" not in config
+    assert "end_date" not in config
+
+
+def test_every_setting_has_a_title_and_a_description() -> None:
+    for name, schema in settings.SCHEMA["properties"].items():
+        assert schema["title"], name
+        assert schema["description"].endswith("."), name
+
+
+def test_secrets_are_marked() -> None:
+    secret = {
+        name
+        for name, schema in settings.SCHEMA["properties"].items()
+        if schema.get("secret")
+    }
+    assert secret == {"api_key_id", "api_key_secret"}
+
+
+def test_every_setting_comes_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values: dict[str, tuple[str, Any]] = {
+        "organization_id": ("org", "org"),
+        "api_key_id": ("key", "key"),
+        "api_key_secret": ("hush", "hush"),
+        "start_date": ("2025-01-01", "2025-01-01T00:00:00.000000000Z"),
+        "end_date": ("2025-02-01", "2025-02-01T00:00:00.000000000Z"),
+        "api_url": ("https://akuity.example.com", "https://akuity.example.com"),
+        "page_size": ("7", 7),
+        "lookback_seconds": ("0", 0),
+        "actions": ('["created"]', ["created"]),
+        "actor_types": ('["user"]', ["user"]),
+        "actor_ids": ('["a,b", "c"]', ["a,b", "c"]),
+        "request_timeout_seconds": ("2.5", 2.5),
+        "max_retries": ("3", 3),
+        "user_agent": ("me", "me"),
+    }
+    assert values.keys() == settings.SCHEMA["properties"].keys()
+    for name, (text, _) in values.items():
+        monkeypatch.setenv(f"TAP_AKUITY_{name.upper()}", text)
+    config = TapAkuity(parse_env_config=True).config
+    assert {name: config[name] for name in values} == {
+        name: value for name, (_, value) in values.items()
+    }

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tap_akuity.state import StateError, normalize
+
+TIMES = ("replication_key_value", "not_before")
+
+
+def normalized(state: Any) -> Any:
+    return normalize(
+        state, stream="audit_logs", replication_key="timestamp", times=TIMES
+    )
+
+
+def state_of(value: Any, **more: Any) -> dict[str, Any]:
+    return {"bookmarks": {"audit_logs": {"replication_key_value": value, **more}}}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2025-11-21T16:26:40Z",
+        "2025-11-21T17:26:40+01:00",
+        "2025-11-21 16:26:40 +0000 UTC",
+        "2025-11-21T16:26:40.000000000Z",
+        "2025-11-21T16:26:40",
+        " 2025-11-21T16:26:40Z\n",
+    ],
+)
+def test_every_form_of_a_bookmark_is_understood(value: str) -> None:
+    bookmark = normalized(state_of(value))["bookmarks"]["audit_logs"]
+    assert bookmark["replication_key_value"] == "2025-11-21T16:26:40.000000000Z"
+    assert bookmark["replication_key"] == "timestamp"
+
+
+def test_a_date_alone_is_its_midnight() -> None:
+    bookmark = normalized(state_of("2025-11-21"))["bookmarks"]["audit_logs"]
+    assert bookmark["replication_key_value"] == "2025-11-21T00:00:00.000000000Z"
+
+
+@pytest.mark.parametrize("state", [{}, {"bookmarks": {}}])
+def test_no_bookmark_is_no_error(state: dict[str, Any]) -> None:
+    assert normalized(state) == state
+
+
+def test_what_else_is_in_the_state_stays() -> None:
+    state = state_of("2025-11-21", note="kept")
+    state["bookmarks"]["other"] = {"replication_key_value": 7}
+    result = normalized(state)
+    assert result["bookmarks"]["other"] == {"replication_key_value": 7}
+    assert result["bookmarks"]["audit_logs"]["note"] == "kept"
+
+
+@pytest.mark.parametrize("value", ["soon", "", None, 1732206400, ["2025-01-01"], {}])
+@pytest.mark.parametrize("name", TIMES)
+def test_a_bookmark_that_is_no_time_is_refused(name: str, value: Any) -> None:
+    state = {"bookmarks": {"audit_logs": {name: value}}}
+    with pytest.raises(StateError, match=f"`{name}` of `audit_logs` .* is no time"):
+        normalized(state)
+
+
+@pytest.mark.parametrize(
+    "state", [[], "x", 5, {"bookmarks": []}, {"bookmarks": {"audit_logs": "x"}}]
+)
+def test_another_shape_is_refused(state: Any) -> None:
+    with pytest.raises(StateError, match="is no JSON object"):
+        normalized(state)
+
+
+def test_a_bookmark_of_another_key_is_refused() -> None:
+    with pytest.raises(StateError, match="not one of `timestamp`"):
+        normalized(state_of("2025-11-21", replication_key="count"))
