@@ -1,0 +1,25 @@
+"""The command line: `tap-akuity`, or `python -m tap_akuity`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from tap_akuity.tap import TapAkuity
+
+
+def main() -> None:
+    """Run the tap, and end with one sentence when it cannot go on."""
+    command = TapAkuity.cli
+    try:
+        command()
+    except Exception as error:  # noqa: BLE001, every error ends the same way
+        debug = TapAkuity.logger.isEnabledFor(logging.DEBUG)
+        TapAkuity.logger.critical(
+            "%s", error or type(error).__name__, exc_info=error if debug else None
+        )
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

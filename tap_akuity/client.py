@@ -1,0 +1,432 @@
+"""How the Akuity API is spoken to: URL, authentication, retries, what errors mean."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import time
+from email.utils import parsedate_to_datetime
+from functools import cached_property
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote, urlsplit
+
+import backoff
+import msgspec
+import requests
+from requests.auth import HTTPBasicAuth
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.streams import RESTStream
+from singer_sdk.streams.rest import PageContext
+
+from tap_akuity import timestamps
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+
+    from backoff.types import Details
+    from singer_sdk.helpers.types import Auth, Context
+
+MAX_WAIT_SECONDS = 60.0
+"""The longest wait between two tries that the tap chooses by itself."""
+
+MAX_RETRY_AFTER_SECONDS = 300.0
+"""The longest wait between two tries that the server may ask for."""
+
+_MAX_MESSAGE_LENGTH = 300
+_CLIENT_CLOSED_REQUEST = 499  # nginx's and gRPC's "cancelled"; not in HTTPStatus
+
+_TRANSPORT_ERRORS = (
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.ConnectionError,
+    requests.exceptions.ContentDecodingError,
+    requests.exceptions.Timeout,
+)
+
+
+class PageQuery(NamedTuple):
+    """What to ask for: one page of a time range."""
+
+    start: int
+    """Nanoseconds since the Unix epoch, `filters.startTime`."""
+
+    end: int
+    """Nanoseconds since the Unix epoch, `filters.endTime`."""
+
+    offset: int
+    limit: int
+
+
+class PageAnswer(NamedTuple):
+    """What came back."""
+
+    items: list[msgspec.Raw]
+    """The audit logs, each still a JSON object as it was sent."""
+
+    total_count: int
+    """How many audit logs the range holds, says the server."""
+
+    date: int | None
+    """The server's clock, from the `Date` header: nanoseconds since the Unix epoch."""
+
+
+class _Body(msgspec.Struct, rename="camel"):
+    items: list[msgspec.Raw]
+    total_count: int
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+class _ErrorBody(msgspec.Struct):
+    message: str = ""
+
+
+class AkuityStream(RESTStream[PageQuery]):
+    """A stream of the Akuity API, read page by page through `fetch`."""
+
+    # The key must not follow a redirect, to wherever it may lead.
+    allow_redirects = False
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return f"{self.config['api_url']}/api/v1"
+
+    @override
+    def get_url(self, context: Context | None) -> str:
+        organization_id = quote(self.config["organization_id"], safe="")
+        return self.url_base + self.path.format(organization_id=organization_id)
+
+    @cached_property
+    @override
+    def authenticator(self) -> Auth:
+        # Given as bytes, because requests would encode text as Latin-1.
+        return HTTPBasicAuth(
+            self.config["api_key_id"].encode(), self.config["api_key_secret"].encode()
+        )
+
+    @property
+    @override
+    def http_headers(self) -> dict[str, str]:
+        return {"Accept": "application/json"}
+
+    @cached_property
+    @override
+    def user_agent(self) -> str:
+        version = self._tap.plugin_version
+        return str(self.config.get("user_agent", f"{self.tap_name}/{version}"))
+
+    @property
+    @override
+    def timeout(self) -> float:  # type: ignore[override]
+        return float(self.config["request_timeout_seconds"])
+
+    @cached_property
+    @override
+    def requests_session(self) -> requests.Session:
+        session = requests.Session()
+        # requests looks for these only when it prepares the request itself.
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
+            if bundle := os.environ.get(name):
+                session.verify = bundle
+                break
+        return session
+
+    @override
+    def get_url_params(
+        self, context: Context | None, next_page_token: PageQuery | None
+    ) -> dict[str, Any]:
+        """Return the query parameters of one page.
+
+        A parameter whose name the API does not know is ignored there without a word,
+        so that a misspelt filter looks like success: mind the names.
+
+        Args:
+            context: Not used.
+            next_page_token: The page.
+
+        Returns:
+            Parameters; one with a list is sent once for each value.
+        """
+        params: dict[str, Any] = {
+            "filters.action": self.config.get("actions", []),
+            "filters.actorType": self.config.get("actor_types", []),
+            "filters.actorId": self.config.get("actor_ids", []),
+        }
+        if next_page_token is not None:
+            start, end, offset, limit = next_page_token
+            params["filters.startTime"] = timestamps.to_bound(start)
+            params["filters.endTime"] = timestamps.to_bound(end)
+            params["filters.offset"] = offset
+            params["filters.limit"] = limit
+        return params
+
+    def fetch(self, query: PageQuery) -> PageAnswer:
+        """Fetch one page, and try again as long as that may help.
+
+        Args:
+            query: The page.
+
+        Returns:
+            The page's items and what the server says about the range.
+
+        Raises:
+            FatalAPIError: If the server refuses the request, or if it could not be
+                reached or understood in any of the tries.
+        """
+        try:
+            answer: PageAnswer = self.request_decorator(self._fetch_once)(query)
+        except RetriableAPIError as error:
+            msg = f"{error} Tries: {self.backoff_max_tries()}."
+            raise FatalAPIError(msg) from error
+        except _TRANSPORT_ERRORS as error:
+            msg = (
+                f"Could not get an answer from {self.config['api_url']}: check "
+                f"`api_url`, the network and the proxy ({_reason(error)}). Tries: "
+                f"{self.backoff_max_tries()}."
+            )
+            raise FatalAPIError(msg) from error
+        return answer
+
+    @override
+    def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        # As the SDK does it, but for the log lines that backoff writes on its own.
+        return backoff.on_exception(
+            self.backoff_wait_generator,
+            (RetriableAPIError, *_TRANSPORT_ERRORS),
+            max_tries=self.backoff_max_tries(),
+            jitter=None,
+            on_backoff=self.backoff_handler,
+            logger=None,
+        )(func)
+
+    def _fetch_once(self, query: PageQuery) -> PageAnswer:
+        request = self.get_http_request(page=PageContext(None, query))
+        response = self.requests_session.send(
+            self.build_prepared_request(
+                request.method,
+                request.url,
+                params=request.encode_params(),
+                headers=request.headers,
+            ),
+            timeout=self.timeout,
+            allow_redirects=self.allow_redirects,
+        )
+        self.validate_response(response)
+        return self.parse_page(response)
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        """Tell a usable answer from an error that can pass and from one that cannot.
+
+        Args:
+            response: The answer.
+
+        Raises:
+            RetriableAPIError: If the same request may succeed later.
+            FatalAPIError: If it will not.
+        """
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return
+        if (
+            status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+            or status == _CLIENT_CLOSED_REQUEST
+            or (
+                status >= HTTPStatus.INTERNAL_SERVER_ERROR
+                and status != HTTPStatus.NOT_IMPLEMENTED
+            )
+        ):
+            raise RetriableAPIError(self.response_error_message(response), response)
+        raise FatalAPIError(self.response_error_message(response))
+
+    @override
+    def response_error_message(self, response: requests.Response) -> str:
+        """Say in one sentence what went wrong and what to do.
+
+        Args:
+            response: An answer that is none of an API that works.
+
+        Returns:
+            The sentence, with the status, what Akuity says, and what its support asks
+            for.
+        """
+        config = self.config
+        match response.status_code:
+            case HTTPStatus.BAD_REQUEST:
+                advice = "Akuity refused the request: check the settings"
+            case HTTPStatus.UNAUTHORIZED:
+                advice = (
+                    "Akuity refused the API key: check `api_key_id` and "
+                    "`api_key_secret`, and that the key is neither expired nor revoked"
+                )
+            case HTTPStatus.FORBIDDEN:
+                advice = (
+                    "The API key may not read audit logs: use a key that has the Owner "
+                    f"role in the organization {config['organization_id']}"
+                )
+            case HTTPStatus.NOT_FOUND:
+                advice = (
+                    f"There is no organization {config['organization_id']} at "
+                    f"{config['api_url']}: check `organization_id` and `api_url`"
+                )
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                advice = "Akuity asks for fewer requests: try again later"
+            case HTTPStatus.NOT_IMPLEMENTED:
+                advice = "Akuity does not know the request: report it as a bug"
+            case status if HTTPStatus.MULTIPLE_CHOICES <= status < _CLIENT_ERRORS:
+                target = urlsplit(response.headers.get("Location", "")).hostname
+                advice = (
+                    f"{config['api_url']} redirects to {printable(target or 'nowhere')}"
+                    ", where the API key must not go: correct `api_url`"
+                )
+            case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                advice = "Akuity has trouble: try again later"
+            case _:
+                advice = "Akuity answered in an unexpected way: check `api_url`"
+        return f"{advice} ({_particulars(response)})."
+
+    def parse_page(self, response: requests.Response) -> PageAnswer:
+        """Read a page out of an answer.
+
+        Args:
+            response: An answer with status 200.
+
+        Returns:
+            The page.
+
+        Raises:
+            RetriableAPIError: If the body is no page; never does that count as an
+                empty one.
+        """
+        try:
+            response.content.decode()
+            body = _decode_body(response.content)
+        except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as error:
+            msg = (
+                f"{self.config['api_url']} did not answer with audit logs: check "
+                f"`api_url` ({_particulars(response)}, {error})."
+            )
+            raise RetriableAPIError(msg, response) from error
+        return PageAnswer(body.items, body.total_count, _date(response))
+
+    @override
+    def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
+        for item in self.parse_page(response).items:
+            yield msgspec.json.decode(item)
+
+    @override
+    def backoff_wait_generator(self) -> Generator[float, Any, None]:
+        """Wait exponentially longer, by chance shorter, but as long as the server asks.
+
+        The chance (full jitter) is here and not in `backoff_jitter`, where it would
+        shorten what the server asks for.
+
+        Yields:
+            Seconds to wait.
+        """
+        growing = backoff.expo(max_value=MAX_WAIT_SECONDS)
+        next(growing)
+        error = yield 0
+        for longest in growing:
+            wait = backoff.full_jitter(longest)
+            error = yield max(wait, _retry_after(error))
+
+    @override
+    def backoff_max_tries(self) -> int:
+        return int(self.config["max_retries"]) + 1
+
+    @override
+    def backoff_handler(self, details: Details) -> None:
+        error = details.get("exception")
+        reason = str(error) if isinstance(error, RetriableAPIError) else _reason(error)
+        self.log(
+            "Try %d failed, the next follows in %.1f seconds: %s",
+            details["tries"],
+            details.get("wait", 0),
+            reason,
+            level=logging.WARNING,
+        )
+
+
+_CLIENT_ERRORS = HTTPStatus.BAD_REQUEST
+
+
+def printable(text: str) -> str:
+    """Make text of a server fit for a terminal and a log: one line, of bounded length.
+
+    Args:
+        text: Anything.
+
+    Returns:
+        The text without control characters and terminal escapes.
+    """
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if len(line) > _MAX_MESSAGE_LENGTH:
+        line = f"{line[:_MAX_MESSAGE_LENGTH]}…"
+    return line
+
+
+def _particulars(response: requests.Response) -> str:
+    parts = [f"HTTP {response.status_code}"]
+    try:
+        message = msgspec.json.decode(response.content, type=_ErrorBody).message
+    except (msgspec.MsgspecError, RecursionError):
+        message = ""
+    if message:
+        parts.append(f"“{printable(message)}”")
+    parts += [
+        f"{name} {printable(response.headers[name])}"
+        for name in ("cf-ray", "x-version")
+        if name in response.headers
+    ]
+    return ", ".join(parts)
+
+
+def _reason(error: BaseException | None) -> str:
+    """Find the cause at the bottom of what requests wraps several times."""
+    while error is not None:
+        reason = getattr(error, "reason", None)
+        inner = error.args[0] if error.args else None
+        if isinstance(reason, BaseException):
+            error = reason
+        elif isinstance(inner, BaseException):
+            error = inner
+        else:
+            break
+    # urllib3 begins with the connection: `HTTPConnection(host='…', port=1): `.
+    text = re.sub(r"^\w+\(.*?\): |<[^<>]* object at 0x[0-9a-f]+>:? ?", "", str(error))
+    return printable(text) or type(error).__name__
+
+
+def _date(response: requests.Response) -> int | None:
+    try:
+        moment = parsedate_to_datetime(response.headers["Date"])
+        return int(moment.timestamp()) * timestamps.SECOND
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _retry_after(error: object) -> float:
+    """Read how many seconds the server asks to wait: a number, or an HTTP date."""
+    response = getattr(error, "response", None)
+    if response is None:
+        return 0
+    value = response.headers.get("Retry-After", "").strip()
+    try:
+        seconds = (
+            float(value)
+            if value.isdecimal()
+            else parsedate_to_datetime(value).timestamp() - time.time()
+        )
+    except (TypeError, ValueError, OverflowError):
+        return 0
+    return min(max(seconds, 0), MAX_RETRY_AFTER_SECONDS)

@@ -1,0 +1,75 @@
+"""Running the tap in this process, and reading what it wrote."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.contrib.msgspec import serialize_jsonl
+from singer_sdk.io_base import GenericSingerWriter
+
+from tap_akuity.tap import TapAkuity
+
+if TYPE_CHECKING:
+    from sandbox.server import Sandbox
+
+Message = dict[str, Any]
+
+
+class Output(GenericSingerWriter[bytes, Any]):
+    """Keeps the messages as a target would read them."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def serialize_message(self, message: Any) -> bytes:
+        return bytes(serialize_jsonl(message.to_dict()))
+
+    def write_message(self, message: Any) -> None:
+        self.messages.append(json.loads(self.format_message(message)))
+
+
+def config_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
+    """Settings for a sandbox, with a start date before all its events."""
+    config = {
+        "organization_id": sandbox.organization_id,
+        "api_key_id": sandbox.api_key_id,
+        "api_key_secret": sandbox.api_key_secret,
+        "api_url": sandbox.url,
+        "start_date": "2020-01-01",
+        "max_retries": 0,
+        **settings,
+    }
+    return {name: value for name, value in config.items() if value is not None}
+
+
+def sync(
+    config: dict[str, Any],
+    state: dict[str, Any] | None = None,
+    catalog: dict[str, Any] | None = None,
+) -> list[Message]:
+    """Run the tap, and give the messages."""
+    output = Output()
+    tap = TapAkuity(config=config, state=state, catalog=catalog, message_writer=output)
+    tap.sync_all()
+    return output.messages
+
+
+def records(messages: list[Message]) -> list[dict[str, Any]]:
+    """Pick the records."""
+    return [m["record"] for m in messages if m["type"] == "RECORD"]
+
+
+def last_state(messages: list[Message]) -> dict[str, Any]:
+    """Pick the last state."""
+    return [m["value"] for m in messages if m["type"] == "STATE"][-1]
+
+
+def bookmark(state: dict[str, Any]) -> str | None:
+    """Pick the bookmark."""
+    return state["bookmarks"]["audit_logs"].get("replication_key_value")
+
+
+def stats(sandbox: Sandbox) -> dict[str, Any]:
+    """Ask the sandbox what it was asked for."""
+    return sandbox.state.stats.report()
