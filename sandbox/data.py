@@ -1,0 +1,161 @@
+"""A believable organization, seeded: the same arguments give the same bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from random import Random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sandbox.instants import Distribution, instants
+from sandbox.patches import patch
+from sandbox.timestamps import DAY, HOUR, to_go
+from sandbox.vocabulary import REMARKS, THINGS, Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_T = TypeVar("_T")
+Item = dict[str, Any]
+
+DEFAULT_DAYS = {"organization": 90, "even": 90, "clustered": 5 * 365 + 1}
+
+RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: ""
+REPEATED = 0.06
+PATCHED = 0.25
+REMARKED = 0.08
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_THINGS = tuple(thing for thing in THINGS for _ in range(thing.weight))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What to make up.
+
+    Attributes:
+        records: How many.
+        seed: The same seed (and other values) gives the same items.
+        until: All happened before this instant; now, if it is `None`.
+        days: All happened within so many days; by default 90, or five years
+            if clustered.
+        distribution: An `organization` with working hours and releases, an `even`
+            spread, or heavily `clustered` in short bursts.
+    """
+
+    records: int = 2000
+    seed: int = 0
+    until: datetime | None = None
+    days: int | None = None
+    distribution: Distribution = "organization"
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield items in the API's shape, oldest first."""
+        until = self.until or datetime.now(timezone.utc).replace(microsecond=0)
+        end = (until - _EPOCH) // timedelta(microseconds=1) * 1000
+        start = end - (self.days or DEFAULT_DAYS[self.distribution]) * DAY
+        rng = Random(self.seed)
+        organization = Organization(rng)
+        for at in instants(self.distribution, self.records, rng, start, end):
+            yield organization.event(at, end)
+
+
+def generate(
+    records: int,
+    seed: int,
+    until: datetime,
+    days: int | None = None,
+    distribution: Distribution = "organization",
+) -> list[Item]:
+    """Return the items of a `Dataset`."""
+    return list(Dataset(records, seed, until, days, distribution))
+
+
+class Organization:
+    """Makes up events, and never the same one twice at the same instant."""
+
+    def __init__(self, rng: Random) -> None:
+        """Draw all that is left to chance from `rng`."""
+        self._rng = rng
+        self._at: int | None = None
+        self._told: list[Item] = []
+
+    def event(self, at: int, now: int) -> Item:
+        """Return an event of the instant `at`, as it is known at `now`."""
+        if at != self._at:
+            self._at, self._told = at, []
+        content = self._content()
+        while content in self._told:
+            content = self._content()
+        self._told.append(content)
+        count, last = self._repeats(at, now)
+        return {
+            "timestamp": to_go(at),
+            **content,
+            "count": count,
+            "lastOccurredTimestamp": "" if self._chance(RARE) else to_go(last),
+        }
+
+    def _content(self) -> Item:
+        thing = self._pick(_THINGS)
+        deed = self._pick(thing.deeds)
+        worker = self._pick(thing.workers)
+        name = worker.id if thing.type == "member" else self._pick(thing.names)
+        if thing.hash_digits:
+            bits = self._rng.getrandbits(4 * thing.hash_digits)
+            name = f"{name}.{bits:0{thing.hash_digits}x}"
+        return {
+            "action": deed.action,
+            "actor": None if self._chance(RARE) else self._actor(worker),
+            "object": None
+            if self._chance(RARE)
+            else {
+                "type": thing.type,
+                "id": None
+                if self._chance(RARE)
+                else {"name": name, "kind": thing.kind, "group": thing.group},
+                "parentId": self._parent(thing.parents, thing.applications),
+            },
+            "details": None
+            if self._chance(RARE)
+            else {
+                "message": self._message(f"{thing.kind} {name} {deed.phrase}"),
+                "patch": patch(self._rng)
+                if deed.action == "updated" and self._chance(PATCHED)
+                else "",
+                "actionType": deed.action_type,
+            },
+        }
+
+    def _actor(self, worker: Worker) -> Item:
+        ip = self._pick(worker.ips)
+        actor = {"type": worker.type, "id": worker.id}
+        return actor if ip is None else {**actor, "ip": ip}
+
+    def _parent(
+        self, parents: tuple[str, ...], applications: tuple[str, ...]
+    ) -> Item | None:
+        if not parents:
+            return None
+        application = self._pick(applications) if applications else ""
+        return {
+            "name": self._pick(parents),
+            "parentName": "",
+            "applicationName": application,
+        }
+
+    def _message(self, text: str) -> str:
+        return f"{text}: {self._pick(REMARKS)}" if self._chance(REMARKED) else text
+
+    def _repeats(self, at: int, now: int) -> tuple[int, int]:
+        room = min(6 * HOUR, now - at - 1)
+        if room <= 0 or not self._chance(REPEATED):
+            return 1, at
+        last = at + 1 + int(self._rng.random() * room)
+        return 2 + int(self._rng.random() * 30), max(at + 1, last - last % 1000)
+
+    def _chance(self, probability: float) -> bool:
+        return self._rng.random() < probability
+
+    def _pick(self, choices: Sequence[_T]) -> _T:
+        return choices[int(self._rng.random() * len(choices))]

@@ -1,0 +1,116 @@
+"""When things happen: sorted instants, spread over a stretch of time.
+
+Only `random()` and exact arithmetic, so that a seed means the same everywhere.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING, Literal
+
+from sandbox.timestamps import DAY, HOUR, MINUTE, SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+Distribution = Literal["organization", "even", "clustered"]
+
+RELEASES = 0.008  # a release leaves up to 512 records
+PAIRS = 0.03  # one request that leaves two records at the same nanosecond
+TIES = 0.3  # of the records in a burst
+RECENT = 0.8  # of the bursts
+LARGEST_BURST = 50_000
+
+# Fraction digits of a timestamp. Mostly a database's microseconds.
+DIGITS = (6, 6, 6, 6, 6, 6, 6, 6, 6, 9, 9, 9, 3, 3, 0, 1, 2, 4, 5, 7, 8)
+MICROSECOND, MILLISECOND = 1000, 1_000_000
+
+THURSDAY, SATURDAY = 3, 5
+WORKING_HOURS, WAKING_HOURS = range(9, 17), range(7, 21)
+
+
+def instants(
+    distribution: Distribution, records: int, rng: Random, start: int, end: int
+) -> list[int]:
+    """Return `records` sorted instants, `start` <= instant < `end`."""
+    if distribution == "even":
+        return _even(records, start, end)
+    if distribution == "clustered":
+        return _clustered(records, rng, start, end)
+    return _organization(records, rng, start, end)
+
+
+def _even(records: int, start: int, end: int) -> list[int]:
+    span = end - start
+    return [start + (2 * n + 1) * span // (2 * records) for n in range(records)]
+
+
+def _organization(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Working days, quiet nights and weekends, now and then a busy release."""
+    pick = _weighted_hours(rng, start, end)
+    moments: list[int] = []
+    while len(moments) < records:
+        at = pick()
+        chance = rng.random()
+        if chance < RELEASES:
+            burst = _burst(rng, at, 4 << int(rng.random() * 8), 40 * MILLISECOND)
+        elif chance < PAIRS:
+            burst = [at, at]
+        else:
+            burst = [at]
+        unit = 10 ** (9 - DIGITS[int(rng.random() * len(DIGITS))])
+        moments += [max(start, at - at % unit) for at in burst if at < end]
+    return sorted(moments[:records])
+
+
+def _clustered(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Long silence, a little office work of late, and bursts in the night."""
+    moments = [start + int(rng.random() * (end - start)) for _ in range(records // 100)]
+    lately = max(start, end - 90 * DAY)
+    moments += _organization(records // 20, rng, lately, end)
+    missing = records - len(moments)
+    size, width = min(LARGEST_BURST, max(1, missing // 2)), SECOND
+    while missing:
+        size = min(size, missing)
+        first = lately if rng.random() < RECENT else start
+        days = (end - first) // DAY
+        night = (end // DAY - 1 - int(rng.random() * days)) * DAY + 2 * HOUR
+        begin = night + int(rng.random() * 3600) * SECOND
+        burst = _burst(rng, begin, size, 2 * width // size)
+        moments += [max(start, at - at % MICROSECOND) for at in burst]
+        missing -= size
+        size = LARGEST_BURST >> int(rng.random() * 12)
+        width = (SECOND, SECOND, MINUTE, HOUR)[int(rng.random() * 4)]
+    return sorted(moments)
+
+
+def _weighted_hours(rng: Random, start: int, end: int) -> Callable[[], int]:
+    hours = range(start, end, HOUR)
+    weights = list(accumulate(_busyness(hour) for hour in hours))
+
+    def pick() -> int:
+        hour = hours[bisect_right(weights, int(rng.random() * weights[-1]))]
+        return min(hour + int(rng.random() * HOUR), end - 1)
+
+    return pick
+
+
+def _busyness(instant: int) -> int:
+    weekend = (instant // DAY + THURSDAY) % 7 >= SATURDAY
+    hour = instant % DAY // HOUR
+    if hour in WORKING_HOURS:
+        return 4 if weekend else 100
+    if hour in WAKING_HOURS:
+        return 2 if weekend else 25
+    return 1
+
+
+def _burst(rng: Random, at: int, size: int, step: int) -> list[int]:
+    moments = []
+    for _ in range(size):
+        moments.append(at)
+        if rng.random() >= TIES:
+            at += int(rng.random() * step)
+    return moments

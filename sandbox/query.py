@@ -1,0 +1,84 @@
+"""What a request asks for, read as the gateway reads it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from sandbox.errors import ApiError, Code
+from sandbox.timestamps import from_rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_DIGITS = re.compile(r"[0-9]+")
+_UINT32_END = 1 << 32
+
+
+@dataclass(frozen=True)
+class Query:
+    """Time bounds, a place in the list, and filters; empty filters match all."""
+
+    start_ns: int | None = None
+    end_ns: int | None = None
+    limit: int | None = None
+    offset: int = 0
+    actions: frozenset[str] = frozenset()
+    actor_types: frozenset[str] = frozenset()
+    actor_ids: frozenset[str] = frozenset()
+
+
+def parse(query_string: str) -> Query:
+    """Read a query string; what the gateway does not know is ignored.
+
+    Raises:
+        ApiError: A parameter is given twice, or can't be read.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in parse_qsl(query_string, keep_blank_values=True):
+        values.setdefault(name, []).append(value)
+    return Query(
+        start_ns=_time(values, "startTime"),
+        end_ns=_time(values, "endTime"),
+        limit=_uint32(values, "limit"),
+        offset=_uint32(values, "offset") or 0,
+        actions=frozenset(values.get("filters.action", ())),
+        actor_types=frozenset(values.get("filters.actorType", ())),
+        actor_ids=frozenset(values.get("filters.actorId", ())),
+    )
+
+
+def _single(values: Mapping[str, Sequence[str]], name: str) -> str | None:
+    given = values.get(f"filters.{name}", ())
+    if len(given) > 1:
+        message = f'too many values for field "{name}": {", ".join(given)}'
+        raise ApiError(Code.INVALID_ARGUMENT, message)
+    return given[0] if given else None
+
+
+def _uint32(values: Mapping[str, Sequence[str]], name: str) -> int | None:
+    text = _single(values, name)
+    if text is None:
+        return None
+    # Ten digits at most: int() of a text without end is slow, or refused.
+    digits = text.lstrip("0") or "0"
+    reason = "value out of range"
+    if not _DIGITS.fullmatch(text):
+        reason = "invalid syntax"
+    elif len(digits) <= len(str(_UINT32_END)) and int(digits) < _UINT32_END:
+        return int(digits)
+    message = f'parsing field "{name}": strconv.ParseUint: parsing "{text}": {reason}'
+    raise ApiError(Code.INVALID_ARGUMENT, message)
+
+
+def _time(values: Mapping[str, Sequence[str]], name: str) -> int | None:
+    text = _single(values, name)
+    if text is None:
+        return None
+    try:
+        return from_rfc3339(text)
+    except ValueError:
+        message = f'invalid {name}: parsing time "{text}" as RFC 3339'
+        raise ApiError(Code.INVALID_ARGUMENT, message) from None

@@ -1,0 +1,235 @@
+"""The records, kept in the order of time and rendered beforehand."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
+from random import Random
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from sandbox.timestamps import SECOND, from_record, to_go
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sandbox.query import Query
+
+IDENTITY = ("timestamp", "action", "actor", "object", "details")
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What nobody outside Akuity knows about the server, one way or another.
+
+    Attributes:
+        start_inclusive: Whether a record at `startTime` matches.
+        end_inclusive: Whether a record at `endTime` matches.
+        whole_seconds: Whether fractions are dropped before times are compared.
+        filter_on: The time that is compared, and sorted by.
+        order: Of the records; `random` is another order on every request.
+        shuffle_ties: Whether equal times come in another order on every request.
+        default_limit: The size of a page when none is asked for.
+        max_limit: The largest size of a page; asking for more is no error.
+        spaces: Whether the JSON has blanks after commas and colons.
+        too_big_bytes: The size of a page that the hop behind the gateway refuses.
+    """
+
+    start_inclusive: bool = True
+    end_inclusive: bool = False
+    whole_seconds: bool = False
+    filter_on: Literal["timestamp", "lastOccurredTimestamp"] = "timestamp"
+    order: Literal["newest", "oldest", "random"] = "newest"
+    shuffle_ties: bool = False
+    default_limit: int = 100
+    max_limit: int = 1000
+    spaces: bool = False
+    too_big_bytes: int | None = None
+
+
+class Record(NamedTuple):
+    """An item's JSON, and what a query looks at."""
+
+    timestamp: int
+    last: int
+    action: str | None
+    actor_type: str | None
+    actor_id: str | None
+    body: bytes
+
+
+class Store:
+    """All that the server keeps. Safe to use from several threads."""
+
+    def __init__(
+        self,
+        items: Iterable[Mapping[str, Any]] = (),
+        behaviour: Behaviour | None = None,
+        seed: int = 0,
+    ) -> None:
+        """Keep the items; `seed` is for the orders that change."""
+        self.behaviour = behaviour or Behaviour()
+        self._rng = Random(seed)
+        self._lock = Lock()
+        self._separators = (", ", ": ") if self.behaviour.spaces else (",", ":")
+        self._render = json.JSONEncoder(ensure_ascii=False, separators=self._separators)
+        by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
+        self._key = attrgetter("last" if by_last else "timestamp")
+        self._records: list[Record] = []
+        self.add(items)
+
+    def query(self, query: Query) -> tuple[list[bytes], int]:
+        """Return the page that is asked for, and how many records match."""
+        size = min(
+            query.limit or self.behaviour.default_limit, self.behaviour.max_limit
+        )
+        with self._lock:
+            records, low, high = self._matches(query)
+            page = self._page(records, low, high, query.offset, size)
+            return [record.body for record in page], high - low
+
+    def add(self, items: Iterable[Mapping[str, Any]], at: int | None = None) -> None:
+        """Keep more items, late ones too.
+
+        Raises:
+            ValueError: A timestamp can't be read, and there is no `at` to take instead.
+        """
+        added = sorted((self._record(item, at) for item in items), key=self._key)
+        with self._lock:
+            records = self._records
+            late = added and records and self._key(added[0]) < self._key(records[-1])
+            records += added
+            if late:
+                records.sort(key=self._key)
+
+    def remove_before(self, ns: int) -> int:
+        """Forget what happened earlier; return how many records that was."""
+        with self._lock:
+            kept = [record for record in self._records if record.timestamp >= ns]
+            removed = len(self._records) - len(kept)
+            self._records = kept
+        return removed
+
+    def bump(self, item: Mapping[str, Any], at: int, times: int = 1) -> dict[str, Any]:
+        """See the same event again at `at`; return the item as it is now.
+
+        Raises:
+            LookupError: There is no such event.
+        """
+        with self._lock:
+            place, kept = self._find(item)
+            kept["count"] += times
+            kept["lastOccurredTimestamp"] = to_go(at)
+            self._records[place] = self._record(kept, None)
+            self._records.sort(key=self._key)
+        return kept
+
+    def bodies(self) -> list[bytes]:
+        """Return the JSON of every item, oldest first."""
+        with self._lock:
+            return [record.body for record in self._records]
+
+    def newest(self) -> int | None:
+        """Return the timestamp of the newest record."""
+        with self._lock:
+            return max((record.timestamp for record in self._records), default=None)
+
+    def __len__(self) -> int:
+        """Return how many records there are."""
+        return len(self._records)
+
+    def _record(self, item: Mapping[str, Any], at: int | None) -> Record:
+        timestamp = _instant(item.get("timestamp"), at)
+        actor = item.get("actor") or {}
+        return Record(
+            timestamp,
+            _instant(item.get("lastOccurredTimestamp"), timestamp),
+            item.get("action"),
+            actor.get("type"),
+            actor.get("id"),
+            self._rendered(item),
+        )
+
+    def _rendered(self, item: Mapping[str, Any]) -> bytes:
+        try:
+            return self._render.encode(item).encode()
+        except UnicodeEncodeError:
+            # A lone surrogate: JSON can say it, UTF-8 can't.
+            return json.dumps(item, separators=self._separators).encode()
+
+    def _find(self, item: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        timestamp = from_record(item["timestamp"])
+        for place, record in enumerate(self._records):
+            if record.timestamp == timestamp:
+                kept: dict[str, Any] = json.loads(record.body)
+                if all(kept.get(name) == item.get(name) for name in IDENTITY):
+                    return place, kept
+        message = "no such event"
+        raise LookupError(message)
+
+    def _matches(self, query: Query) -> tuple[list[Record], int, int]:
+        """Return a list, and where in it the matching records are."""
+        unit = SECOND if self.behaviour.whole_seconds else 1
+        records, low, high = self._records, 0, len(self._records)
+        if query.start_ns is not None:
+            start = query.start_ns // unit + (not self.behaviour.start_inclusive)
+            low = bisect_left(records, start * unit, key=self._key)
+        if query.end_ns is not None:
+            end = query.end_ns // unit + self.behaviour.end_inclusive
+            high = bisect_left(records, end * unit, low, key=self._key)
+        if query.actions or query.actor_types or query.actor_ids:
+            records = [
+                record
+                for record in records[low:high]
+                if (not query.actions or record.action in query.actions)
+                and (not query.actor_types or record.actor_type in query.actor_types)
+                and (not query.actor_ids or record.actor_id in query.actor_ids)
+            ]
+            low, high = 0, len(records)
+        return records, low, high
+
+    def _page(
+        self, records: list[Record], low: int, high: int, offset: int, size: int
+    ) -> list[Record]:
+        size = max(0, min(size, high - low - offset))
+        if size == 0:
+            return []
+        if self.behaviour.order == "random":
+            places = self._rng.sample(range(low, high), size)
+            return [records[place] for place in places]
+        oldest = self.behaviour.order == "oldest"
+        first = low + offset if oldest else high - offset - size
+        page = records[first : first + size]
+        if self.behaviour.shuffle_ties:
+            page = self._shuffled(records, low, high, first, size)
+        return page if oldest else page[::-1]
+
+    def _shuffled(
+        self, records: list[Record], low: int, high: int, first: int, size: int
+    ) -> list[Record]:
+        """Cut the page out of whole groups of ties, each in a new order."""
+        last = first + size
+        begin = bisect_left(
+            records, self._key(records[first]), low, first, key=self._key
+        )
+        end = bisect_right(
+            records, self._key(records[last - 1]), last, high, key=self._key
+        )
+        shuffled: list[Record] = []
+        for _, ties in groupby(records[begin:end], self._key):
+            group = list(ties)
+            self._rng.shuffle(group)
+            shuffled += group
+        return shuffled[first - begin : last - begin]
+
+
+def _instant(text: object, otherwise: int | None) -> int:
+    try:
+        return from_record(str(text))
+    except ValueError:
+        if otherwise is None:
+            raise
+        return otherwise

@@ -1,0 +1,72 @@
+"""Instants as whole nanoseconds since 1970 UTC, and the texts that name them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import lru_cache
+
+SECOND = 1_000_000_000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+_EPOCH = date(1970, 1, 1).toordinal()
+_DATE = r"(\d{4}-\d\d-\d\d)"
+_TIME = r"([01]\d|2[0-3]):([0-5]\d):([0-5]\d)(?:\.(\d+))?"
+_RFC3339 = re.compile(
+    _DATE + "T" + _TIME + r"(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
+_GO = re.compile(_DATE + " " + _TIME + r" ([+-])(\d\d)(\d\d)(?: \S+)*", re.ASCII)
+
+
+def to_go(ns: int) -> str:
+    """Return what Go's `time.Time.String()` prints for an instant in UTC."""
+    seconds, fraction = divmod(ns, SECOND)
+    days, seconds = divmod(seconds, 86_400)
+    minutes, second = divmod(seconds, 60)
+    hour, minute = divmod(minutes, 60)
+    digits = f".{fraction:09d}".rstrip("0") if fraction else ""
+    return f"{_date(days)} {hour:02d}:{minute:02d}:{second:02d}{digits} +0000 UTC"
+
+
+def from_rfc3339(text: str) -> int:
+    """Read a strict RFC 3339 text; a zone is required.
+
+    Raises:
+        ValueError: The text is anything else.
+    """
+    return _instant(_RFC3339.fullmatch(text), text)
+
+
+def from_record(text: str) -> int:
+    """Read the timestamp of a record: Go's text in any zone, or RFC 3339.
+
+    Raises:
+        ValueError: The text is neither.
+    """
+    return _instant(_GO.fullmatch(text) or _RFC3339.fullmatch(text), text)
+
+
+def _instant(match: re.Match[str] | None, text: str) -> int:
+    if match is None:
+        message = f"{text!r} is not a timestamp"
+        raise ValueError(message)
+    day, hour, minute, second, fraction, sign, zone_hours, zone_minutes = match.groups()
+    seconds = int(hour) * 3600 + int(minute) * 60 + int(second)
+    if sign:
+        east = int(zone_hours) * 3600 + int(zone_minutes) * 60
+        seconds -= east if sign == "+" else -east
+    # Go, too, cuts what is finer than a nanosecond.
+    nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
+    return _days(day) * DAY + seconds * SECOND + nanoseconds
+
+
+@lru_cache(maxsize=4096)
+def _date(days: int) -> str:
+    return date.fromordinal(_EPOCH + days).isoformat()
+
+
+@lru_cache(maxsize=4096)
+def _days(text: str) -> int:
+    return date.fromisoformat(text).toordinal() - _EPOCH
