@@ -1,0 +1,70 @@
+# Needs Python 3.10 or later, git and make. The rest goes into this folder: `.venv`
+# (the project and its tools), `.venv-meltano` (Meltano) and `.meltano` (its plugins).
+
+PYTHON ?= python3
+MELTANO := meltano>=4,<5
+
+ROOMS := $(wildcard tap_akuity sandbox demo tests benchmarks scripts)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL := -m pip install --quiet
+
+# An environment works in the folder and with the version of Python that it was made
+# for. For another one it is made anew, as it is after a change to what it is made of.
+MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
+unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
+
+.PHONY: help demo test lint types format meltano clean ANEW
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
+	@.venv/bin/python -m demo
+
+test: lint types ## Run everything that must pass: lint, types and tests
+	.venv/bin/python -m pytest --numprocesses=auto --quiet
+
+lint: .venv/made ## Check style and formatting
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/made ## Check types
+	.venv/bin/mypy --strict $(ROOMS)
+
+format: .venv/made ## Format the code, and fix what can be fixed
+	.venv/bin/ruff check --fix-only .
+	.venv/bin/ruff format .
+
+meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own organization
+
+# Not .meltano/meltano.db, which knows how far your organization's log has been read,
+# nor warehouse.duckdb, where the log is.
+clean: ## Delete what was made here, but no data of your own
+	rm -rf .venv .venv-meltano .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made: pyproject.toml $(call unless_made,.venv/made)
+	@echo "Installing the project and its tools into .venv"
+	@rm -rf .venv
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv/bin/python $(PIP_INSTALL) --editable . --group dev
+	@echo "$(MADE_FOR)" > $@
+
+.venv-meltano/made: $(call unless_made,.venv-meltano/made)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14) and "DuckDB 1.2, \
+	which the loader needs, is not there for Python 3.14 and later: name an earlier \
+	one, as in `make demo PYTHON=python3.13`.")'
+	@echo "Installing Meltano into .venv-meltano"
+	@rm -rf .venv-meltano
+	@$(PYTHON) -m venv .venv-meltano
+	@.venv-meltano/bin/python $(PIP_INSTALL) '$(MELTANO)'
+	@echo "$(MADE_FOR)" > $@
+
+.meltano/made: .venv-meltano/made meltano.yml pyproject.toml $(call unless_made,.meltano/made)
+	@echo "Installing the tap and the loader into .meltano"
+	@.venv-meltano/bin/meltano --log-level=warning install --clean
+	@echo "$(MADE_FOR)" > $@

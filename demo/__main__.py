@@ -1,0 +1,156 @@
+"""Loads the sandbox's audit log into DuckDB, twice, and checks every row."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import duckdb
+import requests
+
+from demo import DATABASE, ROOT, comparison, processes
+from demo.processes import DemoError
+from demo.warehouse import TABLE, Busiest, Warehouse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import FrameType
+
+LOG = ROOT / ".meltano" / "demo.log"
+STATE_ID = "sandbox:tap-akuity-to-target-duckdb"
+PIPELINE = ("tap-akuity", "target-duckdb")
+
+_REPORT = f"""
+Who did what most
+
+{{}}
+
+The events are in {DATABASE.name}, in the table {TABLE}. Ask them something:
+
+  .venv/bin/python -m demo.query "SELECT timestamp, action, actor->>'id'
+    FROM {TABLE} ORDER BY timestamp DESC LIMIT 10"
+
+Next, your own organization: fill in a copy of .env.example named .env, then
+
+  .venv-meltano/bin/meltano run {" ".join(PIPELINE)}"""  # noqa: S608 - to be printed
+
+_LOG_LINES = 40
+_LOADED = re.compile(r"Loading (\d+) rows into")
+_TOP = 10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo, and say in one sentence what went wrong if something did."""
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
+    parser.add_argument("--records", type=int, default=5000, help="events at first")
+    parser.add_argument("--new", type=int, default=40, help="events between the runs")
+    parser.add_argument("--seed", type=int, default=1, help="of the sandbox's events")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _exit)
+    LOG.parent.mkdir(exist_ok=True)
+    LOG.unlink(missing_ok=True)
+    try:
+        _demo(options.records, options.new, options.seed)
+    except KeyboardInterrupt:
+        return _fail("Interrupted.", code=130)
+    except (DemoError, duckdb.Error, requests.RequestException) as error:
+        _show_log()
+        return _fail(str(error))
+    return 0
+
+
+def _demo(records: int, new: int, seed: int) -> None:
+    warehouse = Warehouse(DATABASE)
+    warehouse.clear()
+    _say("The audit log of a made-up organization, from the API into DuckDB.")
+    _say()
+    with processes.sandbox(records=records, seed=seed, log=LOG) as sandbox:
+        _say(f"Sandbox      {sandbox.url} with {sandbox.records:,} events")
+        environment = sandbox.environment
+        processes.meltano(
+            "state", "clear", "--force", STATE_ID, environment=environment, log=LOG
+        )
+
+        before = _run("First run", environment, warehouse)
+        _say(f"             {before:,} events loaded")
+
+        happened = len(sandbox.add_events(new))
+        _say(f"Meanwhile    {happened:,} more events happen")
+
+        end_of_first_run = LOG.stat().st_size
+        total = _run("Second run", environment, warehouse)
+        read = rows_loaded(LOG, since=end_of_first_run)
+        _say(f"             {total - before:,} events added ({read:,} read)")
+
+        problem = comparison.difference(
+            map(comparison.from_api, sandbox.events()),
+            map(comparison.from_row, warehouse.rows()),
+        )
+    if problem:
+        raise DemoError(problem)
+    if read >= total:
+        message = "The second run was not incremental: it read every event again."
+        raise DemoError(message)
+    _say(f"Check        the {total:,} rows are exactly the events of the sandbox")
+    rows = table(warehouse.busiest(_TOP))
+    _say(_REPORT.format("\n".join(f"  {row}" for row in rows)))
+
+
+def _run(title: str, environment: dict[str, str], warehouse: Warehouse) -> int:
+    """Run the pipeline, and tell how many rows there are then."""
+    _say(f"{title:12} meltano run {' '.join(PIPELINE)}")
+    start = time.monotonic()
+    # A run that was killed would stand in the way without `--force`.
+    processes.meltano("run", "--force", *PIPELINE, environment=environment, log=LOG)
+    _say(f"             done in {time.monotonic() - start:.1f} s")
+    return warehouse.count()
+
+
+def rows_loaded(log: Path, *, since: int) -> int:
+    """Tell from the loader's own words how many rows it was given."""
+    text = log.read_bytes()[since:].decode(errors="replace")
+    return sum(int(rows) for rows in _LOADED.findall(text))
+
+
+def table(busiest: Sequence[Busiest]) -> list[str]:
+    """Lay out rows in columns, with the number on the right."""
+    rows = [[*Busiest._fields]]
+    rows += [
+        [*(value or "-" for value in words), f"{events:,}"]
+        for *words, events in busiest
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    *left, right = (f"{{:<{width}}}" for width in widths)
+    layout = "  ".join([*left, right.replace("<", ">")])
+    return [layout.format(*row) for row in rows]
+
+
+def _show_log() -> None:
+    if LOG.exists():
+        lines = LOG.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        sys.stderr.write("\n".join(["", f"The end of {LOG}:", "", *lines, "", ""]))
+
+
+def _fail(sentence: str, *, code: int = 1) -> int:
+    sys.stderr.write(f"{sentence}\n")
+    return code
+
+
+def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+    # An exception, so that every `finally` on the way out is run.
+    raise SystemExit(128 + number)
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

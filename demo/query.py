@@ -1,0 +1,32 @@
+"""Asks the DuckDB file of the demo: `python -m demo.query "SELECT …"`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import duckdb
+
+from demo import DATABASE
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the answer to an SQL query."""
+    parser = argparse.ArgumentParser(prog="python -m demo.query", description=__doc__)
+    parser.add_argument("sql", help="the query")
+    parser.add_argument("--file", type=Path, default=DATABASE, help="the DuckDB file")
+    options = parser.parse_args(arguments)
+    try:
+        with duckdb.connect(options.file, read_only=True) as connection:
+            answer = connection.sql(options.sql)
+            if answer is not None:
+                answer.show()
+    except duckdb.Error as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,74 @@
+"""Reads the DuckDB file that the loader wrote."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TABLE = "akuity.audit_logs"
+_COLUMNS = (
+    "timestamp",
+    "action",
+    "actor",
+    "object",
+    "details",
+    "count",
+    "lastoccurredtimestamp",
+)
+
+_BUSIEST = f"""
+    SELECT actor->>'id' AS who, actor->>'type' AS type, action,
+           object->>'type' AS object, count(*) AS events
+    FROM {TABLE}
+    GROUP BY ALL
+    ORDER BY events DESC, 1, 2, 3, 4
+    LIMIT ?
+"""  # noqa: S608 - the name of the table is a constant
+
+
+class Busiest(NamedTuple):
+    """Who did what, and how often."""
+
+    who: str | None
+    type: str | None
+    action: str | None
+    object: str | None
+    events: int
+
+
+class Warehouse:
+    """The file, opened anew for each question: the loader must be able to write it."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file."""
+        self.path = path
+
+    def clear(self) -> None:
+        """Delete the file, and the log that DuckDB may have left beside it."""
+        for name in (self.path.name, f"{self.path.name}.wal"):
+            self.path.with_name(name).unlink(missing_ok=True)
+
+    def count(self) -> int:
+        """How many rows there are."""
+        [(count,)] = self._ask(f"SELECT count(*) FROM {TABLE}")  # noqa: S608
+        return int(count)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows, with what the API gave (not what the tap added)."""
+        columns = ", ".join(f'"{name}"' for name in _COLUMNS)
+        rows = self._ask(f"SELECT {columns} FROM {TABLE}")  # noqa: S608
+        return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+
+    def busiest(self, limit: int) -> list[Busiest]:
+        """Who did what most."""
+        return [Busiest(*row) for row in self._ask(_BUSIEST, [limit])]
+
+    def _ask(
+        self, query: str, parameters: list[object] | None = None
+    ) -> list[tuple[Any, ...]]:
+        with duckdb.connect(self.path, read_only=True) as connection:
+            return connection.execute(query, parameters).fetchall()
