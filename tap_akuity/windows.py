@@ -1,23 +1,77 @@
-"""Reading a time range as windows of events, in ascending order.
+"""Reading a time range of any size as small windows, in ascending order, completely.
 
-Knows neither HTTP nor Singer: pages come from a function.
+Knows neither HTTP nor Singer: here is decided what to ask for next and what the answers
+mean; `tap_akuity.fetching` does the asking.
 
-Nobody outside Akuity can tell whether the ends of a range are inclusive, or whether
-the server looks at fractions of a second. So a little more is asked for than is
-wanted, and what was not wanted is dropped.
+The API gives pages by offset only, and a server that is asked for a far offset has to
+skip all rows before it. So the range is cut where the events lie into windows of at
+most `MAX_EVENTS`, whose pages have small offsets. How many events a window holds, and
+so whether to cut it, the `totalCount` of its first page tells.
+
+What is assumed, and what happens where the assumption is wrong:
+
+- Events come newest first. Only the places of the cuts depend on it. Every window is
+  read for itself, so a bad cut costs requests and nothing else.
+- Nobody knows whether the ends of a range are inclusive, or whether the server looks at
+  fractions of a second. Windows meet at whole seconds, each is asked for from `MARGIN`
+  before its start, and an event that came with two windows is kept once.
+- Nobody knows whether the server looks at an event's first or last time. An event from
+  outside its window is kept. It is in order within its window only.
+
+What is checked:
+
+- Each window is read until as many events were seen as the server counts. If some are
+  missing, or rows went away meanwhile, it is read again, with the pages cut elsewhere,
+  and what was seen before still counts. Ties that the server shuffles come together in
+  this way. If reading brings nothing new any more, `IncompleteError` ends it.
+- An event that stands twice on one page counts twice: two that do not differ in
+  anything the id is made of. They are kept as one.
+- The windows together have to hold as many events as the whole range. If they do not,
+  and no rows went away, all are read again with a wide margin.
+
+What cannot be known: what arrives in a window after it was read (the lookback of the
+next sync is for that), and what the server leaves out of its count.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_akuity.timestamps import MILLISECOND, SECOND, to_text
+from tap_akuity.queries import Query
+from tap_akuity.timestamps import MILLISECOND, SECOND, parse, to_bound, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator
     from typing import TypeAlias
 
     from tap_akuity.records import Event
+
+MAX_EVENTS = 10_000
+"""How many events a window may hold before it is cut, and so the largest offset."""
+
+GOAL = 9_750
+"""How many events a cut aims at: a little less, so that an estimate may be off."""
+
+PEELABLE = 10 * MAX_EVENTS
+"""Up to how many events windows are cut off one by one, at places that are looked up.
+
+Looking up is exact where events cluster, but with more of them it would take long
+before the first window is known.
+"""
+
+MAX_GROWTH = 8
+"""How much wider than a sparse window the next may be."""
+
+MAX_FRUITLESS = 10
+"""How often an incomplete window is read again without anything new.
+
+If 50,000 ties come in a new order with every page, a reading misses each with a chance
+of 1/e; then the chance to give up wrongly is 1 to 20,000.
+"""
+
+MAX_MOVING = 3
+"""How often a window is read in which rows come and go, before that is accepted."""
 
 MARGIN = MILLISECOND
 """How much before a whole second a range is asked for.
@@ -25,6 +79,13 @@ MARGIN = MILLISECOND
 It makes an exclusive start as good as an inclusive one, also for a server that drops
 fractions of a second: that one sees the second before.
 """
+
+WIDE_MARGIN = SECOND + MILLISECOND
+"""The margin for a server of which `MARGIN` is not enough, whatever it does."""
+
+
+class IncompleteError(Exception):
+    """The server counts more events in a window than it gives."""
 
 
 class Page(NamedTuple):
@@ -35,87 +96,246 @@ class Page(NamedTuple):
     """How many events the asked range holds, before limit and offset."""
 
 
-Fetch: TypeAlias = "Callable[[int, int, int, int], Page]"
-"""Fetches a page: start, end (nanoseconds since the Unix epoch), offset, limit."""
-
-
-class Window(NamedTuple):
-    """A part of the range that was read completely."""
+class Range(NamedTuple):
+    """A half-open range of time, in nanoseconds since the Unix epoch."""
 
     start: int
     end: int
-    """Exclusive; both in nanoseconds since the Unix epoch."""
 
-    events: list[Event]
-    """In ascending order, each once."""
+    def query(self, offset: int, limit: int, margin: int = MARGIN) -> Query:
+        """Query for a little more than the range, see `MARGIN`."""
+        start = self.start // SECOND * SECOND - margin
+        return Query(start, -(-self.end // SECOND) * SECOND, offset, limit)
+
+    def __str__(self) -> str:
+        """Name the range in messages."""
+        return f"{to_bound(self.start)} to {to_bound(self.end)}"
 
 
-def read(
-    fetch: Fetch, start: int, end: int, *, page_size: int, first: Page | None = None
-) -> Iterator[Window]:
-    """Read a range.
+class Part(NamedTuple):
+    """A range that is small enough to be read, or cannot be cut."""
+
+    range: Range
+    first: Page
+    """Its first page."""
+
+
+Planning: TypeAlias = "Generator[Query | Part, Page, int]"
+Reading: TypeAlias = "Generator[list[Query], list[Page], list[Event]]"
+
+
+class _Piece(NamedTuple):
+    """A range that may have to be cut."""
+
+    range: Range
+    estimate: int
+    """How many events it may hold."""
+
+    page: Page | None = None
+    """Its first page, if it is there: then the estimate is what that says."""
+
+    width: int = 0
+    """How wide to cut at least, after a sparse part."""
+
+    clustered: bool = False
+    """Whether an estimate from how wide it is was wrong."""
+
+
+def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
+    """Cut a range into parts, in ascending order.
 
     Args:
-        fetch: Fetches a page.
-        start: The first instant of the range, nanoseconds since the Unix epoch.
-        end: The first instant after the range.
-        page_size: How many events to ask for at a time.
-        first: The first page of `asked_range(start, end)`, if it is there already.
+        whole: The range and its first page.
+        limit: How many events a page may hold.
+        margin: See `MARGIN`.
 
     Yields:
-        Windows in ascending order that together are the range.
-    """
-    if start >= end:
-        return
-    asked_start, asked_end = asked_range(start, end)
-    events: dict[str, Event] = {}
-    received = 0
-    while True:
-        page = first or fetch(asked_start, asked_end, received, page_size)
-        first = None
-        received += len(page.events)
-        events.update((event.id, event) for event in page.events)
-        # A server may cap the limit, so that a short page alone does not tell the end,
-        # and neither does its count alone.
-        full = len(page.events) >= page_size
-        if not page.events or (received >= page.total and not full):
-            break
-    wanted = [event for event in events.values() if belongs(event, start, end)]
-    yield Window(start, end, sorted(wanted, key=lambda event: event.timestamp))
-
-
-def asked_range(start: int, end: int) -> tuple[int, int]:
-    """Widen a range to what is asked of the server: see `MARGIN`.
-
-    Args:
-        start: The first instant that is wanted.
-        end: The first instant that is not wanted any more.
+        A request, to which the page is to be sent; or a part that is ready.
 
     Returns:
-        Start a `MARGIN` before a whole second, end at a whole second.
+        How many events the parts hold, by their first pages.
     """
-    return start // SECOND * SECOND - MARGIN, -(-end // SECOND) * SECOND
+    held = 0
+    todo = [_Piece(whole.range, whole.first.total, whole.first)]
+    if whole.first.total > MAX_EVENTS and _divisible(whole.range):
+        # The far end: nothing lies before it, if the newest come first.
+        oldest = yield whole.range.query(whole.first.total - 1, 1, margin)
+        todo = _cut(todo[0], _moment(oldest), before=0)
+    while todo:
+        piece = todo.pop()
+        divisible = _divisible(piece.range)
+        if piece.page is None and (piece.estimate <= MAX_EVENTS or not divisible):
+            page = yield piece.range.query(0, limit, margin)
+            if todo:
+                surplus = piece.estimate - page.total
+                todo[-1] = _corrected(todo[-1], surplus, piece.range, page.total)
+            piece = piece._replace(page=page, estimate=page.total)
+        if piece.page and (piece.estimate <= MAX_EVENTS or not divisible):
+            held += piece.estimate
+            yield Part(piece.range, piece.page)
+        elif piece.estimate <= PEELABLE and (piece.page or piece.clustered):
+            look = yield piece.range.query(GOAL, 1, margin)
+            piece = piece._replace(page=None, estimate=look.total, clustered=True)
+            if look.total <= MAX_EVENTS:
+                todo.append(piece)
+            else:
+                # The newest first: the last `GOAL` events begin here.
+                todo += _cut(piece, _moment(look), before=look.total - GOAL)
+        else:
+            start, end = piece.range
+            width = max(piece.width, (end - start) * GOAL // piece.estimate)
+            todo += _cut(piece, start + width, before=GOAL)
+    return held
 
 
-def belongs(event: Event, start: int, end: int) -> bool:
-    """Tell whether an event that the server gave for a range is wanted.
+def _moment(page: Page) -> int | None:
+    return parse(page.events[0].timestamp) if page.events else None
 
-    The server may filter on the last occurrence, so that an event outside the range is
-    none too many. Only what came because more was asked for than wanted, or because an
-    end was inclusive, is not wanted.
+
+def _divisible(span: Range) -> bool:
+    return span.end - span.start // SECOND * SECOND > SECOND
+
+
+def _cut(piece: _Piece, moment: int | None, *, before: int) -> list[_Piece]:
+    """Cut a piece at the second of a moment, or after it if it is the first.
 
     Args:
-        event: An event that the server gave for `asked_range(start, end)`.
-        start: The first instant that is wanted.
-        end: The first instant that is not wanted any more.
+        piece: A divisible piece.
+        moment: Where; if that is unknown or elsewhere, in the middle.
+        before: How many events lie before the cut, as far as known.
+
+    Returns:
+        The later piece and the earlier one, the next on top of the stack.
+    """
+    start, end = piece.range
+    first = start // SECOND + 1
+    last = -(-end // SECOND) - 1
+    if moment is None or not start <= moment <= end:
+        moment = (first + last) // 2 * SECOND
+    at = min(max(moment // SECOND, first), last) * SECOND
+    return [
+        _Piece(Range(at, end), piece.estimate - before, clustered=piece.clustered),
+        _Piece(Range(start, at), before, clustered=piece.clustered),
+    ]
+
+
+def _corrected(piece: _Piece, surplus: int, part: Range, count: int) -> _Piece:
+    """Learn from the part before a piece how many events are left, and how sparse."""
+    width = 0
+    if count < GOAL // 2:
+        width = int((part.end - part.start) * min(MAX_GROWTH, GOAL / max(count, 1)))
+    return piece._replace(estimate=piece.estimate + surplus, width=width)
+
+
+def belongs(event: Event, span: Range, *, first: bool, margin: int = MARGIN) -> bool:
+    """Tell whether an event that the server gave for a range is to be kept there.
+
+    The server may look at the last occurrence, so that an event outside the range is
+    none too many. Not kept is only what came because more was asked for than wanted, or
+    because the end was inclusive: the next window has it, or nobody wants it.
+
+    Args:
+        event: An event that the server gave for `span.query`.
+        span: The range.
+        first: Whether nothing is wanted before the range. Otherwise the window before
+            has what it has, and what it has not is kept.
+        margin: See `MARGIN`.
 
     Returns:
         Whether to keep it.
     """
-    asked_start, asked_end = asked_range(start, end)
-    if event.timestamp < to_text(start):
-        came_early = event.timestamp >= to_text(asked_start // SECOND * SECOND)
-        return not came_early or (event.last_occurred or "") >= to_text(start)
-    if event.timestamp >= to_text(end):
-        return event.timestamp >= to_text(asked_end + SECOND)
-    return True
+    if event.timestamp >= to_text(span.end):
+        asked = -(-span.end // SECOND) * SECOND
+        return event.timestamp >= to_text(asked + SECOND)
+    start = to_text(span.start)
+    if not first or event.timestamp >= start:
+        return True
+    asked = (span.start // SECOND * SECOND - margin) // SECOND * SECOND
+    came_early = event.timestamp >= to_text(asked)
+    return not came_early or (event.last_occurred or "") >= start
+
+
+def read(part: Part, limit: int, margin: int = MARGIN) -> Reading:
+    """Read a part completely.
+
+    Args:
+        part: A range and its first page.
+        limit: How many events a page may hold.
+        margin: See `MARGIN`.
+
+    Yields:
+        Requests, in answer to which their pages are to be sent.
+
+    Returns:
+        All that the server gave, each once, in ascending order.
+
+    Raises:
+        IncompleteError: If the server counts more events than it gives.
+    """
+    events: dict[str, Event] = {}
+    copies: dict[str, int] = {}
+    received, total = len(part.first.events), part.first.total
+    # What a full page holds: the server may cap the limit without a word.
+    step = received if 0 < received < min(limit, total) else limit
+    pages = yield from _walk(part.range, part.first, step, margin)
+    rounds = moving = fruitless = 0
+    while True:
+        known = len(events)
+        totals = [page.total for page in pages]
+        if min(totals) < total:
+            copies.clear()  # Rows went away, and what was counted may be among them.
+        for page in pages:
+            events.update((event.id, event) for event in page.events)
+            for name, count in Counter(event.id for event in page.events).items():
+                copies[name] = max(count, copies.get(name, 0))
+        total = max(totals)
+        held = sum(copies.values())
+        if held >= total == min(totals):
+            break
+        moving = moving + 1 if min(totals) < total else 0
+        if moving >= MAX_MOVING and held >= min(totals):
+            break
+        fruitless = fruitless + 1 if len(events) == known else 0
+        if fruitless >= MAX_FRUITLESS:
+            msg = (
+                f"From {part.range} Akuity counts {total} audit logs but gives {held}, "
+                "again and again: run the sync again later, and ask Akuity's support "
+                "if it stays so."
+            )
+            raise IncompleteError(msg)
+        # Pages that are cut elsewhere bring together what the last ones held apart.
+        rounds += 1
+        (first,) = yield [part.range.query(0, rounds % step or step, margin)]
+        pages = yield from _walk(part.range, first, step, margin)
+    return sorted(events.values(), key=lambda event: event.timestamp)
+
+
+def _walk(
+    span: Range, first: Page, step: int, margin: int
+) -> Generator[list[Query], list[Page], list[Page]]:
+    """Ask for all pages after the first, many at once.
+
+    What counts is what came, not what was asked for; and neither the server's count nor
+    a page that is not full tells the end alone.
+    """
+    pages = [first]
+    reached = len(first.events)
+    full = reached >= step
+    queries = [
+        span.query(offset, step, margin) for offset in range(reached, first.total, step)
+    ]
+    while queries or full or reached < pages[-1].total:
+        queries = queries or [span.query(reached, step, margin)]
+        answers = yield queries
+        pages += answers
+        rests = []
+        for query, page in zip(queries, answers, strict=True):
+            got = len(page.events)
+            end = query.offset + got
+            reached, full = max((reached, full), (end, got >= query.limit))
+            if 0 < got < query.limit and end < page.total:
+                rests.append(query._replace(offset=end, limit=query.limit - got))
+        if not any(page.events for page in answers):
+            break
+        queries = rests
+    return pages

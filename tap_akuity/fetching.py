@@ -1,0 +1,298 @@
+"""Several requests at a time, and their windows one after the other.
+
+Knows neither HTTP nor Singer. What to ask for, `tap_akuity.windows` decides; here it is
+asked, by as many threads as wanted, and what comes back is put in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import queue
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from tap_akuity.queries import Query
+from tap_akuity.windows import (
+    MARGIN,
+    WIDE_MARGIN,
+    IncompleteError,
+    Page,
+    Part,
+    Range,
+    belongs,
+    plan,
+    read,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from types import TracebackType
+    from typing import TypeAlias
+
+    from typing_extensions import Self
+
+    from tap_akuity.records import Event
+    from tap_akuity.windows import Reading
+
+Fetch: TypeAlias = "Callable[[Query], Page]"
+"""Fetches a page. It is called by several threads at a time."""
+
+MIN_AHEAD = 3
+"""How many windows at least may be under way, so that no thread waits for work."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Window(NamedTuple):
+    """A part of the range that was read completely."""
+
+    range: Range
+    events: list[Event]
+    """In ascending order, each once."""
+
+
+def windows(
+    fetch: Fetch, whole: Part, *, limit: int, concurrency: int
+) -> Generator[Window, None, None]:
+    """Read a range, completely and in order.
+
+    Args:
+        fetch: Fetches a page.
+        whole: The range and its first page.
+        limit: How many events to ask for in one request.
+        concurrency: How many requests may be under way at a time; with 1, they are
+            made in this thread.
+
+    Yields:
+        Windows in ascending order that together are the range.
+
+    Raises:
+        IncompleteError: If the server counts more events in a window than it gives.
+        Exception: What `fetch` raises, after the windows before have been yielded.
+    """
+    held = yield from _windows(fetch, whole, limit, concurrency, MARGIN)
+    if held >= whole.first.total:
+        return
+    first = fetch(whole.range.query(0, limit))
+    if held < first.total:
+        _logger.warning(
+            "The windows held %d events, but their range %d: reading it once more.",
+            held,
+            first.total,
+        )
+        whole = Part(whole.range, first)
+        yield from _windows(fetch, whole, limit, concurrency, WIDE_MARGIN)
+
+
+def _windows(
+    fetch: Fetch, whole: Part, limit: int, concurrency: int, margin: int
+) -> Generator[Window, None, int]:
+    seen: set[str] = set()
+    with _Requests(fetch, concurrency) as requests:
+        work = _Work(whole, limit, margin, requests)
+        while True:
+            work.plan(max(MIN_AHEAD, concurrency) if concurrency > 1 else 1)
+            if window := work.next_window():
+                span = window.range
+                first = span.start == whole.range.start
+                events = [
+                    event
+                    for event in window.events
+                    if event.id not in seen
+                    and belongs(event, span, first=first, margin=margin)
+                ]
+                seen = {event.id for event in events}  # Only neighbours overlap.
+                yield Window(span, events)
+            elif work.finished:
+                return work.held
+            else:
+                work.take(requests.wait())
+
+
+class _Work:
+    """The plan, and the windows that are being read by it."""
+
+    def __init__(
+        self, whole: Part, limit: int, margin: int, requests: _Requests
+    ) -> None:
+        self.held = 0
+        """How many events the windows hold, once it is all planned."""
+
+        self._limit = limit
+        self._margin = margin
+        self._requests = requests
+        self._planning = plan(whole, limit, margin)
+        self._planned = False
+        self._waits = False
+        self._answer: Page | None = None
+        self._error: Exception | None = None
+        self._readers: deque[_Reader] = deque()
+
+    @property
+    def finished(self) -> bool:
+        """Whether all is planned and read."""
+        return self._planned and not self._readers
+
+    def plan(self, ahead: int) -> None:
+        """Plan until so many windows are under way, or a page is needed for it."""
+        while (
+            len(self._readers) < ahead
+            and not self._planned
+            and not self._waits
+            and not self._error
+        ):
+            try:
+                # The first time, there is nothing to send.
+                step = self._planning.send(self._answer)  # type: ignore[arg-type]
+            except StopIteration as stop:
+                self._planned, self.held = True, stop.value
+                return
+            self._answer = None
+            if isinstance(step, Query):
+                self._requests.begin(step)
+                self._waits = True
+            else:
+                reading = read(step, self._limit, self._margin)
+                reader = _Reader(step.range, reading)
+                self._readers.append(reader)
+                self._begin(reader, reader.go_on())
+
+    def next_window(self) -> Window | None:
+        """Give the next window in order, if it has been read.
+
+        Raises:
+            Exception: If it cannot be read, or nothing after the last one can.
+        """
+        if not self._readers:
+            if self._error:
+                raise self._error
+            return None
+        reader = self._readers[0]
+        if reader.error:
+            raise reader.error
+        if reader.events is None:
+            return None
+        self._readers.popleft()
+        return Window(reader.range, reader.events)
+
+    def take(self, answer: _Answer) -> None:
+        """Take an answer to whoever asked."""
+        reader = answer.reader
+        if reader is None:
+            self._waits = False
+            self._answer = answer.page
+            self._error = self._error or answer.error
+        elif answer.page is None:
+            reader.error = self._error = answer.error
+        else:
+            self._begin(reader, reader.take(answer.place, answer.page))
+            self._error = self._error or reader.error
+
+    def _begin(self, reader: _Reader, queries: list[Query]) -> None:
+        for index, query in enumerate(queries):
+            self._requests.begin(query, reader, index)
+
+
+class _Reader:
+    """A window that is being read: what it queries for, and what has come so far."""
+
+    def __init__(self, span: Range, reading: Reading) -> None:
+        self.range = span
+        self.events: list[Event] | None = None
+        self.error: Exception | None = None
+        self._reading = reading
+        self._pages: list[Page | None] = []
+
+    def take(self, index: int, page: Page) -> list[Query]:
+        """Take the answer to one of the queries, and go on when it was the last."""
+        self._pages[index] = page
+        pages = [page for page in self._pages if page is not None]
+        return self.go_on(pages) if len(pages) == len(self._pages) else []
+
+    def go_on(self, pages: list[Page] | None = None) -> list[Query]:
+        """Go on with the pages that were asked for, None at the beginning."""
+        try:
+            queries = self._reading.send(pages)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            self.events = stop.value
+            return []
+        except IncompleteError as error:
+            self.error = error
+            return []
+        self._pages = [None] * len(queries)
+        return queries
+
+
+class _Answer(NamedTuple):
+    reader: _Reader | None
+    """Who asked; None is the plan."""
+
+    place: int
+    """Which of its queries this answers."""
+
+    page: Page | None
+    error: Exception | None
+
+
+class _Requests:
+    """The requests under way, and those that wait for a thread.
+
+    The threads are daemons, so that none of them keeps the process from ending.
+    """
+
+    def __init__(self, fetch: Fetch, concurrency: int) -> None:
+        self._fetch = fetch
+        self._concurrency = concurrency
+        # The plan's come first: on them depends what is to be fetched at all.
+        self._asked: queue.PriorityQueue[tuple[int, int, Query, _Reader | None, int]]
+        self._asked = queue.PriorityQueue()
+        self._answered: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        self._number = itertools.count()
+        self._threads = 0
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Begin no more requests; those under way are left to themselves."""
+        self._closed = True
+        for _ in range(self._threads):
+            self._asked.put((-1, next(self._number), Query(0, 0, 0, 0), None, 0))
+
+    def begin(
+        self, query: Query, reader: _Reader | None = None, place: int = 0
+    ) -> None:
+        """Begin a request, as soon as a thread is free."""
+        self._asked.put((reader is not None, next(self._number), query, reader, place))
+        if 1 < self._concurrency > self._threads:
+            self._threads += 1
+            threading.Thread(target=self._work, daemon=True).start()
+
+    def wait(self) -> _Answer:
+        """Wait for the next answer, or with a concurrency of 1, get it."""
+        if self._concurrency == 1:
+            self._answer_next()
+        return self._answered.get()
+
+    def _work(self) -> None:
+        while not self._closed:
+            self._answer_next()
+
+    def _answer_next(self) -> None:
+        _, _, query, reader, place = self._asked.get()
+        if self._closed:
+            return
+        page, problem = None, None
+        try:
+            page = self._fetch(query)
+        except Exception as error:  # noqa: BLE001, raised where the window is due
+            problem = error
+        self._answered.put(_Answer(reader, place, page, problem))

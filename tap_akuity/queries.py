@@ -1,0 +1,21 @@
+"""What one request asks for."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Query(NamedTuple):
+    """A page of a range of time."""
+
+    start: int
+    """Nanoseconds since the Unix epoch, `filters.startTime`."""
+
+    end: int
+    """Nanoseconds since the Unix epoch, `filters.endTime`."""
+
+    offset: int
+    """How many of the range's audit logs to skip."""
+
+    limit: int
+    """How many to give at most."""
