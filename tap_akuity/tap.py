@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import signal
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from singer_sdk import Tap
-from singer_sdk.contrib.msgspec import MsgSpecWriter
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 
 from tap_akuity import settings
 from tap_akuity.state import normalize
 from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
+from tap_akuity.writer import LineWriter
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -22,6 +25,7 @@ else:
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from singer_sdk.streams import Stream
 
@@ -31,7 +35,7 @@ class TapAkuity(Tap):
 
     name = "tap-akuity"
     config_jsonschema: ClassVar[dict[str, Any]] = copy.deepcopy(settings.SCHEMA)
-    message_writer_class = MsgSpecWriter
+    message_writer_class = LineWriter
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
@@ -60,6 +64,23 @@ class TapAkuity(Tap):
                 " ".join(errors), errors=errors, schema=self.config_jsonschema
             )
         return errors
+
+    @override
+    def _setup_signal_handlers(self) -> None:
+        super()._setup_signal_handlers()
+        if threading.current_thread() is threading.main_thread():
+            with contextlib.suppress(AttributeError):  # There is none on Windows.
+                signal.signal(signal.SIGHUP, self._handle_termination)
+
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        # The SDK would end with 0, as if all were read, and write a state that may come
+        # in the middle of a line. The last one written is as good.
+        code = 128 + signum
+        if isinstance(self.message_writer, LineWriter):
+            self.message_writer.exit(code)
+        else:
+            sys.exit(code)
 
     @classmethod
     @override
