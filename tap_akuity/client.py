@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from email.utils import parsedate_to_datetime
 from functools import cached_property
@@ -22,6 +23,7 @@ from singer_sdk.streams import RESTStream
 from singer_sdk.streams.rest import PageContext
 
 from tap_akuity import timestamps
+from tap_akuity.queries import Query
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from backoff.types import Details
     from singer_sdk.helpers.types import Auth, Context
+    from singer_sdk.tap_base import Tap
 
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two tries that the tap chooses by itself."""
@@ -49,19 +52,6 @@ _TRANSPORT_ERRORS = (
     requests.exceptions.ContentDecodingError,
     requests.exceptions.Timeout,
 )
-
-
-class PageQuery(NamedTuple):
-    """What to ask for: one page of a time range."""
-
-    start: int
-    """Nanoseconds since the Unix epoch, `filters.startTime`."""
-
-    end: int
-    """Nanoseconds since the Unix epoch, `filters.endTime`."""
-
-    offset: int
-    limit: int
 
 
 class PageAnswer(NamedTuple):
@@ -89,11 +79,26 @@ class _ErrorBody(msgspec.Struct):
     message: str = ""
 
 
-class AkuityStream(RESTStream[PageQuery]):
+class PageTooBigError(FatalAPIError):
+    """A page is too big for the server, or its limit too large."""
+
+
+class AkuityStream(RESTStream[Query]):
     """A stream of the Akuity API, read page by page through `fetch`."""
 
     # The key must not follow a redirect, to wherever it may lead.
     allow_redirects = False
+
+    def __init__(self, tap: Tap) -> None:
+        """Begin, with no request made yet.
+
+        Args:
+            tap: The tap that the stream belongs to.
+        """
+        super().__init__(tap)
+        self._threads = threading.local()
+        self._largest_page = sys.maxsize
+        self._paused_until = 0.0
 
     @property
     @override
@@ -129,9 +134,16 @@ class AkuityStream(RESTStream[PageQuery]):
     def timeout(self) -> float:  # type: ignore[override]
         return float(self.config["request_timeout_seconds"])
 
-    @cached_property
+    @property
     @override
     def requests_session(self) -> requests.Session:
+        # One for each thread, because requests promises nothing else.
+        session = getattr(self._threads, "session", None)
+        if session is None:
+            session = self._threads.session = self._new_session()
+        return session
+
+    def _new_session(self) -> requests.Session:
         session = requests.Session()
         # requests looks for these only when it prepares the request itself.
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
@@ -142,7 +154,7 @@ class AkuityStream(RESTStream[PageQuery]):
 
     @override
     def get_url_params(
-        self, context: Context | None, next_page_token: PageQuery | None
+        self, context: Context | None, next_page_token: Query | None
     ) -> dict[str, Any]:
         """Return the query parameters of one page.
 
@@ -169,21 +181,33 @@ class AkuityStream(RESTStream[PageQuery]):
             params["filters.limit"] = limit
         return params
 
-    def fetch(self, query: PageQuery) -> PageAnswer:
+    def fetch(self, query: Query) -> PageAnswer:
         """Fetch one page, and try again as long as that may help.
+
+        May be called by several threads at a time.
 
         Args:
             query: The page.
 
         Returns:
-            The page's items and what the server says about the range.
+            The page's items and what the server says about the range. A page that is
+            too big for the server comes smaller, and so does every one after it.
 
         Raises:
             FatalAPIError: If the server refuses the request, or if it could not be
                 reached or understood in any of the tries.
         """
+        limit = min(query.limit, self._largest_page)
         try:
-            answer: PageAnswer = self.request_decorator(self._fetch_once)(query)
+            answer: PageAnswer = self.request_decorator(self._fetch_once)(
+                query._replace(limit=limit)
+            )
+        except PageTooBigError as error:
+            if limit == 1:
+                raise
+            self._largest_page = min(self._largest_page, limit // 2)
+            self.log("%s Asking for %d at a time.", error, self._largest_page)
+            return self.fetch(query)
         except RetriableAPIError as error:
             msg = f"{error} Tries: {self.backoff_max_tries()}."
             raise FatalAPIError(msg) from error
@@ -208,7 +232,9 @@ class AkuityStream(RESTStream[PageQuery]):
             logger=None,
         )(func)
 
-    def _fetch_once(self, query: PageQuery) -> PageAnswer:
+    def _fetch_once(self, query: Query) -> PageAnswer:
+        # Set when Akuity asked any of the threads for fewer requests.
+        time.sleep(max(0.0, self._paused_until - time.monotonic()))
         request = self.get_http_request(page=PageContext(None, query))
         response = self.requests_session.send(
             self.build_prepared_request(
@@ -232,11 +258,15 @@ class AkuityStream(RESTStream[PageQuery]):
 
         Raises:
             RetriableAPIError: If the same request may succeed later.
+            PageTooBigError: If a smaller page may.
             FatalAPIError: If it will not.
         """
         status = response.status_code
         if status == HTTPStatus.OK:
             return
+        if _is_too_big(status, _message(response)):
+            msg = f"Akuity cannot send a page so big ({_particulars(response)})."
+            raise PageTooBigError(msg)
         if (
             status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
             or status == _CLIENT_CLOSED_REQUEST
@@ -347,17 +377,34 @@ class AkuityStream(RESTStream[PageQuery]):
     @override
     def backoff_handler(self, details: Details) -> None:
         error = details.get("exception")
+        wait = details.get("wait") or 0.0
+        response = getattr(error, "response", None)
+        if (
+            response is not None
+            and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
+        ):
+            self._paused_until = max(self._paused_until, time.monotonic() + wait)
         reason = str(error) if isinstance(error, RetriableAPIError) else _reason(error)
         self.log(
             "Try %d failed, the next follows in %.1f seconds: %s",
             details["tries"],
-            details.get("wait", 0),
+            wait,
             reason,
             level=logging.WARNING,
         )
 
 
 _CLIENT_ERRORS = HTTPStatus.BAD_REQUEST
+
+
+def _is_too_big(status: int, message: str) -> bool:
+    """Tell whether a smaller page may succeed where this one never will.
+
+    The 429 comes from the hop behind Akuity's gateway, whose messages are bounded.
+    """
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return "message larger than max" in message
+    return status == HTTPStatus.BAD_REQUEST and "limit" in message.lower()
 
 
 def printable(text: str) -> str:
@@ -375,13 +422,17 @@ def printable(text: str) -> str:
     return line
 
 
+def _message(response: requests.Response) -> str:
+    """Read what Akuity says about an error; empty if another server answered."""
+    try:
+        return msgspec.json.decode(response.content, type=_ErrorBody).message
+    except (msgspec.MsgspecError, RecursionError):
+        return ""
+
+
 def _particulars(response: requests.Response) -> str:
     parts = [f"HTTP {response.status_code}"]
-    try:
-        message = msgspec.json.decode(response.content, type=_ErrorBody).message
-    except (msgspec.MsgspecError, RecursionError):
-        message = ""
-    if message:
+    if message := _message(response):
         parts.append(f"“{printable(message)}”")
     parts += [
         f"{name} {printable(response.headers[name])}"

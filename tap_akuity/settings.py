@@ -87,6 +87,16 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         description="How many audit logs to ask for in one request.",
     ),
     th.Property(
+        "concurrency",
+        th.IntegerType(minimum=1, maximum=32),
+        default=4,
+        title="Concurrency",
+        description=(
+            "How many requests may be under way at a time. Records come out in the "
+            "order of time all the same."
+        ),
+    ),
+    th.Property(
         "lookback_seconds",
         th.IntegerType(minimum=0),
         default=300,
@@ -220,6 +230,8 @@ def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
 
 def _expected(schema: Mapping[str, Any]) -> str:
     kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    if kind == "integer" and "maximum" in schema:
+        return f"an integer from {schema['minimum']} to {schema['maximum']}"
     if kind == "integer":
         return f"an integer of at least {schema['minimum']}"
     if kind == "number":
@@ -236,7 +248,9 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind == "integer":
-        return isinstance(value, int) and value >= schema["minimum"]
+        return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
+            "maximum", value
+        )
     return bool(value > schema["exclusiveMinimum"])
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from singer_sdk.exceptions import FatalAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 
-from tap_akuity import schemas, timestamps, windows
-from tap_akuity.client import AkuityStream, PageAnswer, PageQuery
+from tap_akuity import fetching, schemas, timestamps
+from tap_akuity.client import AkuityStream, PageAnswer
+from tap_akuity.progress import Progress
+from tap_akuity.queries import Query
 from tap_akuity.records import RecordError, parse_event
-from tap_akuity.windows import Page
+from tap_akuity.windows import Page, Part, Range
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -84,18 +86,19 @@ class AuditLogsStream(AkuityStream):
         if start is None:
             self._begin(state)
             return
-        end, first = self._end(start)
-        for window in windows.read(
-            self._fetch_page,
-            start,
-            end,
-            page_size=self.config["page_size"],
-            first=first,
+        whole = self._whole(start)
+        progress = Progress(whole.first.total, self.logger)
+        for window in fetching.windows(
+            self._page,
+            whole,
+            limit=self.config["page_size"],
+            concurrency=self.config["concurrency"],
         ):
             for event in window.events:
                 yield event.record()
             if window.events:
-                self._advance(state, window.events[-1].timestamp, window.end)
+                self._advance(state, window.events[-1].timestamp, window.range.end)
+            progress.advance(len(window.events), window.range.end)
 
     def _start(self, state: dict[str, Any]) -> int | None:
         """Find where to start: nanoseconds since the Unix epoch, None on a first run.
@@ -109,34 +112,35 @@ class AuditLogsStream(AkuityStream):
             starts.append(timestamps.parse(bookmark) - lookback)
         return max(starts, default=None)
 
-    def _end(self, start: int) -> tuple[int, Page | None]:
+    def _whole(self, start: int) -> Part:
         """Find where to end, once for the whole sync, so that no page shifts.
 
         Args:
             start: Where the sync starts.
 
         Returns:
-            The end, and the first page up to it if it had to be fetched for that.
+            The range of the sync, and its first page.
         """
-        if end_date := self.config.get("end_date"):
-            return timestamps.parse(end_date), None
         here = time.time_ns()
-        end = max(here, start + 1)
-        asked = windows.asked_range(start, end)
-        query = PageQuery(*asked, 0, self.config["page_size"])
+        end_date = self.config.get("end_date")
+        end = timestamps.parse(end_date) if end_date else here
+        span = Range(start, max(end, start + 1))
+        query = span.query(0, self.config["page_size"])
         answer = self.fetch(query)
-        if answer.date is None or abs(answer.date - here) < CLOCK_TOLERANCE:
-            return end, self._page(query, answer)
+        there = answer.date
+        if end_date or there is None or abs(there - here) < CLOCK_TOLERANCE:
+            return Part(span, self._checked(query, answer))
         self.log(
             "The clock here differs by %d seconds from the server's, which counts.",
-            (here - answer.date) // timestamps.SECOND,
+            (here - there) // timestamps.SECOND,
         )
-        return answer.date + timestamps.SECOND, None
+        span = Range(start, max(there + timestamps.SECOND, start + 1))
+        return Part(span, self._page(span.query(0, self.config["page_size"])))
 
     def _begin(self, state: dict[str, Any]) -> None:
         """Fetch nothing that is past, but note the moment for the next run."""
         here = time.time_ns()
-        answer = self.fetch(PageQuery(here, here + timestamps.SECOND, 0, 1))
+        answer = self.fetch(Query(here, here + timestamps.SECOND, 0, 1))
         now = timestamps.to_text(answer.date or here)
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = now
@@ -155,11 +159,10 @@ class AuditLogsStream(AkuityStream):
             bookmark, state.get("replication_key_value", "")
         )
 
-    def _fetch_page(self, start: int, end: int, offset: int, limit: int) -> Page:
-        query = PageQuery(start, end, offset, limit)
-        return self._page(query, self.fetch(query))
+    def _page(self, query: Query) -> Page:
+        return self._checked(query, self.fetch(query))
 
-    def _page(self, query: PageQuery, answer: PageAnswer) -> Page:
+    def _checked(self, query: Query, answer: PageAnswer) -> Page:
         events = []
         for index, item in enumerate(answer.items):
             try:
@@ -167,8 +170,7 @@ class AuditLogsStream(AkuityStream):
             except RecordError as error:
                 msg = (
                     f"Audit log {query.offset + index} of those from "
-                    f"{timestamps.to_bound(query.start)} to "
-                    f"{timestamps.to_bound(query.end)} cannot be read, so the sync "
+                    f"{Range(query.start, query.end)} cannot be read, so the sync "
                     f"stops before it: {error}."
                 )
                 raise FatalAPIError(msg) from error

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import threading
 import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import requests
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity import client
-from tap_akuity.client import PageQuery
+from tap_akuity.queries import Query
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from requests_mock import Mocker
 
 URL = "https://akuity.cloud/api/v1/organizations/org/audit-logs"
-QUERY = PageQuery(999_000_000, 2_000_000_000, 500, 100)
+QUERY = Query(999_000_000, 2_000_000_000, 500, 100)
 EMPTY = {"items": [], "totalCount": 0}
 
 
@@ -38,7 +39,13 @@ def stream_of(**settings: Any) -> AuditLogsStream:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Wait without waiting, and tell how long it would have been."""
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+
+    def wait(seconds: float) -> None:
+        if seconds:
+            waited.append(seconds)
+
+    monkeypatch.setattr(time, "sleep", wait)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
     monkeypatch.setattr(backoff, "full_jitter", lambda value: value)
     return waited
 
@@ -104,7 +111,7 @@ def error(code: int, message: str) -> dict[str, Any]:
 
 
 FATAL = [
-    (400, error(3, "bad limit"), "check the settings (HTTP 400, “bad limit”"),
+    (400, error(3, "bad action"), "check the settings (HTTP 400, “bad action”"),
     (401, error(16, "unauthenticated"), "check `api_key_id` and `api_key_secret`"),
     (403, error(7, "denied"), "has the Owner role in the organization org"),
     (404, error(5, "no"), "check `organization_id` and `api_url` (HTTP 404, “no”"),
@@ -259,3 +266,55 @@ def test_an_unreachable_host() -> None:
         "network and the proxy (Failed to establish a new connection: [Errno 111] "
         "Connection refused). Tries: 1."
     )
+
+
+TOO_BIG = [
+    (429, "grpc: received message larger than max (12732627 vs. 4194304)"),
+    (400, "filters.limit must be at most 100"),
+]
+
+
+@pytest.mark.parametrize(("status", "message"), TOO_BIG)
+def test_a_page_that_is_too_big_is_asked_for_smaller(
+    requests_mock: Mocker, waits: list[float], status: int, message: str
+) -> None:
+    too_big = {"status_code": status, "json": error(8, message)}
+    requests_mock.get(URL, [too_big, too_big, {"json": EMPTY}, {"json": EMPTY}])
+    stream = stream_of(max_retries=3)
+    stream.fetch(QUERY)
+    stream.fetch(QUERY)
+    limits = [r.qs["filters.limit"] for r in requests_mock.request_history]
+    assert limits == [["100"], ["50"], ["25"], ["25"]]
+    assert waits == []
+
+
+@pytest.mark.parametrize(("status", "message"), TOO_BIG)
+def test_one_record_that_is_too_big_is_an_error(
+    requests_mock: Mocker, status: int, message: str
+) -> None:
+    requests_mock.get(URL, status_code=status, json=error(8, message))
+    with pytest.raises(FatalAPIError, match="cannot send a page so big"):
+        stream_of(max_retries=3).fetch(QUERY)
+    assert requests_mock.call_count == 7
+
+
+def test_a_429_slows_every_thread(requests_mock: Mocker, waits: list[float]) -> None:
+    limited = {"status_code": 429, "headers": {"Retry-After": "100"}}
+    requests_mock.get(URL, [limited, {"json": EMPTY}])
+    stream = stream_of(max_retries=1)
+    stream.fetch(QUERY)
+    waits[:] = [50]  # Half of the time has passed when another thread comes.
+    thread = threading.Thread(target=stream.fetch, args=(QUERY,))
+    thread.start()
+    thread.join()
+    assert waits == [50, 50]
+
+
+def test_each_thread_has_its_own_session() -> None:
+    stream = stream_of()
+    sessions = [stream.requests_session]
+    thread = threading.Thread(target=lambda: sessions.append(stream.requests_session))
+    thread.start()
+    thread.join()
+    assert sessions[0] is stream.requests_session
+    assert sessions[0] is not sessions[1]

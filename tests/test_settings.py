@@ -38,6 +38,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"lookback_seconds": -1},
         "Setting `lookback_seconds` must be an integer of at least 0.",
     ),
+    ({"concurrency": 0}, "Setting `concurrency` must be an integer from 1 to 32."),
+    ({"concurrency": 33}, "Setting `concurrency` must be an integer from 1 to 32."),
     ({"max_retries": -1}, "Setting `max_retries` must be an integer of at least 0."),
     (
         {"request_timeout_seconds": 0},
@@ -203,6 +205,7 @@ def test_every_setting_comes_from_the_environment(
         "end_date": ("2025-02-01", "2025-02-01T00:00:00.000000000Z"),
         "api_url": ("https://akuity.example.com", "https://akuity.example.com"),
         "page_size": ("7", 7),
+        "concurrency": ("1", 1),
         "lookback_seconds": ("0", 0),
         "actions": ('["created"]', ["created"]),
         "actor_types": ('["user"]', ["user"]),
