@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 
 from tap_akuity import fetching, schemas, timestamps
@@ -15,6 +16,7 @@ from tap_akuity.progress import Progress
 from tap_akuity.queries import Query
 from tap_akuity.records import RecordError, parse_event
 from tap_akuity.windows import Page, Part, Range
+from tap_akuity.writer import LineWriter
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -22,9 +24,11 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator, Iterable, Iterator
 
     from singer_sdk.helpers.types import Context, Record
+
+    from tap_akuity.fetching import Window
 
 NOT_BEFORE = "not_before"
 """In the state: where a replication without a start date began.
@@ -49,7 +53,7 @@ class AuditLogsStream(AkuityStream):
     is_sorted = True
 
     # The SDK then looks at the state after every record, and writes it when it has
-    # changed: once for each window, see `get_records`.
+    # changed: once for each window, see `_complete`.
     STATE_MSG_FREQUENCY = 1
 
     @override
@@ -82,23 +86,72 @@ class AuditLogsStream(AkuityStream):
             Records in ascending order.
         """
         state = self.get_context_state(context)
+        for window in self._windows(state):
+            for event in window.events:
+                yield event.record()
+            self._complete(window, state)
+
+    @override
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, Any], Any, Any]:
+        # The SDK walks every record for deselected properties, again for their types,
+        # then maps, encodes and flushes it: 45 of the 50 microseconds that a record
+        # takes. None of that changes anything when all is selected and nothing mapped.
+        writer = self._tap.message_writer
+        if not write_messages or not isinstance(writer, LineWriter) or self._changes():
+            yield from super()._sync_records(context, write_messages=write_messages)
+            return
+        state = self.get_context_state(context)
+        with self.get_record_counter() as counter, self.get_sync_timer():
+            self._write_starting_replication_value(context)
+            for window in self._windows(state):
+                records = (event.record() for event in window.events)
+                counter.increment(writer.write_records(self.name, records))
+                self._complete(window, state)
+                self.state_manager.is_flushed = False
+                self._write_state_message()
+        self.finalize_state_progress_markers(state)
+
+    def _changes(self) -> bool:
+        """Tell whether a record may differ from what `Event.record` gives."""
+        (first_map, *more_maps) = self.stream_maps
+        return (
+            self.ABORT_AT_RECORD_COUNT is not None
+            or not all(self.mask.values())
+            or self.effective_schema != self.schema
+            or bool(more_maps)
+            or type(first_map) is not SameRecordTransform
+            or first_map.flattening_enabled
+            or first_map.stream_alias != self.name
+        )
+
+    def _windows(self, state: dict[str, Any]) -> Iterator[Window]:
+        """Read the windows of this sync, in order."""
         start = self._start(state)
         if start is None:
             self._begin(state)
             return
         whole = self._whole(start)
-        progress = Progress(whole.first.total, self.logger)
-        for window in fetching.windows(
+        self._progress = Progress(whole.first.total, self.logger)
+        yield from fetching.windows(
             self._page,
             whole,
             limit=self.config["page_size"],
             concurrency=self.config["concurrency"],
-        ):
-            for event in window.events:
-                yield event.record()
-            if window.events:
-                self._advance(state, window.events[-1].timestamp, window.range.end)
-            progress.advance(len(window.events), window.range.end)
+        )
+
+    def _complete(self, window: Window, state: dict[str, Any]) -> None:
+        """Move the bookmark, never backwards and never past what was emitted."""
+        self._progress.advance(len(window.events), window.range.end)
+        if window.events:
+            latest = min(
+                window.events[-1].timestamp, timestamps.to_text(window.range.end)
+            )
+            state["replication_key"] = self.replication_key
+            state["replication_key_value"] = max(
+                latest, state.get("replication_key_value", "")
+            )
 
     def _start(self, state: dict[str, Any]) -> int | None:
         """Find where to start: nanoseconds since the Unix epoch, None on a first run.
@@ -149,14 +202,6 @@ class AuditLogsStream(AkuityStream):
             "Setting `start_date` is not set and there is no state: no past audit logs "
             "are fetched, and the next run starts at %s.",
             now,
-        )
-
-    def _advance(self, state: dict[str, Any], latest: str, end: int) -> None:
-        """Move the bookmark, never backwards and never past what was read."""
-        bookmark = min(latest, timestamps.to_text(end))
-        state["replication_key"] = self.replication_key
-        state["replication_key_value"] = max(
-            bookmark, state.get("replication_key_value", "")
         )
 
     def _page(self, query: Query) -> Page:

@@ -167,8 +167,7 @@ def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
         if piece.page is None and (piece.estimate <= MAX_EVENTS or not divisible):
             page = yield piece.range.query(0, limit, margin)
             if todo:
-                surplus = piece.estimate - page.total
-                todo[-1] = _corrected(todo[-1], surplus, piece.range, page.total)
+                todo[-1] = _corrected(todo[-1], piece, page.total)
             piece = piece._replace(page=page, estimate=page.total)
         if piece.page and (piece.estimate <= MAX_EVENTS or not divisible):
             held += piece.estimate
@@ -219,12 +218,14 @@ def _cut(piece: _Piece, moment: int | None, *, before: int) -> list[_Piece]:
     ]
 
 
-def _corrected(piece: _Piece, surplus: int, part: Range, count: int) -> _Piece:
+def _corrected(piece: _Piece, part: _Piece, count: int) -> _Piece:
     """Learn from the part before a piece how many events are left, and how sparse."""
     width = 0
-    if count < GOAL // 2:
-        width = int((part.end - part.start) * min(MAX_GROWTH, GOAL / max(count, 1)))
-    return piece._replace(estimate=piece.estimate + surplus, width=width)
+    if count < part.estimate // 2:
+        start, end = part.range
+        width = int((end - start) * min(MAX_GROWTH, GOAL / max(count, 1)))
+    left = piece.estimate + part.estimate - count
+    return piece._replace(estimate=left, width=width)
 
 
 def belongs(event: Event, span: Range, *, first: bool, margin: int = MARGIN) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
-from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -15,7 +16,12 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from singer_sdk.singerlib import Message
+
+CHUNK_BYTES = 1 << 18
+"""How much is written at a time, when many records are."""
 
 GRACE_SECONDS = 1.0
 """How long a line that is being written may delay the end of the process."""
@@ -31,9 +37,38 @@ class LineWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
+        self._write(self.format_message(message))
+
+    def write_records(self, stream: str, records: Iterable[dict[str, Any]]) -> int:
+        """Write RECORD messages, many of them at a time.
+
+        Args:
+            stream: The name of the stream.
+            records: What JSON can express.
+
+        Returns:
+            How many there were.
+        """
+        extracted = datetime.now(timezone.utc).isoformat()
+        before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
+        after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
+        lines = bytearray()
+        count = 0
+        for record in records:
+            lines += before
+            encoder.encode_into(record, lines, -1)
+            lines += after
+            count += 1
+            if len(lines) >= CHUNK_BYTES:
+                self._write(lines)
+                lines.clear()
+        self._write(lines)
+        return count
+
+    def _write(self, lines: bytes | bytearray) -> None:
         self._writing = True
         try:
-            sys.stdout.buffer.write(self.format_message(message))
+            sys.stdout.buffer.write(lines)
             sys.stdout.buffer.flush()
         finally:
             self._writing = False
