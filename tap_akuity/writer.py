@@ -49,7 +49,7 @@ class LineWriter(MsgSpecWriter):
         Returns:
             How many there were.
         """
-        extracted = datetime.now(timezone.utc).isoformat()
+        extracted = datetime.now(timezone.utc)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
         lines = bytearray()
