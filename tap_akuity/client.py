@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import threading
@@ -24,6 +23,7 @@ from singer_sdk.streams.rest import PageContext
 
 from tap_akuity import timestamps
 from tap_akuity.queries import Query
+from tap_akuity.session import BodyTooBigError, BoundedSession
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -138,18 +138,9 @@ class AkuityStream(RESTStream[Query]):
     @override
     def requests_session(self) -> requests.Session:
         # One for each thread, because requests promises nothing else.
-        session = getattr(self._threads, "session", None)
+        session: BoundedSession | None = getattr(self._threads, "session", None)
         if session is None:
-            session = self._threads.session = self._new_session()
-        return session
-
-    def _new_session(self) -> requests.Session:
-        session = requests.Session()
-        # requests looks for these only when it prepares the request itself.
-        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
-            if bundle := os.environ.get(name):
-                session.verify = bundle
-                break
+            session = self._threads.session = BoundedSession(self.url_base)
         return session
 
     @override
@@ -212,11 +203,18 @@ class AkuityStream(RESTStream[Query]):
             msg = f"{error} Tries: {self.backoff_max_tries()}."
             raise FatalAPIError(msg) from error
         except _TRANSPORT_ERRORS as error:
-            msg = (
-                f"Could not get an answer from {self.config['api_url']}: check "
-                f"`api_url`, the network and the proxy ({_reason(error)}). Tries: "
-                f"{self.backoff_max_tries()}."
-            )
+            if _is_distrust(error):
+                msg = (
+                    f"The certificate of {self.config['api_url']} is not trusted: if "
+                    "it is from a private authority, name its file in "
+                    f"REQUESTS_CA_BUNDLE ({_reason(error)})."
+                )
+            else:
+                msg = (
+                    f"Could not get an answer from {self.config['api_url']}: check "
+                    f"`api_url`, the network and the proxy ({_reason(error)}). Tries: "
+                    f"{self.backoff_max_tries()}."
+                )
             raise FatalAPIError(msg) from error
         return answer
 
@@ -227,6 +225,7 @@ class AkuityStream(RESTStream[Query]):
             self.backoff_wait_generator,
             (RetriableAPIError, *_TRANSPORT_ERRORS),
             max_tries=self.backoff_max_tries(),
+            giveup=_is_distrust,
             jitter=None,
             on_backoff=self.backoff_handler,
             logger=None,
@@ -236,16 +235,21 @@ class AkuityStream(RESTStream[Query]):
         # Set when Akuity asked any of the threads for fewer requests.
         time.sleep(max(0.0, self._paused_until - time.monotonic()))
         request = self.get_http_request(page=PageContext(None, query))
-        response = self.requests_session.send(
-            self.build_prepared_request(
-                request.method,
-                request.url,
-                params=request.encode_params(),
-                headers=request.headers,
-            ),
-            timeout=self.timeout,
-            allow_redirects=self.allow_redirects,
+        prepared = self.build_prepared_request(
+            request.method,
+            request.url,
+            params=request.encode_params(),
+            headers=request.headers,
         )
+        try:
+            response = self.requests_session.send(
+                prepared,
+                timeout=self.timeout,
+                allow_redirects=self.allow_redirects,
+            )
+        except BodyTooBigError as error:
+            msg = f"Akuity sent a page that is too big ({error})."
+            raise PageTooBigError(msg) from error
         self.validate_response(response)
         return self.parse_page(response)
 
@@ -395,6 +399,11 @@ class AkuityStream(RESTStream[Query]):
 
 
 _CLIENT_ERRORS = HTTPStatus.BAD_REQUEST
+
+
+def _is_distrust(error: Exception) -> bool:
+    """Tell whether a certificate was refused, which no retry changes."""
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def _is_too_big(status: int, message: str) -> bool:

@@ -1,0 +1,119 @@
+"""An HTTP session whose answers end in time, in size, and at the host asked."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_BODY_BYTES = 64 << 20
+"""How large a body may be, unpacked. The hop behind Akuity's gateway allows 4 MiB."""
+
+MAX_ERROR_BODY_BYTES = 64 << 10
+"""How much is read of the body of an error."""
+
+_CHUNK_BYTES = 64 << 10
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+
+class BodyTooBigError(requests.RequestException):
+    """The body of an answer is larger than `MAX_BODY_BYTES`."""
+
+
+class BoundedSession(requests.Session):
+    """Sends requests to one host, one at a time."""
+
+    def __init__(self, url: str) -> None:
+        """Begin, with no connection made yet.
+
+        Args:
+            url: What will be asked.
+        """
+        super().__init__()
+        if urlsplit(url).scheme == "http":
+            # Only for loopback: no proxy is to see the key.
+            self.trust_env = False
+        # requests heeds these only where it prepares and sends a request in one call.
+        bundles = filter(None, map(os.environ.get, _CA_VARIABLES))
+        self.verify = next(bundles, True)
+
+    @override
+    def send(
+        self, request: requests.PreparedRequest, **kwargs: Any
+    ) -> requests.Response:
+        """Send a request, and read the whole answer.
+
+        Args:
+            request: From `prepare_request`.
+            **kwargs: As for `requests.Session.send`. `timeout` is how many seconds the
+                request may take in all; what requests calls by that name begins anew
+                with every byte, and does not cover the look-up of the host.
+
+        Returns:
+            The answer with its body. That of an error may be cut.
+
+        Raises:
+            requests.Timeout: If it takes longer.
+            BodyTooBigError: If the body of a good answer is too large.
+            requests.RequestException: If there is no answer.
+        """
+        kwargs["stream"] = True
+        try:
+            return _within(kwargs["timeout"], lambda: self._exchange(request, kwargs))
+        except requests.Timeout:
+            # What is still under way keeps its connection to itself.
+            self.mount("https://", HTTPAdapter())
+            self.mount("http://", HTTPAdapter())
+            raise
+
+    def _exchange(
+        self, request: requests.PreparedRequest, kwargs: dict[str, Any]
+    ) -> requests.Response:
+        body = bytearray()
+        with super().send(request, **kwargs) as response:
+            most = MAX_BODY_BYTES if response.ok else MAX_ERROR_BODY_BYTES
+            for chunk in response.iter_content(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > most:
+                    break
+        if len(body) > most and response.ok:
+            msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
+            raise BodyTooBigError(msg, response=response)
+        # There is no public way to give a streamed answer its content.
+        response._content = bytes(body)  # noqa: SLF001
+        return response
+
+
+def _within(seconds: float, call: Callable[[], requests.Response]) -> requests.Response:
+    """Call in a thread, which is left to itself when it takes too long."""
+    outcomes: queue.SimpleQueue[requests.Response | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcomes.put(call())
+        except Exception as error:  # noqa: BLE001, raised where the answer is waited for
+            outcomes.put(error)
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        outcome = outcomes.get(timeout=seconds)
+    except queue.Empty:
+        msg = f"no complete answer within {seconds:g} seconds"
+        raise requests.Timeout(msg) from None
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
