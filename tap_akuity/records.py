@@ -88,8 +88,18 @@ class Event(msgspec.Struct, frozen=True, gc=False):
             `lastOccurredTimestamp` rewritten, and `id` and `organization_id` added.
             Should the API one day send properties of these two names, they are kept
             as `akuity_id` and `akuity_organization_id`.
+
+        Raises:
+            RecordError: If a field that is not known today is no valid JSON.
         """
-        sent: dict[str, Any] = _decode(self.raw)
+        try:
+            sent: dict[str, Any] = _decode(self.raw)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            msg = (
+                f"The audit log of {self.timestamp} with the id {self.id} cannot be "
+                f"read, so the sync stops before it: {error}."
+            )
+            raise RecordError(msg) from error
         for name in ("id", "organization_id"):
             if name in sent:
                 sent[f"akuity_{name}"] = sent.pop(name)

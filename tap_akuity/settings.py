@@ -22,7 +22,6 @@ _FILTER_HELP = (
     "fetched."
 )
 
-_DAY = 86_400 * timestamps.SECOND
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 SCHEMA: dict[str, Any] = th.PropertiesList(
@@ -228,8 +227,31 @@ def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
         yield "Setting `start_date` must be before `end_date`."
 
 
+def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
+    """Say what in the environment cannot be read at all.
+
+    Args:
+        environment: The environment variables.
+
+    Yields:
+        One sentence for each problem.
+    """
+    for name, schema in SCHEMA["properties"].items():
+        text = environment.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")
+        if text is not None and _kind(schema) == "integer":
+            try:
+                int(text)
+            except ValueError:
+                yield f"Setting `{name}` must be {_expected(schema)}."
+
+
+def _kind(schema: Mapping[str, Any]) -> str:
+    kind = schema["type"]
+    return str(kind[0] if isinstance(kind, list) else kind)
+
+
 def _expected(schema: Mapping[str, Any]) -> str:
-    kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    kind = _kind(schema)
     if kind == "integer" and "maximum" in schema:
         return f"an integer from {schema['minimum']} to {schema['maximum']}"
     if kind == "integer":
@@ -240,7 +262,7 @@ def _expected(schema: Mapping[str, Any]) -> str:
 
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
-    kind = schema["type"][0] if isinstance(schema["type"], list) else schema["type"]
+    kind = _kind(schema)
     if kind == "array":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
@@ -272,7 +294,7 @@ def _check_date(name: str, value: str, now: int) -> Iterator[str]:
             f"Setting `{name}` is no time: write it as 2025-01-31 or "
             "2025-01-31T08:30:00Z."
         )
-    elif name == "start_date" and timestamps.parse(value) > now + _DAY:
+    elif name == "start_date" and timestamps.parse(value) > now + timestamps.DAY:
         yield (
             "Setting `start_date` is more than a day in the future: nothing would be "
             "fetched, correct it."

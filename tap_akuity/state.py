@@ -11,7 +11,7 @@ from tap_akuity import timestamps
 from tap_akuity.timestamps import TimestampError
 
 
-class StateError(ValueError):
+class StateError(Exception):
     """The state cannot be used; the text says why and what to do."""
 
 
@@ -21,6 +21,7 @@ def normalize(
     stream: str,
     replication_key: str,
     times: tuple[str, ...],
+    now: int,
 ) -> dict[str, Any]:
     """Bring a state into its one form.
 
@@ -32,12 +33,14 @@ def normalize(
         stream: The name of the stream.
         replication_key: The stream's replication key.
         times: The members of the stream's state that are points in time.
+        now: The time, in nanoseconds since the Unix epoch.
 
     Returns:
         A copy, whose times are what `timestamps.to_text` gives.
 
     Raises:
-        StateError: If the state has another shape, or a bookmark is no time.
+        StateError: If the state has another shape, or a bookmark is no time, or lies
+            more than a day in the future.
     """
     bookmarks = _members(state, "state").get("bookmarks", {})
     _members(bookmarks, "`bookmarks` of the state")
@@ -56,15 +59,21 @@ def normalize(
         if name not in bookmark:
             continue
         try:
-            bookmark[name] = timestamps.to_text(
-                timestamps.parse(bookmark[name].strip(), assume_utc=True)
-            )
+            instant = timestamps.parse(bookmark[name].strip(), assume_utc=True)
         except (AttributeError, TimestampError) as error:
             msg = (
                 f"`{name}` of `{stream}` in the state is no time: write it as "
                 "2025-01-31T08:30:00Z, or remove the state to start anew."
             )
             raise StateError(msg) from error
+        if instant > now + timestamps.DAY:
+            msg = (
+                f"`{name}` of `{stream}` in the state is more than a day in the "
+                "future, so that nothing would be fetched: correct it, or remove the "
+                "state to start anew."
+            )
+            raise StateError(msg)
+        bookmark[name] = timestamps.to_text(instant)
     if "replication_key_value" in bookmark:
         bookmark["replication_key"] = replication_key
     return {**state, "bookmarks": {**bookmarks, stream: bookmark}}

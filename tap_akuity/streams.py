@@ -6,9 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import ConfigurationError, FatalAPIError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_akuity import fetching, schemas, timestamps
 from tap_akuity.client import AkuityStream, PageAnswer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import Catalog
 
     from tap_akuity.fetching import Window
 
@@ -39,6 +41,10 @@ the first one ran.
 
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
 """By how much the clock here may differ from the server's before the latter counts."""
+
+
+class CatalogError(ConfigurationError):
+    """The catalog cannot be used; the text says why and what to do."""
 
 
 class AuditLogsStream(AkuityStream):
@@ -55,6 +61,44 @@ class AuditLogsStream(AkuityStream):
     # The SDK then looks at the state after every record, and writes it when it has
     # changed: once for each window, see `_complete`.
     STATE_MSG_FREQUENCY = 1
+
+    @override
+    def apply_catalog(self, catalog: Catalog) -> None:
+        """Take a catalog, or refuse one that would make the sync lose something.
+
+        Args:
+            catalog: From `--discover`, perhaps edited.
+
+        Raises:
+            CatalogError: If it lacks the stream, or what the stream cannot do without.
+        """
+        entry = catalog.get_stream(self.name)
+        if entry is None:
+            msg = f"The catalog has no stream `{self.name}`: make it with --discover."
+            raise CatalogError(msg)
+        super().apply_catalog(catalog)
+        if not self.selected:
+            return
+        if self.replication_method != REPLICATION_INCREMENTAL:
+            msg = (
+                f"The catalog asks for {self.replication_method} of `{self.name}`, "
+                "which can only be read as INCREMENTAL: remove that."
+            )
+            raise CatalogError(msg)
+        if self.replication_key != type(self).replication_key:
+            msg = (
+                f"The catalog has another replication key of `{self.name}` than "
+                f"`{type(self).replication_key}`: restore it."
+            )
+            raise CatalogError(msg)
+        for name in (*type(self).primary_keys, type(self).replication_key):
+            properties = self.effective_schema.get("properties", {})
+            if name not in properties or not self.mask[("properties", name)]:
+                msg = (
+                    f"The catalog deselects `{name}` of `{self.name}`, without which "
+                    "nothing can be loaded safely: select it."
+                )
+                raise CatalogError(msg)
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
+DAY = 86_400 * SECOND
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

@@ -27,6 +27,10 @@ GRACE_SECONDS = 1.0
 """How long a line that is being written may delay the end of the process."""
 
 
+class OutputError(Exception):
+    """The messages cannot be written; the text says why."""
+
+
 class LineWriter(MsgSpecWriter):
     """Writes messages, and never the half of one when the process is told to end."""
 
@@ -70,6 +74,14 @@ class LineWriter(MsgSpecWriter):
         try:
             sys.stdout.buffer.write(lines)
             sys.stdout.buffer.flush()
+        except OSError as error:
+            # Or Python would try to write the rest once more when it ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            msg = (
+                "What reads the records has ended or cannot take more, so look at the "
+                f"target: {error.strerror}."
+            )
+            raise OutputError(msg) from error
         finally:
             self._writing = False
         if self._exit_code is not None:

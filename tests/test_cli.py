@@ -49,7 +49,7 @@ def messages(output: str) -> list[dict[str, Any]]:
 
 
 def last_line(result: subprocess.CompletedProcess[str]) -> str:
-    return result.stderr.splitlines()[-1].split(" | ")[-1]
+    return result.stderr.splitlines()[-1].split(" | ", 3)[-1]
 
 
 @pytest.mark.parametrize("command", [[TAP], [sys.executable, "-m", "tap_akuity"]])

@@ -5,13 +5,18 @@ from typing import Any
 import pytest
 
 from tap_akuity.state import StateError, normalize
+from tap_akuity.timestamps import parse
 
 TIMES = ("replication_key_value", "not_before")
 
 
 def normalized(state: Any) -> Any:
     return normalize(
-        state, stream="audit_logs", replication_key="timestamp", times=TIMES
+        state,
+        stream="audit_logs",
+        replication_key="timestamp",
+        times=TIMES,
+        now=parse("2025-12-01T00:00:00Z"),
     )
 
 
@@ -73,3 +78,12 @@ def test_another_shape_is_refused(state: Any) -> None:
 def test_a_bookmark_of_another_key_is_refused() -> None:
     with pytest.raises(StateError, match="not one of `timestamp`"):
         normalized(state_of("2025-11-21", replication_key="count"))
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_a_bookmark_in_the_future_is_refused(name: str) -> None:
+    soon = {"bookmarks": {"audit_logs": {name: "2025-12-01T23:59:59Z"}}}
+    assert normalized(soon)["bookmarks"]["audit_logs"][name] > "2025-12-01T23"
+    late = {"bookmarks": {"audit_logs": {name: "2025-12-02T00:00:01Z"}}}
+    with pytest.raises(StateError, match="more than a day in the future"):
+        normalized(late)
