@@ -21,9 +21,9 @@ from tap_akuity.windows import (
     Page,
     Part,
     Range,
-    belongs,
     plan,
     read,
+    wanted,
 )
 
 if TYPE_CHECKING:
@@ -99,9 +99,8 @@ def _windows(
                 first = span.start == whole.range.start
                 events = [
                     event
-                    for event in window.events
+                    for event in wanted(window.events, span, first=first, margin=margin)
                     if event.id not in seen
-                    and belongs(event, span, first=first, margin=margin)
                 ]
                 seen = {event.id for event in events}  # Only neighbours overlap.
                 yield Window(span, events)

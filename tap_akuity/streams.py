@@ -252,10 +252,11 @@ class AuditLogsStream(AkuityStream):
         return self._checked(query, self.fetch(query))
 
     def _checked(self, query: Query, answer: PageAnswer) -> Page:
+        organization_id = self.config["organization_id"]
         events = []
         for index, item in enumerate(answer.items):
             try:
-                event = parse_event(item, self.config["organization_id"])
+                event = parse_event(item, organization_id)
             except RecordError as error:
                 msg = (
                     f"Audit log {query.offset + index} of those from "

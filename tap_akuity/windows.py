@@ -228,32 +228,38 @@ def _corrected(piece: _Piece, part: _Piece, count: int) -> _Piece:
     return piece._replace(estimate=left, width=width)
 
 
-def belongs(event: Event, span: Range, *, first: bool, margin: int = MARGIN) -> bool:
-    """Tell whether an event that the server gave for a range is to be kept there.
+def wanted(
+    events: list[Event], span: Range, *, first: bool, margin: int = MARGIN
+) -> list[Event]:
+    """Leave out what came only because more was asked for than wanted.
 
-    The server may look at the last occurrence, so that an event outside the range is
-    none too many. Not kept is only what came because more was asked for than wanted, or
-    because the end was inclusive: the next window has it, or nobody wants it.
+    That is what lies just before the first range, and what lies at its end because the
+    end was inclusive: the next window has that, or nobody wants it. Other events from
+    outside the range are none too many, as the server may look at the last occurrence.
 
     Args:
-        event: An event that the server gave for `span.query`.
+        events: What the server gave for `span.query`.
         span: The range.
         first: Whether nothing is wanted before the range. Otherwise the window before
-            has what it has, and what it has not is kept.
+            has what it has, and what it has not is wanted.
         margin: See `MARGIN`.
 
     Returns:
-        Whether to keep it.
+        The others, in the same order.
     """
-    if event.timestamp >= to_text(span.end):
-        asked = -(-span.end // SECOND) * SECOND
-        return event.timestamp >= to_text(asked + SECOND)
-    start = to_text(span.start)
-    if not first or event.timestamp >= start:
-        return True
-    asked = (span.start // SECOND * SECOND - margin) // SECOND * SECOND
-    came_early = event.timestamp >= to_text(asked)
-    return not came_early or (event.last_occurred or "") >= start
+    start, end = to_text(span.start), to_text(span.end)
+    early = to_text((span.start // SECOND * SECOND - margin) // SECOND * SECOND)
+    late = to_text((-(-span.end // SECOND) + 1) * SECOND)
+    return [
+        event
+        for event in events
+        if not end <= event.timestamp < late
+        and not (
+            first
+            and early <= event.timestamp < start
+            and (event.last_occurred or "") < start
+        )
+    ]
 
 
 def read(part: Part, limit: int, margin: int = MARGIN) -> Reading:
