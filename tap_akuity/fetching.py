@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tap_akuity.queries import Query
 from tap_akuity.windows import (
     MARGIN,
+    MAX_EVENTS,
     WIDE_MARGIN,
     IncompleteError,
     Page,
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
 
 Fetch: TypeAlias = "Callable[[Query], Page]"
 """Fetches a page. It is called by several threads at a time."""
-
-MIN_AHEAD = 3
-"""How many windows at least may be under way, so that no thread waits for work."""
 
 _logger = logging.getLogger(__name__)
 
@@ -89,11 +87,14 @@ def windows(
 def _windows(
     fetch: Fetch, whole: Part, limit: int, concurrency: int, margin: int
 ) -> Generator[Window, None, int]:
+    # As many events may be under way as keep all threads busy while the oldest window
+    # is waited for.
+    ahead = MAX_EVENTS + 2 * concurrency * limit if concurrency > 1 else 1
     seen: set[str] = set()
     with _Requests(fetch, concurrency) as requests:
         work = _Work(whole, limit, margin, requests)
         while True:
-            work.plan(max(MIN_AHEAD, concurrency) if concurrency > 1 else 1)
+            work.plan(ahead)
             if window := work.next_window():
                 span = window.range
                 first = span.start == whole.range.start
@@ -135,9 +136,9 @@ class _Work:
         return self._planned and not self._readers
 
     def plan(self, ahead: int) -> None:
-        """Plan until so many windows are under way, or a page is needed for it."""
+        """Plan until so many events are under way, or a page is needed for it."""
         while (
-            len(self._readers) < ahead
+            sum(reader.size for reader in self._readers) < ahead
             and not self._planned
             and not self._waits
             and not self._error
@@ -154,7 +155,7 @@ class _Work:
                 self._waits = True
             else:
                 reading = read(step, self._limit, self._margin)
-                reader = _Reader(step.range, reading)
+                reader = _Reader(step, reading)
                 self._readers.append(reader)
                 self._begin(reader, reader.go_on())
 
@@ -197,8 +198,9 @@ class _Work:
 class _Reader:
     """A window that is being read: what it queries for, and what has come so far."""
 
-    def __init__(self, span: Range, reading: Reading) -> None:
-        self.range = span
+    def __init__(self, part: Part, reading: Reading) -> None:
+        self.range = part.range
+        self.size = part.first.total
         self.events: list[Event] | None = None
         self.error: Exception | None = None
         self._reading = reading

@@ -289,6 +289,10 @@ def read(part: Part, limit: int, margin: int = MARGIN) -> Reading:
     while True:
         known = len(events)
         totals = [page.total for page in pages]
+        if not rounds:
+            events = {event.id: event for page in pages for event in page.events}
+            if len(events) >= max(totals) == min(totals):
+                break  # As nearly always; the rest is for what went wrong.
         if min(totals) < total:
             copies.clear()  # Rows went away, and what was counted may be among them.
         for page in pages:
