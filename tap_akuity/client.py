@@ -79,7 +79,11 @@ class _ErrorBody(msgspec.Struct):
     message: str = ""
 
 
-class PageTooBigError(FatalAPIError):
+class BadRequestError(FatalAPIError):
+    """The server refuses what was asked for."""
+
+
+class PageTooBigError(BadRequestError):
     """A page is too big for the server, or its limit too large."""
 
 
@@ -263,7 +267,8 @@ class AkuityStream(RESTStream[Query]):
         Raises:
             RetriableAPIError: If the same request may succeed later.
             PageTooBigError: If a smaller page may.
-            FatalAPIError: If it will not.
+            BadRequestError: If what was asked for is refused.
+            FatalAPIError: If nothing of the kind will succeed.
         """
         status = response.status_code
         if status == HTTPStatus.OK:
@@ -280,7 +285,10 @@ class AkuityStream(RESTStream[Query]):
             )
         ):
             raise RetriableAPIError(self.response_error_message(response), response)
-        raise FatalAPIError(self.response_error_message(response))
+        message = self.response_error_message(response)
+        if status == HTTPStatus.BAD_REQUEST:
+            raise BadRequestError(message)
+        raise FatalAPIError(message)
 
     @override
     def response_error_message(self, response: requests.Response) -> str:
@@ -316,7 +324,7 @@ class AkuityStream(RESTStream[Query]):
                 advice = "Akuity asks for fewer requests: try again later"
             case HTTPStatus.NOT_IMPLEMENTED:
                 advice = "Akuity does not know the request: report it as a bug"
-            case status if HTTPStatus.MULTIPLE_CHOICES <= status < _CLIENT_ERRORS:
+            case status if _is_redirect(status):
                 target = urlsplit(response.headers.get("Location", "")).hostname
                 advice = (
                     f"{config['api_url']} redirects to {printable(target or 'nowhere')}"
@@ -398,12 +406,13 @@ class AkuityStream(RESTStream[Query]):
         )
 
 
-_CLIENT_ERRORS = HTTPStatus.BAD_REQUEST
-
-
 def _is_distrust(error: Exception) -> bool:
     """Tell whether a certificate was refused, which no retry changes."""
     return "CERTIFICATE_VERIFY_FAILED" in str(error)
+
+
+def _is_redirect(status: int) -> bool:
+    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
 
 
 def _is_too_big(status: int, message: str) -> bool:

@@ -12,7 +12,7 @@ from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_akuity import fetching, schemas, timestamps
-from tap_akuity.client import AkuityStream, PageAnswer
+from tap_akuity.client import AkuityStream, BadRequestError, PageAnswer
 from tap_akuity.progress import Progress
 from tap_akuity.queries import Query
 from tap_akuity.records import RecordError, parse_event
@@ -140,8 +140,8 @@ class AuditLogsStream(AkuityStream):
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], Any, Any]:
         # The SDK walks every record for deselected properties, again for their types,
-        # then maps, encodes and flushes it: 45 of the 50 microseconds that a record
-        # takes. None of that changes anything when all is selected and nothing mapped.
+        # then maps, encodes and flushes it, which takes 35 of 45 microseconds and
+        # changes nothing when all is selected and nothing mapped.
         writer = self._tap.message_writer
         if not write_messages or not isinstance(writer, LineWriter) or self._changes():
             yield from super()._sync_records(context, write_messages=write_messages)
@@ -176,18 +176,24 @@ class AuditLogsStream(AkuityStream):
         if start is None:
             self._begin(state)
             return
-        whole = self._whole(start)
-        self._progress = Progress(whole.first.total, self.logger)
-        yield from fetching.windows(
+        end_date = self.config.get("end_date")
+        end = timestamps.parse(end_date) if end_date else None
+        if end is not None and end <= start:
+            self.log("All before `end_date` has been read: there is nothing to do.")
+            return
+        whole = self._whole(start, end)
+        progress = Progress(whole.first.total, self.logger)
+        for window in fetching.windows(
             self._page,
             whole,
             limit=self.config["page_size"],
             concurrency=self.config["concurrency"],
-        )
+        ):
+            yield window
+            progress.advance(len(window.events), window.range.end)
 
     def _complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
-        self._progress.advance(len(window.events), window.range.end)
         if window.events:
             latest = min(
                 window.events[-1].timestamp, timestamps.to_text(window.range.end)
@@ -207,31 +213,30 @@ class AuditLogsStream(AkuityStream):
         if bookmark := state.get("replication_key_value"):
             lookback = self.config["lookback_seconds"] * timestamps.SECOND
             starts.append(timestamps.parse(bookmark) - lookback)
-        return max(starts, default=None)
+        return max(timestamps.EARLIEST, *starts) if starts else None
 
-    def _whole(self, start: int) -> Part:
+    def _whole(self, start: int, end: int | None) -> Part:
         """Find where to end, once for the whole sync, so that no page shifts.
 
         Args:
             start: Where the sync starts.
+            end: Where it ends at the latest.
 
         Returns:
             The range of the sync, and its first page.
         """
         here = time.time_ns()
-        end_date = self.config.get("end_date")
-        end = timestamps.parse(end_date) if end_date else here
-        span = Range(start, max(end, start + 1))
+        span = Range(start, _until(here, start, end))
         query = span.query(0, self.config["page_size"])
         answer = self.fetch(query)
         there = answer.date
-        if end_date or there is None or abs(there - here) < CLOCK_TOLERANCE:
+        if span.end == end or there is None or abs(there - here) < CLOCK_TOLERANCE:
             return Part(span, self._checked(query, answer))
         self.log(
             "The clock here differs by %d seconds from the server's, which counts.",
             (here - there) // timestamps.SECOND,
         )
-        span = Range(start, max(there + timestamps.SECOND, start + 1))
+        span = Range(start, _until(there + timestamps.SECOND, start, end))
         return Part(span, self._page(span.query(0, self.config["page_size"])))
 
     def _begin(self, state: dict[str, Any]) -> None:
@@ -249,7 +254,15 @@ class AuditLogsStream(AkuityStream):
         )
 
     def _page(self, query: Query) -> Page:
-        return self._checked(query, self.fetch(query))
+        try:
+            answer = self.fetch(query)
+        except BadRequestError:
+            if query.offset and query.limit == 1:
+                # A look at a far offset, which the server may refuse, and without which
+                # there is a plan too.
+                return Page([], 0)
+            raise
+        return self._checked(query, answer)
 
     def _checked(self, query: Query, answer: PageAnswer) -> Page:
         organization_id = self.config["organization_id"]
@@ -266,3 +279,8 @@ class AuditLogsStream(AkuityStream):
                 raise FatalAPIError(msg) from error
             events.append(event)
         return Page(events, answer.total_count)
+
+
+def _until(now: int, start: int, end: int | None) -> int:
+    """Find the end of a range that may not be in the future, nor empty."""
+    return max(now if end is None else min(now, end), start + 1)

@@ -91,6 +91,10 @@ def _offset(match: re.Match[str]) -> timedelta:
     return -offset if match["sign"] == "-" else offset
 
 
+EARLIEST = parse("0001-01-01T00:00:10Z")
+"""The first instant that a range may begin at: a little more has to be before it."""
+
+
 def to_text(instant: int) -> str:
     """Write an instant as the tap emits it: RFC 3339, UTC, always nine digits.
 

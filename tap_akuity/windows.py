@@ -174,6 +174,9 @@ def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
             yield Part(piece.range, piece.page)
         elif piece.estimate <= PEELABLE and (piece.page or piece.clustered):
             look = yield piece.range.query(GOAL, 1, margin)
+            if not look.events:
+                todo += _cut(piece, None, before=piece.estimate // 2)
+                continue
             piece = piece._replace(page=None, estimate=look.total, clustered=True)
             if look.total <= MAX_EVENTS:
                 todo.append(piece)

@@ -12,12 +12,15 @@ from singer_sdk.exceptions import FatalAPIError
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.store import Behaviour
-from tap_akuity import timestamps
+from tap_akuity import timestamps, windows
+from tap_akuity.client import AkuityStream, BadRequestError, PageAnswer
 from tests.running import bookmark, config_for, last_state, records, stats, sync
 from tests.test_records import event_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from tap_akuity.queries import Query
 
 NOW = time.time_ns()
 SECOND = 10**9
@@ -318,3 +321,42 @@ def test_unknown_fields_are_emitted() -> None:
         (record,) = records(sync(config_for(sandbox)))
     assert record["new"] == {"x": [1, 2.5]}
     assert record["actor"] == added["actor"]
+
+
+def test_a_server_that_refuses_far_offsets(monkeypatch: pytest.MonkeyPatch) -> None:
+    fetch = AkuityStream.fetch
+
+    def nearsighted(stream: AkuityStream, query: Query) -> PageAnswer:
+        if query.offset > 100:
+            message = "offset out of range"
+            raise BadRequestError(message)
+        return fetch(stream, query)
+
+    monkeypatch.setattr(AkuityStream, "fetch", nearsighted)
+    monkeypatch.setattr(windows, "MAX_EVENTS", 100)
+    monkeypatch.setattr(windows, "GOAL", 90)
+    data = list(Dataset(records=900, distribution="even"))
+    with Sandbox(data) as sandbox:
+        emitted = records(sync(config_for(sandbox, page_size=10)))
+    assert Counter(r["id"] for r in emitted) == Counter(ids(data))
+
+
+def test_an_end_date_that_is_reached_is_not_passed() -> None:
+    data = [item(-300), item(-100), item(-50)]
+    with Sandbox(data) as sandbox:
+        config = config_for(sandbox, end_date=text(-200), lookback_seconds=0)
+        assert ids_of(sync(config, state_of(text(-100)))) == []
+        assert stats(sandbox)["requests"] == 0
+
+
+def test_an_end_date_in_the_future_is_now() -> None:
+    with Sandbox([item(-300)]) as sandbox:
+        sandbox.state.options = replace(sandbox.state.options, arrivals=1)
+        config = config_for(sandbox, end_date=text(86_400), page_size=1)
+        assert len(records(sync(config))) == 1
+
+
+@pytest.mark.parametrize("start", ["0001-01-01", "1970-01-01", "1969-12-31T23:59:59Z"])
+def test_a_start_date_before_everything(start: str) -> None:
+    with Sandbox([item(-300)]) as sandbox:
+        assert len(records(sync(config_for(sandbox, start_date=start)))) == 1

@@ -136,6 +136,22 @@ def test_any_order_loses_nothing(order: str, count: int) -> None:
 
 
 @pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("farthest", [0, 10, 20])
+def test_a_server_that_shows_nothing_far_away(farthest: int) -> None:
+    class Shortsighted(Server):
+        def fetch(self, query: Query) -> windows.Page:
+            if query.limit == 1 and query.offset > farthest:
+                return windows.Page([], 0)
+            return super().fetch(query)
+
+    rng = random.Random(farthest)
+    times = [rng.choice([0, 30]) * DAY + rng.randrange(DAY) for _ in range(300)]
+    found = read(Shortsighted(events(times)), 0, 50 * DAY)
+    assert Counter(ids(found)) == Counter(str(n) for n in range(300))
+    assert in_order(found)
+
+
+@pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("start_inclusive", [True, False])
 def test_a_server_that_rounds_to_seconds(start_inclusive: bool) -> None:  # noqa: FBT001
     times = [n * SECOND // 4 for n in range(4, 400)]
