@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 import threading
 import time
@@ -11,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import backoff
 import msgspec
@@ -21,7 +20,8 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.streams import RESTStream
 from singer_sdk.streams.rest import PageContext
 
-from tap_akuity import timestamps
+from tap_akuity import errors, timestamps
+from tap_akuity.errors import BadRequestError, PageTooBigError
 from tap_akuity.queries import Query
 from tap_akuity.session import BodyTooBigError, BoundedSession
 
@@ -43,7 +43,6 @@ MAX_WAIT_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 300.0
 """The longest wait between two tries that the server may ask for."""
 
-_MAX_MESSAGE_LENGTH = 300
 _CLIENT_CLOSED_REQUEST = 499  # nginx's and gRPC's "cancelled"; not in HTTPStatus
 
 _TRANSPORT_ERRORS = (
@@ -73,18 +72,6 @@ class _Body(msgspec.Struct, rename="camel"):
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
-
-
-class _ErrorBody(msgspec.Struct):
-    message: str = ""
-
-
-class BadRequestError(FatalAPIError):
-    """The server refuses what was asked for."""
-
-
-class PageTooBigError(BadRequestError):
-    """A page is too big for the server, or its limit too large."""
 
 
 class AkuityStream(RESTStream[Query]):
@@ -207,17 +194,17 @@ class AkuityStream(RESTStream[Query]):
             msg = f"{error} Tries: {self.backoff_max_tries()}."
             raise FatalAPIError(msg) from error
         except _TRANSPORT_ERRORS as error:
-            if _is_distrust(error):
+            if errors.is_distrust(error):
                 msg = (
                     f"The certificate of {self.config['api_url']} is not trusted: if "
                     "it is from a private authority, name its file in "
-                    f"REQUESTS_CA_BUNDLE ({_reason(error)})."
+                    f"REQUESTS_CA_BUNDLE ({errors.reason(error)})."
                 )
             else:
                 msg = (
                     f"Could not get an answer from {self.config['api_url']}: check "
-                    f"`api_url`, the network and the proxy ({_reason(error)}). Tries: "
-                    f"{self.backoff_max_tries()}."
+                    f"`api_url`, the network and the proxy ({errors.reason(error)}). "
+                    f"Tries: {self.backoff_max_tries()}."
                 )
             raise FatalAPIError(msg) from error
         return answer
@@ -229,7 +216,7 @@ class AkuityStream(RESTStream[Query]):
             self.backoff_wait_generator,
             (RetriableAPIError, *_TRANSPORT_ERRORS),
             max_tries=self.backoff_max_tries(),
-            giveup=_is_distrust,
+            giveup=errors.is_distrust,
             jitter=None,
             on_backoff=self.backoff_handler,
             logger=None,
@@ -273,8 +260,8 @@ class AkuityStream(RESTStream[Query]):
         status = response.status_code
         if status == HTTPStatus.OK:
             return
-        if _is_too_big(status, _message(response)):
-            msg = f"Akuity cannot send a page so big ({_particulars(response)})."
+        if errors.is_too_big(response):
+            msg = f"Akuity cannot send a page so big ({errors.particulars(response)})."
             raise PageTooBigError(msg)
         if (
             status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
@@ -292,49 +279,11 @@ class AkuityStream(RESTStream[Query]):
 
     @override
     def response_error_message(self, response: requests.Response) -> str:
-        """Say in one sentence what went wrong and what to do.
-
-        Args:
-            response: An answer that is none of an API that works.
-
-        Returns:
-            The sentence, with the status, what Akuity says, and what its support asks
-            for.
-        """
-        config = self.config
-        match response.status_code:
-            case HTTPStatus.BAD_REQUEST:
-                advice = "Akuity refused the request: check the settings"
-            case HTTPStatus.UNAUTHORIZED:
-                advice = (
-                    "Akuity refused the API key: check `api_key_id` and "
-                    "`api_key_secret`, and that the key is neither expired nor revoked"
-                )
-            case HTTPStatus.FORBIDDEN:
-                advice = (
-                    "The API key may not read audit logs: use a key that has the Owner "
-                    f"role in the organization {config['organization_id']}"
-                )
-            case HTTPStatus.NOT_FOUND:
-                advice = (
-                    f"There is no organization {config['organization_id']} at "
-                    f"{config['api_url']}: check `organization_id` and `api_url`"
-                )
-            case HTTPStatus.TOO_MANY_REQUESTS:
-                advice = "Akuity asks for fewer requests: try again later"
-            case HTTPStatus.NOT_IMPLEMENTED:
-                advice = "Akuity does not know the request: report it as a bug"
-            case status if _is_redirect(status):
-                target = urlsplit(response.headers.get("Location", "")).hostname
-                advice = (
-                    f"{config['api_url']} redirects to {printable(target or 'nowhere')}"
-                    ", where the API key must not go: correct `api_url`"
-                )
-            case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                advice = "Akuity has trouble: try again later"
-            case _:
-                advice = "Akuity answered in an unexpected way: check `api_url`"
-        return f"{advice} ({_particulars(response)})."
+        return errors.explain(
+            response,
+            api_url=self.config["api_url"],
+            organization_id=self.config["organization_id"],
+        )
 
     def parse_page(self, response: requests.Response) -> PageAnswer:
         """Read a page out of an answer.
@@ -355,7 +304,7 @@ class AkuityStream(RESTStream[Query]):
         except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as error:
             msg = (
                 f"{self.config['api_url']} did not answer with audit logs: check "
-                f"`api_url` ({_particulars(response)}, {error})."
+                f"`api_url` ({errors.particulars(response)}, {error})."
             )
             raise RetriableAPIError(msg, response) from error
         return PageAnswer(body.items, body.total_count, _date(response))
@@ -396,7 +345,9 @@ class AkuityStream(RESTStream[Query]):
             and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
         ):
             self._paused_until = max(self._paused_until, time.monotonic() + wait)
-        reason = str(error) if isinstance(error, RetriableAPIError) else _reason(error)
+        reason = (
+            str(error) if isinstance(error, RetriableAPIError) else errors.reason(error)
+        )
         self.log(
             "Try %d failed, the next follows in %.1f seconds: %s",
             details["tries"],
@@ -404,76 +355,6 @@ class AkuityStream(RESTStream[Query]):
             reason,
             level=logging.WARNING,
         )
-
-
-def _is_distrust(error: Exception) -> bool:
-    """Tell whether a certificate was refused, which no retry changes."""
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)
-
-
-def _is_redirect(status: int) -> bool:
-    return HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-
-
-def _is_too_big(status: int, message: str) -> bool:
-    """Tell whether a smaller page may succeed where this one never will.
-
-    The 429 comes from the hop behind Akuity's gateway, whose messages are bounded.
-    """
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "message larger than max" in message
-    return status == HTTPStatus.BAD_REQUEST and "limit" in message.lower()
-
-
-def printable(text: str) -> str:
-    """Make text of a server fit for a terminal and a log: one line, of bounded length.
-
-    Args:
-        text: Anything.
-
-    Returns:
-        The text without control characters and terminal escapes.
-    """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) > _MAX_MESSAGE_LENGTH:
-        line = f"{line[:_MAX_MESSAGE_LENGTH]}…"
-    return line
-
-
-def _message(response: requests.Response) -> str:
-    """Read what Akuity says about an error; empty if another server answered."""
-    try:
-        return msgspec.json.decode(response.content, type=_ErrorBody).message
-    except (msgspec.MsgspecError, RecursionError):
-        return ""
-
-
-def _particulars(response: requests.Response) -> str:
-    parts = [f"HTTP {response.status_code}"]
-    if message := _message(response):
-        parts.append(f"“{printable(message)}”")
-    parts += [
-        f"{name} {printable(response.headers[name])}"
-        for name in ("cf-ray", "x-version")
-        if name in response.headers
-    ]
-    return ", ".join(parts)
-
-
-def _reason(error: BaseException | None) -> str:
-    """Find the cause at the bottom of what requests wraps several times."""
-    while error is not None:
-        reason = getattr(error, "reason", None)
-        inner = error.args[0] if error.args else None
-        if isinstance(reason, BaseException):
-            error = reason
-        elif isinstance(inner, BaseException):
-            error = inner
-        else:
-            break
-    # urllib3 begins with the connection: `HTTPConnection(host='…', port=1): `.
-    text = re.sub(r"^\w+\(.*?\): |<[^<>]* object at 0x[0-9a-f]+>:? ?", "", str(error))
-    return printable(text) or type(error).__name__
 
 
 def _date(response: requests.Response) -> int | None:

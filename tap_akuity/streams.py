@@ -12,7 +12,8 @@ from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_akuity import fetching, schemas, timestamps
-from tap_akuity.client import AkuityStream, BadRequestError, PageAnswer
+from tap_akuity.client import AkuityStream, PageAnswer
+from tap_akuity.errors import BadRequestError
 from tap_akuity.progress import Progress
 from tap_akuity.queries import Query
 from tap_akuity.records import RecordError, parse_event

@@ -13,7 +13,8 @@ from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.store import Behaviour
 from tap_akuity import timestamps, windows
-from tap_akuity.client import AkuityStream, BadRequestError, PageAnswer
+from tap_akuity.client import AkuityStream, PageAnswer
+from tap_akuity.errors import BadRequestError
 from tests.running import bookmark, config_for, last_state, records, stats, sync
 from tests.test_records import event_of
 
