@@ -72,7 +72,10 @@ class LineWriter(MsgSpecWriter):
     def _write(self, lines: bytes | bytearray) -> None:
         self._writing = True
         try:
-            sys.stdout.buffer.write(lines)
+            written = sys.stdout.buffer.write(lines)
+            while written < len(lines):
+                # With PYTHONUNBUFFERED, a signal cuts what is being written.
+                written += sys.stdout.buffer.write(lines[written:])
             sys.stdout.buffer.flush()
         except OSError as error:
             # Or Python would try to write the rest once more when it ends.

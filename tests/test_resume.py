@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -32,7 +33,12 @@ def whole_lines(output: bytes) -> list[Message]:
 
 
 def killed(
-    config: Path, state: Path | None, lines: int, number: signal.Signals
+    config: Path,
+    state: Path | None,
+    lines: int,
+    number: signal.Signals,
+    *,
+    unbuffered: str = "",
 ) -> tuple[list[Message], int, float]:
     """Run the tap, end it after some lines, and give what it wrote.
 
@@ -43,7 +49,10 @@ def killed(
     if state:
         command += ["--state", str(state)]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
     ) as tap:
         assert tap.stdout is not None
         assert tap.stderr is not None
@@ -51,6 +60,7 @@ def killed(
         tap.send_signal(number)
         sent = time.monotonic()
         read += tap.stdout.read()
+        assert number == signal.SIGKILL or read.endswith(b"\n")
         code = tap.wait(timeout=20)
         return whole_lines(read), code, time.monotonic() - sent
 
@@ -82,15 +92,16 @@ def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_signals_end_a_sync_promptly(
-    tmp_path: Path, number: signal.Signals, concurrency: int
+    tmp_path: Path, number: signal.Signals, concurrency: int, unbuffered: str
 ) -> None:
     with Sandbox(Dataset(records=30_000, distribution="even")) as sandbox:
         sandbox.state.options = replace(sandbox.state.options, latency_seconds=0.02)
         config = write(
             tmp_path / "config", config_for(sandbox, concurrency=concurrency)
         )
-        messages, code, seconds = killed(config, None, 5, number)
+        messages, code, seconds = killed(config, None, 5, number, unbuffered=unbuffered)
     assert code == 128 + number
     assert seconds < 5
     assert last_bookmark_is_true(messages)
