@@ -5,12 +5,18 @@ from __future__ import annotations
 import logging
 import sys
 
+from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 
 
 def main() -> None:
     """Run the tap, and end with one sentence when it cannot go on."""
     command = TapAkuity.cli
+    # The SDK says this of every error, which is then said better, and even of a
+    # `--test` that went well.
+    logging.getLogger(f"{TapAkuity.name}.{AuditLogsStream.name}").addFilter(
+        lambda record: not record.msg.startswith("An unhandled error occurred")
+    )
     try:
         command()
     except Exception as error:  # noqa: BLE001, every error ends the same way

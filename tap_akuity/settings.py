@@ -144,8 +144,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=10,
         title="Max Retries",
         description=(
-            "How often to try a request again that failed in a way that may pass; the "
-            "waits between 10 retries add up to about five minutes at most."
+            "How often to try a request again that failed in a way that may pass. The "
+            "waits between 10 retries add up to five minutes at most, unless Akuity "
+            "asks for longer ones."
         ),
     ),
     th.Property(

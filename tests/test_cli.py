@@ -109,6 +109,7 @@ def test_the_connection_test(tmp_path: Path) -> None:
         result = run("--config", write(tmp_path / "c", config_for(sandbox)), "--test")
         assert result.returncode == 0, result.stderr
         assert len(records(messages(result.stdout))) == 1
+        assert "ERROR" not in result.stderr
         wrong = config_for(sandbox, api_key_secret="no")
         result = run("--config", write(tmp_path / "c", wrong), "--test")
         assert result.returncode == 1
@@ -147,6 +148,7 @@ def test_errors_of_the_first_day(
     assert result.returncode == 1
     assert last_line(result).startswith(message)
     assert "Traceback" not in result.stderr
+    assert " | ERROR " not in result.stderr
     assert {m["type"] for m in messages(result.stdout)} <= {"SCHEMA", "STATE"}
 
 

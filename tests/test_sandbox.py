@@ -1148,7 +1148,7 @@ def test_a_port_that_is_taken_is_an_error(running):
 
 def test_small_answers_are_not_held_back(client):
     client.get()
-    server = client.server._server  # noqa: SLF001 - the connection itself
+    server = client.server._server
     for connection in server.server_state.connections:
         found = connection.transport.get_extra_info("socket")
         # Nagle's algorithm would make every small answer take 40 ms.

@@ -143,6 +143,7 @@ def test_a_proxy_of_the_environment_is_used(
 ) -> None:
     asked: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(60)
 
         def refuse() -> None:
             connection, _ = proxy.accept()
@@ -230,6 +231,7 @@ def test_a_certificate_of_another_host_is_refused(
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("elsewhere.example.com").configure_cert(context)
     with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(60)
 
         def greet() -> None:
             connection, _ = server.accept()
