@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 Fetch: TypeAlias = "Callable[[Query], Page]"
 """Fetches a page. It is called by several threads at a time."""
 
+PARTS_AHEAD = 4
+"""How many parts may be planned and not yet begun; of each, the first page is kept.
+
+To plan one may take several requests, one after the other.
+"""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -89,12 +95,12 @@ def _windows(
 ) -> Generator[Window, None, int]:
     # As many events may be under way as keep all threads busy while the oldest window
     # is waited for.
-    ahead = MAX_EVENTS + 2 * concurrency * limit if concurrency > 1 else 1
+    ahead = MAX_EVENTS + 4 * concurrency * limit if concurrency > 1 else 1
     seen: set[str] = set()
     with _Requests(fetch, concurrency) as requests:
         work = _Work(whole, limit, margin, requests)
         while True:
-            work.plan(ahead)
+            work.go_on(ahead)
             if window := work.next_window():
                 span = window.range
                 first = span.start == whole.range.start
@@ -128,36 +134,46 @@ class _Work:
         self._waits = False
         self._answer: Page | None = None
         self._error: Exception | None = None
+        self._parts: deque[Part] = deque()
         self._readers: deque[_Reader] = deque()
 
     @property
     def finished(self) -> bool:
         """Whether all is planned and read."""
-        return self._planned and not self._readers
+        return self._planned and not self._parts and not self._readers
 
-    def plan(self, ahead: int) -> None:
-        """Plan until so many events are under way, or a page is needed for it."""
-        while (
-            sum(reader.size for reader in self._readers) < ahead
-            and not self._planned
-            and not self._waits
-            and not self._error
-        ):
-            try:
-                # The first time, there is nothing to send.
-                step = self._planning.send(self._answer)  # type: ignore[arg-type]
-            except StopIteration as stop:
-                self._planned, self.held = True, stop.value
-                return
-            self._answer = None
-            if isinstance(step, Query):
-                self._requests.begin(step)
-                self._waits = True
-            else:
-                reading = read(step, self._limit, self._margin)
-                reader = _Reader(step, reading)
-                self._readers.append(reader)
-                self._begin(reader, reader.go_on())
+    def go_on(self, ahead: int) -> None:
+        """Plan a little ahead, and begin to read until so many events are under way."""
+        while self._begin_next(ahead) or self._plan_next():
+            pass
+
+    def _begin_next(self, ahead: int) -> bool:
+        under_way = sum(reader.size for reader in self._readers)
+        if not self._parts or under_way >= ahead:
+            return False
+        part = self._parts.popleft()
+        reader = _Reader(part, read(part, self._limit, self._margin))
+        self._readers.append(reader)
+        self._ask(reader, reader.go_on())
+        return True
+
+    def _plan_next(self) -> bool:
+        too_far = len(self._parts) >= PARTS_AHEAD
+        if self._planned or self._waits or self._error or too_far:
+            return False
+        try:
+            # The first time, there is nothing to send.
+            step = self._planning.send(self._answer)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            self._planned, self.held = True, stop.value
+            return False
+        self._answer = None
+        if isinstance(step, Query):
+            self._requests.begin(step)
+            self._waits = True
+        else:
+            self._parts.append(step)
+        return True
 
     def next_window(self) -> Window | None:
         """Give the next window in order, if it has been read.
@@ -166,7 +182,7 @@ class _Work:
             Exception: If it cannot be read, or nothing after the last one can.
         """
         if not self._readers:
-            if self._error:
+            if self._error and not self._parts:
                 raise self._error
             return None
         reader = self._readers[0]
@@ -184,13 +200,17 @@ class _Work:
             self._waits = False
             self._answer = answer.page
             self._error = self._error or answer.error
-        elif answer.page is None:
-            reader.error = self._error = answer.error
         else:
-            self._begin(reader, reader.take(answer.place, answer.page))
-            self._error = self._error or reader.error
+            if answer.page is None:
+                reader.error = answer.error
+            else:
+                self._ask(reader, reader.take(answer.place, answer.page))
+            if reader.error:
+                # Nothing after it will be due.
+                self._error = reader.error
+                self._parts.clear()
 
-    def _begin(self, reader: _Reader, queries: list[Query]) -> None:
+    def _ask(self, reader: _Reader, queries: list[Query]) -> None:
         for index, query in enumerate(queries):
             self._requests.begin(query, reader, index)
 

@@ -260,8 +260,8 @@ class AuditLogsStream(AkuityStream):
         except BadRequestError:
             if query.offset and query.limit == 1:
                 # A look at a far offset, which the server may refuse, and without which
-                # there is a plan too.
-                return Page([], 0)
+                # there is a plan too: it is there, but cannot be seen.
+                return Page([], query.offset + 1)
             raise
         return self._checked(query, answer)
 

@@ -156,11 +156,13 @@ def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
         How many events the parts hold, by their first pages.
     """
     held = 0
-    todo = [_Piece(whole.range, whole.first.total, whole.first)]
-    if whole.first.total > MAX_EVENTS and _divisible(whole.range):
+    total = whole.first.total
+    todo = [_Piece(whole.range, total, whole.first)]
+    if total > MAX_EVENTS and _divisible(whole.range):
         # The far end: nothing lies before it, if the newest come first.
-        oldest = yield whole.range.query(whole.first.total - 1, 1, margin)
-        todo = _cut(todo[0], _moment(oldest), before=0)
+        look = yield whole.range.query(total - 1, 1, margin)
+        oldest, end = _moment(look) or whole.range.start, whole.range.end
+        todo = _cut(todo[0], oldest + (end - oldest) * GOAL // total, before=GOAL)
     while todo:
         piece = todo.pop()
         divisible = _divisible(piece.range)
@@ -174,7 +176,7 @@ def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
             yield Part(piece.range, piece.page)
         elif piece.estimate <= PEELABLE and (piece.page or piece.clustered):
             look = yield piece.range.query(GOAL, 1, margin)
-            if not look.events:
+            if look.total > GOAL and not look.events:  # The server does not show it.
                 todo += _cut(piece, None, before=piece.estimate // 2)
                 continue
             piece = piece._replace(page=None, estimate=look.total, clustered=True)

@@ -141,7 +141,7 @@ def test_a_server_that_shows_nothing_far_away(farthest: int) -> None:
     class Shortsighted(Server):
         def fetch(self, query: Query) -> windows.Page:
             if query.limit == 1 and query.offset > farthest:
-                return windows.Page([], 0)
+                return windows.Page([], query.offset + 1)
             return super().fetch(query)
 
     rng = random.Random(farthest)
@@ -229,7 +229,8 @@ def test_requests_and_offsets_are_bounded(layout: str) -> None:
         found = read(server, -YEAR, 90 * DAY, limit=100)
     assert Counter(ids(found)) == Counter(one.id for one in server.events)
     assert in_order(found)
-    bound = 1.06 if layout == "even" else 1.15
+    # With so few windows, each that was misjudged weighs more than with a million.
+    bound = {"even": 1.06, "seconds": 1.2}.get(layout, 1.15)
     assert len(server.queries) <= bound * 100_000 / 100
     if layout != "seconds":
         assert server.largest_offset <= 2_000
