@@ -129,10 +129,10 @@ class _Work:
         self._limit = limit
         self._margin = margin
         self._requests = requests
-        self._planning = plan(whole, limit, margin)
+        self._planning = plan(whole, limit, margin, at_once=requests.concurrency)
         self._planned = False
-        self._waits = False
-        self._answer: Page | None = None
+        self._asked: _Batch | None = None
+        self._pages: list[Page] | None = None
         self._error: Exception | None = None
         self._parts: deque[Part] = deque()
         self._readers: deque[_Reader] = deque()
@@ -159,20 +159,20 @@ class _Work:
 
     def _plan_next(self) -> bool:
         too_far = len(self._parts) >= PARTS_AHEAD
-        if self._planned or self._waits or self._error or too_far:
+        if self._planned or self._asked or self._error or too_far:
             return False
         try:
             # The first time, there is nothing to send.
-            step = self._planning.send(self._answer)  # type: ignore[arg-type]
+            step = self._planning.send(self._pages)  # type: ignore[arg-type]
         except StopIteration as stop:
             self._planned, self.held = True, stop.value
             return False
-        self._answer = None
-        if isinstance(step, Query):
-            self._requests.begin(step)
-            self._waits = True
-        else:
+        self._pages = None
+        if isinstance(step, Part):
             self._parts.append(step)
+        else:
+            self._asked = _Batch(len(step))
+            self._ask(None, step)
         return True
 
     def next_window(self) -> Window | None:
@@ -195,28 +195,29 @@ class _Work:
 
     def take(self, answer: _Answer) -> None:
         """Take an answer to whoever asked."""
-        reader = answer.reader
+        reader, batch = answer.reader, self._asked
         if reader is None:
-            self._waits = False
-            self._answer = answer.page
-            self._error = self._error or answer.error
+            if batch and batch.take(answer.place, answer.page):
+                self._asked = None
+                # What failed is asked for again when it is the next that is due.
+                self._pages = batch.pages
+                if not self._pages:
+                    failure = batch.answers[0]
+                    self._error = failure if isinstance(failure, Exception) else None
         else:
-            if answer.page is None:
-                reader.error = answer.error
-            else:
-                self._ask(reader, reader.take(answer.place, answer.page))
+            self._ask(reader, reader.take(answer.place, answer.page))
             if reader.error:
                 # Nothing after it will be due.
                 self._error = reader.error
                 self._parts.clear()
 
-    def _ask(self, reader: _Reader, queries: list[Query]) -> None:
-        for index, query in enumerate(queries):
-            self._requests.begin(query, reader, index)
+    def _ask(self, reader: _Reader | None, queries: list[Query]) -> None:
+        for place, query in enumerate(queries):
+            self._requests.begin(query, reader, place)
 
 
 class _Reader:
-    """A window that is being read: what it queries for, and what has come so far."""
+    """A window that is being read: what it asks for, and what has come so far."""
 
     def __init__(self, part: Part, reading: Reading) -> None:
         self.range = part.range
@@ -224,13 +225,15 @@ class _Reader:
         self.events: list[Event] | None = None
         self.error: Exception | None = None
         self._reading = reading
-        self._pages: list[Page | None] = []
+        self._batch = _Batch(0)
 
-    def take(self, index: int, page: Page) -> list[Query]:
+    def take(self, place: int, page: Page | Exception) -> list[Query]:
         """Take the answer to one of the queries, and go on when it was the last."""
-        self._pages[index] = page
-        pages = [page for page in self._pages if page is not None]
-        return self.go_on(pages) if len(pages) == len(self._pages) else []
+        if isinstance(page, Exception):
+            self.error = page
+        elif self._batch.take(place, page) and not self.error:
+            return self.go_on(self._batch.pages)
+        return []
 
     def go_on(self, pages: list[Page] | None = None) -> list[Query]:
         """Go on with the pages that were asked for, None at the beginning."""
@@ -242,8 +245,31 @@ class _Reader:
         except IncompleteError as error:
             self.error = error
             return []
-        self._pages = [None] * len(queries)
+        self._batch = _Batch(len(queries))
         return queries
+
+
+class _Batch:
+    """The answers to queries that were made together."""
+
+    def __init__(self, count: int) -> None:
+        self.answers: dict[int, Page | Exception] = {}
+        self._count = count
+
+    def take(self, place: int, answer: Page | Exception) -> bool:
+        """Take the answer to one of the queries, and tell whether it was the last."""
+        self.answers[place] = answer
+        return len(self.answers) == self._count
+
+    @property
+    def pages(self) -> list[Page]:
+        """The pages up to the first query that failed, in the order of the queries."""
+        ordered = (self.answers[place] for place in range(self._count))
+        return list(itertools.takewhile(_is_page, ordered))  # type: ignore[arg-type]
+
+
+def _is_page(answer: Page | Exception) -> bool:
+    return isinstance(answer, Page)
 
 
 class _Answer(NamedTuple):
@@ -253,8 +279,7 @@ class _Answer(NamedTuple):
     place: int
     """Which of its queries this answers."""
 
-    page: Page | None
-    error: Exception | None
+    page: Page | Exception
 
 
 class _Requests:
@@ -265,7 +290,7 @@ class _Requests:
 
     def __init__(self, fetch: Fetch, concurrency: int) -> None:
         self._fetch = fetch
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         # The plan's come first: on them depends what is to be fetched at all.
         self._asked: queue.PriorityQueue[tuple[int, int, Query, _Reader | None, int]]
         self._asked = queue.PriorityQueue()
@@ -288,18 +313,16 @@ class _Requests:
         for _ in range(self._threads):
             self._asked.put((-1, next(self._number), Query(0, 0, 0, 0), None, 0))
 
-    def begin(
-        self, query: Query, reader: _Reader | None = None, place: int = 0
-    ) -> None:
+    def begin(self, query: Query, reader: _Reader | None, place: int) -> None:
         """Begin a request, as soon as a thread is free."""
         self._asked.put((reader is not None, next(self._number), query, reader, place))
-        if 1 < self._concurrency > self._threads:
+        if 1 < self.concurrency > self._threads:
             self._threads += 1
             threading.Thread(target=self._work, daemon=True).start()
 
     def wait(self) -> _Answer:
         """Wait for the next answer, or with a concurrency of 1, get it."""
-        if self._concurrency == 1:
+        if self.concurrency == 1:
             self._answer_next()
         return self._answered.get()
 
@@ -311,9 +334,9 @@ class _Requests:
         _, _, query, reader, place = self._asked.get()
         if self._closed:
             return
-        page, problem = None, None
+        page: Page | Exception
         try:
             page = self._fetch(query)
         except Exception as error:  # noqa: BLE001, raised where the window is due
-            problem = error
-        self._answered.put(_Answer(reader, place, page, problem))
+            page = error
+        self._answered.put(_Answer(reader, place, page))

@@ -120,7 +120,7 @@ class Part(NamedTuple):
     """Its first page."""
 
 
-Planning: TypeAlias = "Generator[Query | Part, Page, int]"
+Planning: TypeAlias = "Generator[list[Query] | Part, list[Page], int]"
 Reading: TypeAlias = "Generator[list[Query], list[Page], list[Event]]"
 
 
@@ -140,42 +140,70 @@ class _Piece(NamedTuple):
     clustered: bool = False
     """Whether an estimate from how wide it is was wrong."""
 
+    @property
+    def is_small(self) -> bool:
+        """Whether it need not be cut, or cannot be."""
+        return self.estimate <= MAX_EVENTS or not _divisible(self.range)
 
-def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
+    @property
+    def is_due(self) -> bool:
+        """Whether its first page is to be asked for."""
+        return self.page is None and self.is_small
+
+
+def plan(
+    whole: Part, limit: int, margin: int = MARGIN, *, at_once: int = 1
+) -> Planning:
     """Cut a range into parts, in ascending order.
 
     Args:
         whole: The range and its first page.
         limit: How many events a page may hold.
         margin: See `MARGIN`.
+        at_once: How many requests to make at a time, where it seems to be safe that
+            none of them is in vain.
 
     Yields:
-        A request, to which the page is to be sent; or a part that is ready.
+        Requests, in answer to which their pages are to be sent, or the first of them;
+        or a part that is ready.
 
     Returns:
         How many events the parts hold, by their first pages.
     """
     held = 0
+    spread = at_once
     total = whole.first.total
     todo = [_Piece(whole.range, total, whole.first)]
     if total > MAX_EVENTS and _divisible(whole.range):
         # The far end: nothing lies before it, if the newest come first.
-        look = yield whole.range.query(total - 1, 1, margin)
+        (look,) = yield [whole.range.query(total - 1, 1, margin)]
         oldest, end = _moment(look) or whole.range.start, whole.range.end
-        todo = _cut(todo[0], oldest + (end - oldest) * GOAL // total, before=GOAL)
+        width = (end - oldest) * GOAL // total
+        later, earlier = _cut(todo[0], oldest + width, before=GOAL)
+        todo = [*_slice(later, width, spread - 1), earlier]
     while todo:
         piece = todo.pop()
-        divisible = _divisible(piece.range)
-        if piece.page is None and (piece.estimate <= MAX_EVENTS or not divisible):
-            page = yield piece.range.query(0, limit, margin)
-            if todo:
-                todo[-1] = _corrected(todo[-1], piece, page.total)
-            piece = piece._replace(page=page, estimate=page.total)
-        if piece.page and (piece.estimate <= MAX_EVENTS or not divisible):
-            held += piece.estimate
+        if piece.is_due:
+            batch = [piece]
+            while todo and todo[-1].is_due and len(batch) < at_once:
+                batch.append(todo.pop())
+            pages = yield [one.range.query(0, limit, margin) for one in batch]
+            # Not all may have been answered.
+            batch, unanswered = batch[: len(pages)], batch[len(pages) :]
+            todo += unanswered[::-1]
+            if todo and todo[-1].page is None:
+                todo[-1] = _corrected(todo[-1], batch, pages)
+            todo += [
+                one._replace(page=page, estimate=page.total)
+                for one, page in zip(batch[::-1], pages[::-1], strict=True)
+            ]
+            as_expected = all(GOAL // 2 < page.total <= MAX_EVENTS for page in pages)
+            spread = at_once if as_expected else 1
+        elif piece.page and piece.is_small:
+            held += piece.page.total
             yield Part(piece.range, piece.page)
         elif piece.estimate <= PEELABLE and (piece.page or piece.clustered):
-            look = yield piece.range.query(GOAL, 1, margin)
+            (look,) = yield [piece.range.query(GOAL, 1, margin)]
             if look.total > GOAL and not look.events:  # The server does not show it.
                 todo += _cut(piece, None, before=piece.estimate // 2)
                 continue
@@ -188,7 +216,7 @@ def plan(whole: Part, limit: int, margin: int = MARGIN) -> Planning:
         else:
             start, end = piece.range
             width = max(piece.width, (end - start) * GOAL // piece.estimate)
-            todo += _cut(piece, start + width, before=GOAL)
+            todo += _slice(piece, width, spread)
     return held
 
 
@@ -223,13 +251,33 @@ def _cut(piece: _Piece, moment: int | None, *, before: int) -> list[_Piece]:
     ]
 
 
-def _corrected(piece: _Piece, part: _Piece, count: int) -> _Piece:
-    """Learn from the part before a piece how many events are left, and how sparse."""
+def _slice(piece: _Piece, width: int, count: int) -> list[_Piece]:
+    """Cut pieces of a width from the beginning of a piece, as many as there are.
+
+    Args:
+        piece: A divisible piece.
+        width: How wide, so that each may hold `GOAL` events.
+        count: How many at most.
+
+    Returns:
+        What is left and the pieces, the next on top of the stack.
+    """
+    pieces: list[_Piece] = []
+    while len(pieces) < count and _divisible(piece.range) and piece.estimate > GOAL:
+        piece, earlier = _cut(piece, piece.range.start + width, before=GOAL)
+        pieces.append(earlier)
+    return [piece, *pieces[::-1]]
+
+
+def _corrected(piece: _Piece, parts: list[_Piece], pages: list[Page]) -> _Piece:
+    """Learn from the parts before a piece how many events are left, and how sparse."""
+    expected = sum(part.estimate for part in parts)
+    count = pages[-1].total
     width = 0
-    if count < part.estimate // 2:
-        start, end = part.range
+    if count < parts[-1].estimate // 2:
+        start, end = parts[-1].range
         width = int((end - start) * min(MAX_GROWTH, GOAL / max(count, 1)))
-    left = piece.estimate + part.estimate - count
+    left = piece.estimate + expected - sum(page.total for page in pages)
     return piece._replace(estimate=left, width=width)
 
 
