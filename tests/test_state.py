@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from tap_akuity.state import StateError, normalize
 from tap_akuity.timestamps import parse
@@ -87,3 +90,38 @@ def test_a_bookmark_in_the_future_is_refused(name: str) -> None:
     late = {"bookmarks": {"audit_logs": {name: "2025-12-02T00:00:01Z"}}}
     with pytest.raises(StateError, match="more than a day in the future"):
         normalized(late)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=9), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+bookmarks = st.dictionaries(
+    st.sampled_from(["replication_key", "replication_key_value", "not_before", "x"]),
+    json_values | st.sampled_from(["timestamp", "2025-01-01", "2025-01-01 00:00:00 Z"]),
+)
+states = st.one_of(
+    json_values,
+    st.fixed_dictionaries({"bookmarks": json_values}),
+    st.fixed_dictionaries(
+        {"bookmarks": st.fixed_dictionaries({"audit_logs": bookmarks | json_values})}
+    ),
+)
+
+
+@given(states)
+@example({"bookmarks": {"audit_logs": None}})
+def test_any_state_is_understood_or_refused(state: Any) -> None:
+    before = copy.deepcopy(state)
+    try:
+        result = normalized(state)
+    except StateError as error:
+        assert str(error).endswith(".")  # noqa: PT017, any other exception fails it
+    else:
+        again = normalized(result)
+        assert repr(again) == repr(result)
+    assert repr(state) == repr(before)

@@ -1,0 +1,52 @@
+"""What is built can be built without git, and holds what it should."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def build(folder: Path, kind: str) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", "dist"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    (built,) = (folder / "dist").glob("*.whl" if kind == "wheel" else "*.tar.gz")
+    return built
+
+
+def test_sdist_and_wheel(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(
+        ".git",
+        ".venv*",
+        ".meltano",
+        ".*_cache",
+        ".hypothesis",
+        "__pycache__",
+        "*.duckdb",
+    )
+    shutil.copytree(ROOT, source, ignore=ignored)
+    with tarfile.open(build(source, "sdist")) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    assert {"LICENSE", "README.md", "meta.yml", "pyproject.toml"} <= names
+    assert {"sandbox/app.py", "tests/conftest.py", "tap_akuity/tap.py"} <= names
+
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    with zipfile.ZipFile(build(unpacked, "wheel")) as archive:
+        names = set(archive.namelist())
+    assert {"tap_akuity/py.typed", "tap_akuity/schemas/audit_logs.json"} <= names
+    folders = {name.partition("/")[0] for name in names}
+    assert {name.partition("-")[0] for name in folders} == {"tap_akuity"}
+    modules = {path.name for path in (ROOT / "tap_akuity").glob("*.py")}
+    assert {f"tap_akuity/{name}" for name in modules} <= names
