@@ -14,10 +14,10 @@ PIP_INSTALL := -m pip install --quiet
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
-.PHONY: help demo test bench lint types format meltano clean ANEW
+.PHONY: help demo test bench test-targets test-meltano lint types format meltano clean ANEW
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
 	@.venv/bin/python -m demo
@@ -27,6 +27,12 @@ test: lint types ## Run everything that must pass: lint, types and tests
 
 bench: .venv/made ## Measure the tap beside what you could pick instead, 20 minutes
 	@.venv/bin/python -m benchmarks
+
+test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_targets.py --quiet
+
+test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_meltano.py --quiet
 
 lint: .venv/made ## Check style and formatting
 	.venv/bin/ruff check .
@@ -44,7 +50,7 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
-	rm -rf .venv .venv-bench .venv-meltano .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .venv-bench .venv-meltano .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
