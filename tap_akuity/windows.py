@@ -24,6 +24,9 @@ What is checked:
   missing, or rows went away meanwhile, it is read again, with the pages cut elsewhere,
   and what was seen before still counts. Ties that the server shuffles come together in
   this way. If reading brings nothing new any more, `IncompleteError` ends it.
+- Where rows come and go each time that a window is read, its count is never still.
+  After `MAX_MOVING` readings it is enough to have seen as many events as the least of
+  the last counts.
 - An event that stands twice on one page counts twice: two that do not differ in
   anything the id is made of. They are kept as one.
 - The windows together have to hold as many events as the whole range. If they do not,
@@ -103,7 +106,7 @@ class Range(NamedTuple):
     end: int
 
     def query(self, offset: int, limit: int, margin: int = MARGIN) -> Query:
-        """Query for a little more than the range, see `MARGIN`."""
+        """Ask for a little more than the range, see `MARGIN`."""
         start = self.start // SECOND * SECOND - margin
         return Query(start, -(-self.end // SECOND) * SECOND, offset, limit)
 

@@ -36,6 +36,19 @@ def no_traceback(result: subprocess.CompletedProcess[str]) -> bool:
     return "Traceback" not in result.stderr and "File " not in result.stderr
 
 
+def check_refused(
+    served: Sandbox, tmp_path: Path, option: str, text: str, message: str
+) -> None:
+    path = tmp_path / f"{option}.json"
+    path.write_text(text, encoding="utf-8")
+    config = write(tmp_path / "config.json", config_for(served))
+    result = run("--config", config, f"--{option}", path)
+    assert last_line(result) == message.replace("{path}", str(path))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert no_traceback(result)
+
+
 def changed_catalog(**changes: Any) -> str:
     catalog = catalog_without()
     stream = catalog["streams"][0]
@@ -88,15 +101,7 @@ CATALOGS = {
 
 @pytest.mark.parametrize("case", CATALOGS)
 def test_catalogs(served: Sandbox, tmp_path: Path, case: str) -> None:
-    text, message = CATALOGS[case]
-    path = tmp_path / "catalog.json"
-    path.write_text(text, encoding="utf-8")
-    config = write(tmp_path / "config.json", config_for(served))
-    result = run("--config", config, "--catalog", path)
-    assert last_line(result) == message.replace("{path}", str(path))
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert no_traceback(result)
+    check_refused(served, tmp_path, "catalog", *CATALOGS[case])
 
 
 def test_a_deselected_stream_is_no_error(served: Sandbox, tmp_path: Path) -> None:
@@ -166,15 +171,7 @@ STATES = {
 
 @pytest.mark.parametrize("case", STATES)
 def test_states(served: Sandbox, tmp_path: Path, case: str) -> None:
-    text, message = STATES[case]
-    path = tmp_path / "state.json"
-    path.write_text(text, encoding="utf-8")
-    config = write(tmp_path / "config.json", config_for(served))
-    result = run("--config", config, "--state", path)
-    assert last_line(result) == message.replace("{path}", str(path))
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert no_traceback(result)
+    check_refused(served, tmp_path, "state", *STATES[case])
 
 
 CONFIGS: dict[str, tuple[str | bytes | None, str]] = {

@@ -318,3 +318,9 @@ def test_each_thread_has_its_own_session() -> None:
     thread.join()
     assert sessions[0] is stream.requests_session
     assert sessions[0] is not sessions[1]
+
+
+def test_a_response_gives_its_records(requests_mock: Mocker) -> None:
+    requests_mock.get(URL, text='{"items":[{"action":"created"},{}],"totalCount":2}')
+    response = requests.get(URL, timeout=5)
+    assert list(stream_of().parse_response(response)) == [{"action": "created"}, {}]
