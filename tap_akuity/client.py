@@ -9,7 +9,7 @@ import time
 from email.utils import parsedate_to_datetime
 from functools import cached_property
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import backoff
@@ -56,8 +56,8 @@ _TRANSPORT_ERRORS = (
 class PageAnswer(NamedTuple):
     """What came back."""
 
-    items: list[msgspec.Raw]
-    """The audit logs, each still a JSON object as it was sent."""
+    items: list[Any]
+    """Each as `item_type` says."""
 
     total_count: int
     """How many audit logs the range holds, says the server."""
@@ -66,16 +66,22 @@ class PageAnswer(NamedTuple):
     """The server's clock, from the `Date` header: nanoseconds since the Unix epoch."""
 
 
-class _Body(msgspec.Struct, rename="camel"):
-    items: list[msgspec.Raw]
+_Item = TypeVar("_Item")
+
+
+class _Body(msgspec.Struct, Generic[_Item], rename="camel"):
+    items: list[_Item]
     total_count: int
 
 
-_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_raw = msgspec.json.Decoder(_Body[msgspec.Raw]).decode
 
 
 class AkuityStream(RESTStream[Query]):
     """A stream of the Akuity API, read page by page through `fetch`."""
+
+    item_type: type = msgspec.Raw
+    """What the items of a page are decoded to. If one does not fit, all stay `Raw`."""
 
     # The key must not follow a redirect, to wherever it may lead.
     allow_redirects = False
@@ -87,6 +93,8 @@ class AkuityStream(RESTStream[Query]):
             tap: The tap that the stream belongs to.
         """
         super().__init__(tap)
+        body_type = _Body[self.item_type]  # type: ignore[name-defined]
+        self._decode = msgspec.json.Decoder(body_type).decode
         self._threads = threading.local()
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
@@ -299,8 +307,7 @@ class AkuityStream(RESTStream[Query]):
                 empty one.
         """
         try:
-            response.content.decode()
-            body = _decode_body(response.content)
+            body = self._decode_body(response.content)
         except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as error:
             msg = (
                 f"{self.config['api_url']} did not answer with audit logs: check "
@@ -309,10 +316,19 @@ class AkuityStream(RESTStream[Query]):
             raise RetriableAPIError(msg, response) from error
         return PageAnswer(body.items, body.total_count, _date(response))
 
+    def _decode_body(self, content: bytes) -> _Body[Any]:
+        try:
+            body: _Body[Any] = self._decode(content)
+        except msgspec.DecodeError:
+            # Nothing in a `Raw` is looked at, not even whether it is UTF-8.
+            content.decode()
+            body = _decode_raw(content)
+        return body
+
     @override
     def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
         for item in self.parse_page(response).items:
-            yield msgspec.json.decode(item)
+            yield msgspec.json.decode(msgspec.json.encode(item))
 
     @override
     def backoff_wait_generator(self) -> Generator[float, Any, None]:

@@ -8,63 +8,49 @@ from __future__ import annotations
 
 import hashlib
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from tap_akuity.audit_log import (
+    Actor,
+    AuditLog,
+    Details,
+    KnownAuditLog,
+    Object,
+    ObjectId,
+    ParentId,
+    Text,
+)
 from tap_akuity.timestamps import TimestampError, canonical
+
+if TYPE_CHECKING:
+    from msgspec import UnsetType
 
 
 class RecordError(ValueError):
     """An audit log that cannot be emitted; the text says which field and why."""
 
 
-class _Actor(msgspec.Struct, gc=False):
-    type: str | None = None
-    id: str | None = None
-    ip: str | None = None
+class _Record(msgspec.Struct, rename="camel", gc=False):
+    """What is emitted of an audit log that has nothing but what is known."""
 
-
-class _ObjectId(msgspec.Struct, gc=False):
-    name: str | None = None
-    kind: str | None = None
-    group: str | None = None
-
-
-class _ParentId(msgspec.Struct, rename="camel", gc=False):
-    name: str | None = None
-    parent_name: str | None = None
-    application_name: str | None = None
-
-
-class _Object(msgspec.Struct, rename="camel", gc=False):
-    type: str | None = None
-    id: _ObjectId | None = None
-    parent_id: _ParentId | None = None
-
-
-class _Details(msgspec.Struct, rename="camel", gc=False):
-    message: str | None = None
-    patch: str | None = None
-    action_type: str | None = None
-
-
-class _AuditLog(msgspec.Struct, rename="camel", gc=False):
-    """What is known today of `akuity.organization.v1.AuditLog` in protojson."""
-
+    id: str
+    organization_id: str = msgspec.field(name="organization_id")
     timestamp: str
-    action: str | None = None
-    actor: _Actor | None = None
-    object: _Object | None = None
-    details: _Details | None = None
-    count: int | None = None
-    last_occurred_timestamp: str | None = None
+    action: Text
+    actor: Actor | UnsetType | None
+    object: Object | UnsetType | None
+    details: Details | UnsetType | None
+    count: int | UnsetType | None
+    last_occurred_timestamp: str | None
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """An audit log that was checked and placed in time, its JSON still packed.
+    """An audit log that was checked and placed in time, as it is emitted.
 
-    Packed, because a window of unpacked records would take several times the memory.
+    Packed as JSON, because a window of unpacked records would take several times the
+    memory.
     """
 
     timestamp: str
@@ -76,94 +62,106 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     id: str
     """See `event_id`."""
 
-    organization_id: str
-    raw: msgspec.Raw
-    """The JSON object as the API sent it."""
+    json: bytes
+    """The record: all that the API sent, known or not, with `timestamp` and
+    `lastOccurredTimestamp` rewritten, and `id` and `organization_id` added. Should the
+    API one day send properties of these two names, they are kept as `akuity_id` and
+    `akuity_organization_id`.
+    """
 
     def record(self) -> dict[str, Any]:
-        """Unpack the record, ready to be emitted.
-
-        Returns:
-            All that the API sent, known or not, with `timestamp` and
-            `lastOccurredTimestamp` rewritten, and `id` and `organization_id` added.
-            Should the API one day send properties of these two names, they are kept
-            as `akuity_id` and `akuity_organization_id`.
-
-        Raises:
-            RecordError: If a field that is not known today is no valid JSON.
-        """
-        try:
-            sent: dict[str, Any] = _decode(self.raw)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            msg = (
-                f"The audit log of {self.timestamp} with the id {self.id} cannot be "
-                f"read, so the sync stops before it: {error}."
-            )
-            raise RecordError(msg) from error
-        for name in ("id", "organization_id"):
-            if name in sent:
-                sent[f"akuity_{name}"] = sent.pop(name)
-        return {
-            "id": self.id,
-            "organization_id": self.organization_id,
-            **sent,
-            "timestamp": self.timestamp,
-            "lastOccurredTimestamp": self.last_occurred,
-        }
+        """Unpack the record, with a number that is no integer as `Decimal`."""
+        record: dict[str, Any] = _decode(self.json)
+        return record
 
 
-# Floats as Decimal, so that no digit is lost on the way through.
+# Decimals, so that no digit of a number is lost on the way through.
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
-_check = msgspec.json.Decoder(_AuditLog).decode
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode_log = msgspec.json.Decoder(AuditLog).decode
 
-_NO_ACTOR = _Actor()
-_NO_OBJECT = _Object()
-_NO_OBJECT_ID = _ObjectId()
-_NO_PARENT_ID = _ParentId()
-_NO_DETAILS = _Details()
+_NO_ACTOR = Actor()
+_NO_OBJECT = Object()
+_NO_OBJECT_ID = ObjectId()
+_NO_PARENT_ID = ParentId()
+_NO_DETAILS = Details()
 
 
-def parse_event(raw: msgspec.Raw, organization_id: str) -> Event:
+def parse_event(item: KnownAuditLog | msgspec.Raw, organization_id: str) -> Event:
     """Check one item of a response, place it in time and give it its id.
 
     Args:
-        raw: The JSON object, as in `items` of the response.
+        item: One of `items` of the response, with the JSON as it was sent if that is
+            more than is known today, or not as it is documented.
         organization_id: The organization that was asked.
 
     Returns:
         The event.
 
     Raises:
-        RecordError: If a known field has another type than the API documents, or a
-            timestamp is none.
+        RecordError: If it is not valid JSON, a known field has another type than the
+            API documents, or a timestamp is none.
     """
     try:
-        log = _check(raw)
+        log = _decode_log(item) if isinstance(item, msgspec.Raw) else item
         timestamp = canonical(log.timestamp)
+        last = _last_occurred(log, timestamp)
+        name = event_id(organization_id, timestamp, log)
+        if isinstance(item, msgspec.Raw):
+            json = _encode(_whole(item, name, organization_id, timestamp, last))
+        else:
+            record = _Record(
+                name,
+                organization_id,
+                timestamp,
+                log.action,
+                log.actor,
+                log.object,
+                log.details,
+                log.count,
+                last,
+            )
+            json = _encode(record)
     except (msgspec.MsgspecError, TimestampError, RecursionError) as error:
         raise RecordError(str(error)) from error
-    last = log.last_occurred_timestamp
-    if not last:
-        last = None
-    elif last == log.timestamp:
-        last = timestamp
-    else:
-        try:
-            last = canonical(last)
-        except TimestampError as error:
-            msg = f"lastOccurredTimestamp: {error}"
-            raise RecordError(msg) from error
-    return Event(
-        timestamp=timestamp,
-        last_occurred=last,
-        id=event_id(organization_id, timestamp, log),
-        organization_id=organization_id,
-        raw=raw,
-    )
+    return Event(timestamp, last, name, json)
 
 
-def event_id(organization_id: str, timestamp: str, log: _AuditLog) -> str:
+def _last_occurred(log: AuditLog, timestamp: str) -> str | None:
+    text = log.last_occurred_timestamp
+    if not text:
+        return None
+    if text == log.timestamp:
+        return timestamp
+    try:
+        return canonical(text)
+    except TimestampError as error:
+        msg = f"lastOccurredTimestamp: {error}"
+        raise TimestampError(msg) from error
+
+
+def _whole(
+    item: msgspec.Raw,
+    name: str,
+    organization_id: str,
+    timestamp: str,
+    last_occurred: str | None,
+) -> dict[str, Any]:
+    """Make a record of all that the API sent, known or not."""
+    sent: dict[str, Any] = _decode(item)
+    for ours in ("id", "organization_id"):
+        if ours in sent:
+            sent[f"akuity_{ours}"] = sent.pop(ours)
+    return {
+        "id": name,
+        "organization_id": organization_id,
+        **sent,
+        "timestamp": timestamp,
+        "lastOccurredTimestamp": last_occurred,
+    }
+
+
+def event_id(organization_id: str, timestamp: str, log: AuditLog) -> str:
     r"""Compute the `id` of an audit log.
 
     The id is the SHA-256, as 64 hexadecimal digits, of the UTF-8 text of a JSON array

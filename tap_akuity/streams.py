@@ -12,6 +12,7 @@ from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
 from tap_akuity import fetching, schemas, timestamps
+from tap_akuity.audit_log import KnownAuditLog
 from tap_akuity.client import AkuityStream, PageAnswer
 from tap_akuity.errors import BadRequestError
 from tap_akuity.progress import Progress
@@ -56,6 +57,7 @@ class AuditLogsStream(AkuityStream):
     primary_keys = ("id",)
     replication_key = "timestamp"
     schema = StreamSchema(SchemaDirectory(schemas))
+    item_type = KnownAuditLog
 
     is_sorted = True
 
@@ -151,8 +153,9 @@ class AuditLogsStream(AkuityStream):
         with self.get_record_counter() as counter, self.get_sync_timer():
             self._write_starting_replication_value(context)
             for window in self._windows(state):
-                records = (event.record() for event in window.events)
-                counter.increment(writer.write_records(self.name, records))
+                records = [event.json for event in window.events]
+                writer.write_records(self.name, records)
+                counter.increment(len(records))
                 self._complete(window, state)
                 self.state_manager.is_flushed = False
                 self._write_state_message()

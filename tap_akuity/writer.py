@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 
@@ -43,31 +43,25 @@ class LineWriter(MsgSpecWriter):
     def write_message(self, message: Message) -> None:
         self._write(self.format_message(message))
 
-    def write_records(self, stream: str, records: Iterable[dict[str, Any]]) -> int:
+    def write_records(self, stream: str, records: Iterable[bytes]) -> None:
         """Write RECORD messages, many of them at a time.
 
         Args:
             stream: The name of the stream.
-            records: What JSON can express.
-
-        Returns:
-            How many there were.
+            records: Each a JSON object.
         """
         extracted = datetime.now(timezone.utc)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
         lines = bytearray()
-        count = 0
         for record in records:
             lines += before
-            encoder.encode_into(record, lines, -1)
+            lines += record
             lines += after
-            count += 1
             if len(lines) >= CHUNK_BYTES:
                 self._write(lines)
                 lines.clear()
         self._write(lines)
-        return count
 
     def _write(self, lines: bytes | bytearray) -> None:
         self._writing = True

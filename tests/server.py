@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from tap_akuity.records import Event
 from tap_akuity.timestamps import SECOND, parse, to_text
 from tap_akuity.windows import Page, Part, Range
@@ -26,8 +24,7 @@ def event(instant: int, name: str, last: int | None = None) -> Event:
         timestamp=to_text(instant),
         last_occurred=None if last is None else to_text(last),
         id=name,
-        organization_id="org",
-        raw=msgspec.Raw(b"{}"),
+        json=b"{}",
     )
 
 

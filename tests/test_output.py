@@ -130,9 +130,9 @@ def test_only_what_changes_nothing_goes_the_short_way(
     taken: list[str] = []
     write = LineWriter.write_records
 
-    def spy(writer: LineWriter, stream: str, found: Any) -> int:
+    def spy(writer: LineWriter, stream: str, found: Any) -> None:
         taken.append(stream)
-        return write(writer, stream, found)
+        write(writer, stream, found)
 
     monkeypatch.setattr(LineWriter, "write_records", spy)
     run(served, case, LineWriter(), capsysbinary)

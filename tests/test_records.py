@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_akuity.audit_log import KnownAuditLog
 from tap_akuity.records import Event, RecordError, parse_event
 
 LISTED = [
@@ -34,8 +35,18 @@ members = st.none() | texts
 
 
 def event_of(item: Any, organization_id: str = "org", **dump: Any) -> Event:
+    """Parse it in both ways, if it has nothing that is not known."""
     raw = json.dumps(item, **dump).encode()
-    return parse_event(msgspec.Raw(raw), organization_id)
+    event = parse_event(msgspec.Raw(raw), organization_id)
+    try:
+        known = msgspec.json.decode(raw, type=KnownAuditLog)
+    except msgspec.ValidationError:
+        return event
+    same = parse_event(known, organization_id)
+    assert same.record() == event.record()
+    assert (same.id, same.timestamp) == (event.id, event.timestamp)
+    assert same.last_occurred == event.last_occurred
+    return same
 
 
 def put(item: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -153,6 +164,72 @@ def test_numbers_keep_their_digits() -> None:
     raw = b'{"timestamp":"2025-01-01T00:00:00Z","cost":0.12345678901234567890}'
     record = parse_event(msgspec.Raw(raw), "org").record()
     assert str(record["cost"]) == "0.12345678901234567890"
+
+
+def known_or_absent(names: dict[str, st.SearchStrategy[Any]]) -> Any:
+    return st.none() | st.fixed_dictionaries({}, optional=names)
+
+
+audit_logs = st.fixed_dictionaries(
+    {"timestamp": st.just("2025-11-21 16:26:40.5 +0000 UTC")},
+    optional={
+        "action": members,
+        "actor": known_or_absent({"type": members, "id": members, "ip": members}),
+        "object": known_or_absent(
+            {
+                "type": members,
+                "id": known_or_absent(
+                    {"name": members, "kind": members, "group": members}
+                ),
+                "parentId": known_or_absent(
+                    {
+                        "name": members,
+                        "parentName": members,
+                        "applicationName": members,
+                    }
+                ),
+            }
+        ),
+        "details": known_or_absent(
+            {"message": members, "patch": members, "actionType": members}
+        ),
+        "count": st.none() | st.integers(),
+        "lastOccurredTimestamp": st.sampled_from(
+            [None, "", "2025-11-21 16:26:40.5 +0000 UTC", "2025-11-22T00:00:00Z"]
+        ),
+    },
+)
+
+
+@given(audit_logs)
+def test_what_is_known_comes_out_as_it_came(item: dict[str, Any]) -> None:
+    raw = json.dumps(item).encode()
+    assert msgspec.json.decode(raw, type=KnownAuditLog)
+    record = event_of(item).record()
+    ours = ("id", "organization_id", "timestamp", "lastOccurredTimestamp")
+    assert {name: record.pop(name, None) for name in ours}.keys() == set(ours)
+    for name in ours:
+        item.pop(name, None)
+    assert record == item
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("added",),
+        ("actor", "added"),
+        ("object", "added"),
+        ("object", "id", "added"),
+        ("object", "parentId", "added"),
+        ("details", "added"),
+    ],
+)
+def test_what_is_not_known_is_noticed_at_any_depth(
+    sample: dict[str, Any], path: tuple[str, ...]
+) -> None:
+    raw = json.dumps(put(sample, path, 1)).encode()
+    with pytest.raises(msgspec.ValidationError, match="unknown field `added`"):
+        msgspec.json.decode(raw, type=KnownAuditLog)
 
 
 def test_an_id_that_akuity_adds_is_kept_beside_ours(sample: dict[str, Any]) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk import Stream, Tap
-from singer_sdk.contrib import msgspec
 from singer_sdk.plugin_base import PluginBase
 
 import tap_akuity
@@ -60,12 +59,6 @@ def test_the_sdk_still_calls_what_is_overridden(
     name: str, caller: Callable[..., Any]
 ) -> None:
     assert f"self.{name}" in inspect.getsource(caller)
-
-
-def test_the_sdk_s_encoder_writes_into_a_buffer() -> None:
-    line = bytearray(b"x")
-    msgspec.encoder.encode_into({"a": 1}, line, -1)
-    assert line == b'x{"a":1}'
 
 
 def test_nothing_else_private_is_touched() -> None:
