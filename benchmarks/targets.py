@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 TAP = programs.TAP_AKUITY.name
 SDK_DEFAULT = programs.SDK_DEFAULT.name
-WINDOW = 10_000
+WINDOW = 11_000
 """Records, at most, of one window."""
 
 ABOUT = 1.05

@@ -38,6 +38,7 @@ next sync is for that), and what the server leaves out of its count.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,13 +51,17 @@ if TYPE_CHECKING:
 
     from tap_akuity.records import Event
 
-MAX_EVENTS = 10_000
+MAX_EVENTS = 11_000
 """How many events a window may hold before it is cut, and so the largest offset."""
 
-GOAL = 9_750
-"""How many events a cut aims at: a little less, so that an estimate may be off."""
+GOAL = 9_490
+"""How many events a cut aims at.
 
-PEELABLE = 10 * MAX_EVENTS
+Less, so that an estimate may be off; and a little less than pages of 500 or of any
+other divisor of 9,500 hold, so that the last of them is nearly full.
+"""
+
+PEELABLE = 100_000
 """Up to how many events windows are cut off one by one, at places that are looked up.
 
 Looking up is exact where events cluster, but with more of them it would take long
@@ -294,7 +299,7 @@ def wanted(
     outside the range are none too many, as the server may look at the last occurrence.
 
     Args:
-        events: What the server gave for `span.query`.
+        events: What the server gave for `span.query`, in ascending order.
         span: The range.
         first: Whether nothing is wanted before the range. Otherwise the window before
             has what it has, and what it has not is wanted.
@@ -306,16 +311,21 @@ def wanted(
     start, end = to_text(span.start), to_text(span.end)
     early = to_text((span.start // SECOND * SECOND - margin) // SECOND * SECOND)
     late = to_text((-(-span.end // SECOND) + 1) * SECOND)
-    return [
+    begin = bisect_left(events, start, key=_timestamp)
+    stop = bisect_left(events, end, key=_timestamp)
+    before = [
         event
-        for event in events
-        if not end <= event.timestamp < late
-        and not (
-            first
-            and early <= event.timestamp < start
-            and (event.last_occurred or "") < start
+        for event in events[:begin]
+        if not (
+            first and early <= event.timestamp and (event.last_occurred or "") < start
         )
     ]
+    after = [event for event in events[stop:] if event.timestamp >= late]
+    return before + events[begin:stop] + after
+
+
+def _timestamp(event: Event) -> str:
+    return event.timestamp
 
 
 def read(part: Part, limit: int, margin: int = MARGIN) -> Reading:
@@ -374,7 +384,7 @@ def read(part: Part, limit: int, margin: int = MARGIN) -> Reading:
         rounds += 1
         (first,) = yield [part.range.query(0, rounds % step or step, margin)]
         pages = yield from _walk(part.range, first, step, margin)
-    return sorted(events.values(), key=lambda event: event.timestamp)
+    return sorted(events.values(), key=_timestamp)
 
 
 def _walk(
