@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
-
-from tap_akuity.streams import AuditLogsStream
-from tap_akuity.tap import TapAkuity
 
 
 def main() -> None:
     """Run the tap, and end with one sentence when it cannot go on."""
+    # What is imported is no garbage before the end, nor then worth collecting.
+    gc.disable()
+    from tap_akuity.streams import AuditLogsStream  # noqa: PLC0415
+    from tap_akuity.tap import TapAkuity  # noqa: PLC0415
+
+    gc.freeze()
+    gc.enable()
     command = TapAkuity.cli
     # The SDK says this of every error, which is then said better, and even of a
     # `--test` that went well.

@@ -93,18 +93,20 @@ class BoundedSession(requests.Session):
     def _exchange(
         self, request: requests.PreparedRequest, kwargs: dict[str, Any]
     ) -> requests.Response:
-        body = bytearray()
+        chunks: list[bytes] = []
+        size = 0
         with super().send(request, **kwargs) as response:
             most = MAX_BODY_BYTES if response.ok else MAX_ERROR_BODY_BYTES
             for chunk in response.iter_content(_CHUNK_BYTES):
-                body += chunk
-                if len(body) > most:
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > most:
                     break
-        if len(body) > most and response.ok:
+        if size > most and response.ok:
             msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
             raise BodyTooBigError(msg, response=response)
         # There is no public way to give a streamed answer its content.
-        response._content = bytes(body)  # noqa: SLF001
+        response._content = b"".join(chunks)  # noqa: SLF001
         return response
 
 
