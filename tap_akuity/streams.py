@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import ConfigurationError, FatalAPIError
@@ -15,6 +16,7 @@ from tap_akuity import fetching, schemas, timestamps
 from tap_akuity.audit_log import KnownAuditLog
 from tap_akuity.client import AkuityStream, PageAnswer
 from tap_akuity.errors import BadRequestError
+from tap_akuity.flattening import with_columns
 from tap_akuity.progress import Progress
 from tap_akuity.queries import Query
 from tap_akuity.records import RecordError, parse_event
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog
+    from singer_sdk.singerlib import Catalog, RecordMessage
 
     from tap_akuity.fetching import Window
 
@@ -160,6 +162,26 @@ class AuditLogsStream(AkuityStream):
                 self.state_manager.is_flushed = False
                 self._write_state_message()
         self.finalize_state_progress_markers(state)
+
+    @override
+    def _generate_record_messages(
+        self, record: Record
+    ) -> Generator[RecordMessage, None, None]:
+        # Not in `post_process`, before the maps: their expressions are to see an
+        # object that is null as None.
+        for message in super()._generate_record_messages(record):
+            if properties := self._columns.get(message.stream):
+                message.record = with_columns(message.record, properties)
+            yield message
+
+    @cached_property
+    def _columns(self) -> dict[str, dict[str, Any]]:
+        """The properties of what is flattened, by the name that it is emitted under."""
+        return {
+            one.stream_alias: one.transformed_schema["properties"]
+            for one in self.stream_maps
+            if one.flattening_enabled
+        }
 
     def _changes(self) -> bool:
         """Tell whether a record may differ from what `Event.record` gives."""
