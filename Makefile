@@ -32,7 +32,7 @@ test-targets: .venv/made ## Load the sandbox with real targets, and compare ever
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_targets.py --quiet
 
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_meltano.py --quiet
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
 
 lint: .venv/made ## Check style and formatting
 	.venv/bin/ruff check .

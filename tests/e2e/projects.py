@@ -136,9 +136,17 @@ class Project:
         return value
 
     def meltano(
-        self, environment: str, *arguments: str
+        self, environment: str | None, *arguments: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of Meltano, which must go well."""
+        """Run a command of Meltano, which must go well.
+
+        Args:
+            environment: The one to run it in; None for what the project has set.
+            arguments: The rest of the command.
+
+        Returns:
+            What it wrote.
+        """
         with self.started(environment, *arguments) as process:
             output, errors = process.communicate(timeout=RUN_SECONDS)
         assert process.returncode == 0, f"{arguments}: {output}{errors}"
@@ -146,7 +154,7 @@ class Project:
 
     @contextlib.contextmanager
     def started(
-        self, environment: str, *arguments: str, quiet: bool = False
+        self, environment: str | None, *arguments: str, quiet: bool = False
     ) -> Iterator[subprocess.Popen[str]]:
         """Run a command of Meltano, and end what is left of it after the block."""
         inherited = {
@@ -155,8 +163,9 @@ class Project:
             if not name.startswith(_FOREIGN_SETTINGS)
         }
         output = subprocess.DEVNULL if quiet else subprocess.PIPE
+        options = [f"--environment={environment}"] if environment else []
         with subprocess.Popen(
-            [str(MELTANO), f"--environment={environment}", *arguments],
+            [str(MELTANO), *options, *arguments],
             cwd=self.folder,
             # The rest of what Meltano and the target write goes to the folder too.
             env=inherited
@@ -178,6 +187,34 @@ class Project:
             finally:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
+
+
+class NewProject(Project):
+    """A project as `meltano init` makes it, with a loader and no extractor."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make the project.
+
+        Args:
+            folder: Where.
+        """
+        self.folder = folder
+        folder.mkdir()
+        self.meltano(None, "init", ".")
+        self.environment = self.content()["default_environment"]
+        text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+        loaders = yaml.safe_load(text)["plugins"]["loaders"]
+        filepath = f"$MELTANO_PROJECT_ROOT/{self.environment}.duckdb"
+        loaders[0]["config"] = {"filepath": filepath}
+        content = self.content() | {"plugins": {"loaders": loaders}}
+        (folder / "meltano.yml").write_text(yaml.safe_dump(content), encoding="utf-8")
+        (folder / ".meltano" / "loaders").symlink_to(PLUGINS / "loaders")
+
+    def content(self) -> dict[str, Any]:
+        """Read `meltano.yml`."""
+        text = (self.folder / "meltano.yml").read_text(encoding="utf-8")
+        content: dict[str, Any] = yaml.safe_load(text)
+        return content
 
 
 RUN = ("run", "--no-install", TAP, TARGET)
