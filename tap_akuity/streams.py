@@ -7,6 +7,7 @@ import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import ConfigurationError, FatalAPIError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
@@ -31,6 +32,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, RecordMessage
 
@@ -173,6 +175,42 @@ class AuditLogsStream(AkuityStream):
             if properties := self._columns.get(message.stream):
                 message.record = with_columns(message.record, properties)
             yield message
+
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Read all that is new into files.
+
+        Args:
+            batch_config: How, and where to.
+            context: Not used, the stream has no partitions.
+
+        Yields:
+            For each batch how it is written, and the URLs of its files.
+
+        Raises:
+            ConfigurationError: If there is more than one stream to write.
+        """
+        if len(self.stream_maps) > 1:
+            msg = (
+                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
+                f"`{self.name}`, which cannot be written in batches: leave it or "
+                "`batch_config` out."
+            )
+            raise ConfigurationError(msg)
+        records: Iterator[Record] = self._sync_records(context, write_messages=False)
+        if self._changes():
+            # The SDK would write what was read, whatever is deselected or mapped.
+            records = (
+                message.record
+                for record in records
+                for message in self._generate_record_messages(record)
+            )
+        for manifest in Batcher(self.tap_name, self.name, batch_config).get_batches(
+            records
+        ):
+            yield batch_config.encoding, manifest
 
     @cached_property
     def _columns(self) -> dict[str, dict[str, Any]]:

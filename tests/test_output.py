@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 
 import pytest
 from singer_sdk.contrib.msgspec import MsgSpecWriter
+from singer_sdk.exceptions import ConfigurationError
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from tap_akuity.tap import TapAkuity
 from tap_akuity.writer import LineWriter
-from tests.running import bookmark, config_for, last_state, records
+from tests.running import bookmark, config_for, last_state, records, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,28 +168,64 @@ def test_a_catalog_that_knows_less_drops_what_it_does_not_know(
     assert not any("added" in record for record in records(messages))
 
 
-def test_batches(
-    served: Sandbox, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
-    batch_config = {
+def in_batches(folder: Path) -> dict[str, Any]:
+    return {
         "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": tmp_path.as_uri()},
+        "storage": {"root": folder.as_uri()},
         "batch_size": 300,
     }
-    tap = TapAkuity(
-        config=config_for(served, batch_config=batch_config),
-        message_writer=LineWriter(),
-    )
-    tap.sync_all()
-    messages = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+
+
+def batched(messages: list[Message]) -> list[dict[str, Any]]:
+    """Read the records of all batches."""
     found = []
     for message in messages:
         if message["type"] == "BATCH":
             for url in message["manifest"]:
                 with gzip.open(urlsplit(url).path, "rt", encoding="utf-8") as lines:
                     found += [json.loads(line) for line in lines]
+    return found
+
+
+@pytest.mark.parametrize("case", [one for one in CASES if one != "two maps"])
+def test_batches_hold_what_records_would(
+    served: Sandbox,
+    case: str,
+    tmp_path: Path,
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    plain = run(served, case, LineWriter(), capsysbinary)
+    settings, catalog = CASES[case]
+    config = config_for(served, batch_config=in_batches(tmp_path), **settings)
+    messages = sync(config, catalog=catalog)
+    assert batched(messages) == records(plain)
+    (schema,) = (one for one in plain if one["type"] == "SCHEMA")
+    assert messages[0] == schema
+    assert {one["stream"] for one in messages if one["type"] == "BATCH"} == {
+        schema["stream"]
+    }
+    assert last_state(messages) == last_state(plain)
+
+
+def test_batches_of_two_maps_are_refused(served: Sandbox, tmp_path: Path) -> None:
+    settings, _ = CASES["two maps"]
+    config = config_for(served, batch_config=in_batches(tmp_path), **settings)
+    with pytest.raises(ConfigurationError, match="`stream_maps` makes 2 streams"):
+        sync(config)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_batches(
+    served: Sandbox, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    tap = TapAkuity(
+        config=config_for(served, batch_config=in_batches(tmp_path)),
+        message_writer=LineWriter(),
+    )
+    tap.sync_all()
+    messages = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
     plain = records(run(served, "all", LineWriter(), capsysbinary))
-    assert found == plain
+    assert batched(messages) == plain
     assert bookmark(last_state(messages)) == plain[-1]["timestamp"]
     # No state runs ahead of the batches that it covers.
     assert messages[1]["type"] == "BATCH"

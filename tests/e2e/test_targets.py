@@ -224,15 +224,37 @@ def test_mapped(pipeline: Pipeline, sandbox: Sandbox) -> None:
     assert pipeline.problems(expected) == []
 
 
-@into(CsvInBatches, PostgreSQLInBatches)
-def test_in_batches(pipeline: Pipeline, sandbox: Sandbox, summary: list[str]) -> None:
-    folder = pipeline.folder / "batches"
+def into_files(folder: Path) -> dict[str, Any]:
+    """Make a folder, and give the setting that has batches written there."""
     folder.mkdir()
-    batches = {
+    return {
         "encoding": {"format": "jsonl", "compression": "gzip"},
         "storage": {"root": folder.as_uri(), "prefix": "audit-"},
         "batch_size": 500,
     }
+
+
+@into(CsvInBatches, PostgreSQLInBatches)
+def test_mapped_and_flattened_in_batches(pipeline: Pipeline, sandbox: Sandbox) -> None:
+    pipeline.load(
+        sandbox,
+        batch_config=into_files(pipeline.folder / "batches"),
+        flattening_enabled=True,
+        flattening_max_depth=3,
+        **MAPS,
+    )
+    rows = truth(sandbox)
+    expected = {
+        name: flattened(one) for name, row in rows.items() if (one := mapped(row))
+    }
+    assert 0 < len(expected) < len(rows)
+    assert pipeline.problems(expected) == []
+
+
+@into(CsvInBatches, PostgreSQLInBatches)
+def test_in_batches(pipeline: Pipeline, sandbox: Sandbox, summary: list[str]) -> None:
+    folder = pipeline.folder / "batches"
+    batches = into_files(folder)
     before = truth(sandbox)
     first = pipeline.load(sandbox, batch_config=batches)
     files = sorted(folder.glob("audit-*.json.gz"))
