@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# sync.sh [NAME [FROM TO]]: loads what is new into NAME.duckdb, and keeps the state in
+# NAME.state.json. `venv` and `config.json` are beside it: see "Without Meltano" in
+# README.md.
+set -euo pipefail
+cd "$(dirname "$0")"
+name=${1:-audit}
+state=$name.state.json
+
+[ -e "$state" ] || echo '{}' > "$state"
+range='{}'
+[ $# -lt 3 ] || range="{\"start_date\": \"$2\", \"end_date\": \"$3\"}"
+echo "$range" > "$name.range.json"
+echo "{\"filepath\": \"$name.duckdb\", \"default_target_schema\": \"akuity\"}" \
+  > "$name.target.json"
+code=0
+venv/bin/tap-akuity --config config.json --config "$name.range.json" --state "$state" |
+  venv/bin/target-duckdb --config "$name.target.json" > "$name.loaded" || code=$?
+# The target repeats each state once all before it is loaded, also if the tap fails. A
+# target that is killed may leave half a line, which `read` does not take for one.
+while IFS= read -r line; do loaded=$line; done < "$name.loaded"
+if [ -n "${loaded:-}" ]; then
+  echo "$loaded" > "$state.new"
+  mv "$state.new" "$state"
+fi
+exit "$code"
