@@ -4,7 +4,7 @@
 PYTHON ?= python3
 MELTANO := meltano>=4,<5
 
-ROOMS := $(wildcard tap_akuity sandbox demo tests benchmarks scripts)
+ROOMS := $(wildcard tap_akuity sandbox demo tests benchmarks scripts examples)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := -m pip install --quiet
@@ -14,13 +14,18 @@ PIP_INSTALL := -m pip install --quiet
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
-.PHONY: help demo test bench test-targets test-meltano lint types format meltano clean ANEW
+.PHONY: help demo examples test bench test-targets test-meltano lint types format meltano clean ANEW
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
 	@.venv/bin/python -m demo
+
+examples: .venv/made .venv-chart/made ## Ask the questions of the README, and draw its chart
+	@.venv/bin/python -m scripts.examples
+	@.venv-chart/bin/python examples/chart/events_per_day.py \
+	  build/examples/audit.duckdb examples/chart/events_per_day.svg
 
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
@@ -50,7 +55,7 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
-	rm -rf .venv .venv-bench .venv-meltano .venv-targets .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .venv-bench .venv-chart .venv-meltano .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -61,6 +66,14 @@ clean: ## Delete what was made here, but no data of your own
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv/bin/python $(PIP_INSTALL) --editable . --group dev
+	@echo "$(MADE_FOR)" > $@
+
+.venv-chart/made: pyproject.toml $(call unless_made,.venv-chart/made)
+	@echo "Installing what draws the chart into .venv-chart"
+	@rm -rf .venv-chart
+	@$(PYTHON) -m venv .venv-chart
+	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
 	@echo "$(MADE_FOR)" > $@
 
 .venv-meltano/made: $(call unless_made,.venv-meltano/made)

@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "examples/README.md",
+    "examples/sql/README.md",
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 NEEDS_DUCKDB = pytest.mark.skipif(
@@ -464,7 +471,7 @@ def test_links_lead_somewhere(page: str) -> None:
         if link.startswith("https://"):
             continue
         name, _, fragment = link.partition("#")
-        target = ROOT / (name or page)
+        target = (ROOT / page).parent / name if name else ROOT / page
         assert target.exists(), link
         if fragment:
             lines = lines_with_headings(target.read_text(encoding="utf-8"))

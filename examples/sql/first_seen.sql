@@ -1,0 +1,34 @@
+-- Which actors are new, and which actors came from a new IP address? The newest come
+-- first; times are UTC.
+--
+-- Adjust: where the log begins all is new, so its first 14 days only tell what is known.
+WITH addresses AS (
+    SELECT
+        actor->>'type' AS type,
+        actor->>'id' AS who,
+        actor->>'ip' AS ip,
+        min(timestamp) AS first_seen,
+        count(*) AS events
+    FROM akuity.audit_logs
+    WHERE (actor->>'id') IS NOT NULL
+    GROUP BY 1, 2, 3
+),
+known AS (
+    SELECT
+        *,
+        min(first_seen) OVER () AS log_begins,
+        min(first_seen) OVER (PARTITION BY type, who) AS actor_first_seen
+    FROM addresses
+)
+SELECT
+    date_trunc('second', first_seen) AS first_seen,
+    CASE WHEN first_seen = actor_first_seen THEN 'actor' ELSE 'address' END AS new,
+    type,
+    who,
+    ip,
+    events
+FROM known
+WHERE first_seen >= log_begins + INTERVAL '14 days'
+    -- That an address is not known is no new address.
+    AND (ip IS NOT NULL OR first_seen = actor_first_seen)
+ORDER BY known.first_seen DESC, who, ip;

@@ -1,0 +1,123 @@
+"""Tries the examples: loads the sandbox with `sync.sh`, and asks what the SQL asks.
+
+`python -m scripts.examples` prints the tables that the README shows.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import duckdb
+
+from sandbox.data import Dataset
+from sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandbox.data import Item
+
+ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
+FOLDER = ROOT / "build" / "examples"
+
+HISTORY = Dataset(
+    records=1500, seed=95, until=datetime(2025, 11, 1, tzinfo=timezone.utc)
+)
+"""Nothing in it is relative to today, so that the answers stay the same."""
+
+SHOWN = 4
+"""How many rows of an answer the README shows."""
+
+
+class Answer(NamedTuple):
+    """What a query finds: the names of its columns, and rows of as many values."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
+    """Load events as the README's section "Without Meltano" says.
+
+    Args:
+        folder: To be made anew.
+        items: The events, as the API gives them.
+
+    Returns:
+        The DuckDB file.
+
+    Raises:
+        subprocess.CalledProcessError: `sync.sh` failed, and says why in `stderr`.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "venv").symlink_to(sys.prefix)
+    shutil.copy(EXAMPLES / "shell" / "sync.sh", folder)
+    with Sandbox(items) as sandbox:
+        config = {
+            "api_url": sandbox.url,
+            "organization_id": sandbox.organization_id,
+            "api_key_id": sandbox.api_key_id,
+            "api_key_secret": sandbox.api_key_secret,
+            "start_date": "2025-01-01",
+        }
+        (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+        subprocess.run(
+            ["bash", "sync.sh"],  # noqa: S607 - where bash is differs
+            cwd=folder,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    return folder / "audit.duckdb"
+
+
+def queries() -> dict[str, str]:
+    """Give the queries by name."""
+    paths = sorted((EXAMPLES / "sql").glob("*.sql"))
+    return {path.stem: path.read_text(encoding="utf-8") for path in paths}
+
+
+def ask(database: Path, query: str) -> Answer:
+    """Run a query on a DuckDB file."""
+    with duckdb.connect(str(database), read_only=True) as connection:
+        found = connection.execute(query)
+        columns = tuple(name for name, *_ in found.description or ())
+        return Answer(columns, found.fetchall())
+
+
+def table(answer: Answer) -> str:
+    """Lay out the first rows as a table in Markdown."""
+    lines = [answer.columns, tuple("---" for _ in answer.columns)]
+    lines += [
+        tuple("" if value is None else str(value) for value in row)
+        for row in answer.rows[:SHOWN]
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> int:
+    """Load, ask, and print."""
+    try:
+        database = load(FOLDER)
+    except subprocess.CalledProcessError as error:
+        sys.stderr.write(f"{error.stderr}`sync.sh` failed in {FOLDER}.\n")
+        return 1
+    sys.stdout.write(f"{database.relative_to(ROOT)}: {HISTORY.records:,} events\n")
+    for name, query in queries().items():
+        answer = ask(database, query)
+        shown = min(SHOWN, len(answer.rows))
+        sys.stdout.write(f"\n{name}: {shown} of {len(answer.rows):,} rows\n\n")
+        sys.stdout.write(f"{table(answer)}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
