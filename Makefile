@@ -14,7 +14,7 @@ PIP_INSTALL := -m pip install --quiet
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
-.PHONY: help demo examples test bench test-targets test-meltano lint types format meltano clean ANEW
+.PHONY: help demo examples test bench test-targets test-meltano test-examples lint types format meltano clean ANEW
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -38,6 +38,9 @@ test-targets: .venv/made ## Load the sandbox with real targets, and compare ever
 
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
+
+test-examples: .venv/made .venv-chart/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL and matplotlib
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py --quiet
 
 lint: .venv/made ## Check style and formatting
 	.venv/bin/ruff check .

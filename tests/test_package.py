@@ -41,7 +41,7 @@ def test_sdist_and_wheel(tmp_path: Path) -> None:
         archive.extractall(tmp_path / "unpacked", filter="data")
     assert {"LICENSE", "README.md", "meta.yml", "pyproject.toml"} <= names
     assert {"sandbox/app.py", "tests/conftest.py", "tap_akuity/tap.py"} <= names
-    assert "examples/shell/sync.sh" in names
+    assert {"examples/shell/sync.sh", "examples/meltano/.env.example"} <= names
 
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     with zipfile.ZipFile(build(unpacked, "wheel")) as archive:

@@ -48,6 +48,7 @@ PAGES = (
     "SECURITY.md",
     "CHANGELOG.md",
     "examples/README.md",
+    "examples/meltano/README.md",
     "examples/sql/README.md",
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")
