@@ -497,3 +497,26 @@ def test_duckdb_is_held_back_for_target_duckdb(project: dict[str, Any]) -> None:
     # See the comment in meltano.yml: with a later DuckDB, rows are lost without a word.
     (loader,) = project["plugins"]["loaders"]
     assert loader["pip_url"].split() == ["target-duckdb==0.8.0", "duckdb>=1.2,<1.3"]
+
+
+def test_the_example_s_settings_are_those_of_meta(
+    meta: dict[str, Any], project: dict[str, Any]
+) -> None:
+    path = ROOT / "examples" / "meltano" / "meltano.yml"
+    example = yaml.safe_load(path.read_bytes())
+    (extractor,) = example["plugins"]["extractors"]
+    known = {setting["name"]: setting for setting in meta["settings"]}
+    for setting in extractor["settings"]:
+        names = {"name", "kind", "sensitive"}
+        described = known[setting["name"]]
+        assert setting == {n: described[n] for n in names & described.keys()}
+    assert set(extractor["capabilities"]) <= set(meta["capabilities"])
+    (loader,) = example["plugins"]["loaders"]
+    assert loader["pip_url"] == project["plugins"]["loaders"][0]["pip_url"]
+    assert example["requires_meltano"] == project["requires_meltano"]
+    assert example["send_anonymous_usage_stats"] is False
+    # Each variable is in `.env.example`, and no other.
+    text = path.with_name(".env.example").read_text(encoding="utf-8")
+    asked = re.findall(r"^(\w+)=$", text, re.MULTILINE)
+    used = re.findall(r": \$(?!MELTANO)(\w+)$", path.read_text(), re.MULTILINE)
+    assert sorted(asked) == sorted(used)
