@@ -398,11 +398,17 @@ def _walk(
     pages = [first]
     reached = len(first.events)
     full = reached >= step
-    queries = [
-        span.query(offset, step, margin) for offset in range(reached, first.total, step)
-    ]
-    while queries or full or reached < pages[-1].total:
-        queries = queries or [span.query(reached, step, margin)]
+    ahead = range(reached, first.total, step)
+    at_once = -(-MAX_EVENTS // step)
+    rests: list[Query] = []
+    known: set[str] = set()
+    while rests or ahead or full or reached < pages[-1].total:
+        queries = rests or [
+            span.query(offset, step, margin)
+            for offset in ahead[:at_once] or range(reached, reached + 1)
+        ]
+        if not rests:
+            ahead = ahead[at_once:]
         answers = yield queries
         pages += answers
         rests = []
@@ -414,5 +420,10 @@ def _walk(
                 rests.append(query._replace(offset=end, limit=query.limit - got))
         if not any(page.events for page in answers):
             break
-        queries = rests
+        if reached >= MAX_EVENTS:
+            # One second with so many, or a count that cannot be believed.
+            found = {event.id for page in answers for event in page.events}
+            if found <= known:
+                break
+            known |= found
     return pages

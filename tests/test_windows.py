@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from tap_akuity import windows
 from tap_akuity.fetching import windows as read_windows
+from tap_akuity.queries import Query
 from tap_akuity.timestamps import SECOND, parse
-from tap_akuity.windows import IncompleteError, Range
+from tap_akuity.windows import IncompleteError, Page, Part, Range
 from tests.server import Server, event, events, seconds
 
 if TYPE_CHECKING:
-    from tap_akuity.queries import Query
     from tap_akuity.records import Event
 
 DAY = 86_400 * SECOND
@@ -307,6 +307,23 @@ def test_a_window_that_stays_short_is_an_error() -> None:
         "support if it stays so."
     )
     assert len(server.queries) < 50
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.usefixtures("small")
+def test_a_count_beyond_all_measure_costs_few_requests(ignored: bool) -> None:  # noqa: FBT001
+    """As from a server that counts wrongly, and perhaps gives the same page always."""
+    server = Server(events(seconds(100.1, 100.2, 100.3)))
+
+    def fetch(query: Query) -> Page:
+        if ignored:
+            query = query._replace(offset=0)
+        return server.fetch(query)._replace(total=10**12)
+
+    whole = Part(Range(100 * SECOND, 101 * SECOND), fetch(Query(0, DAY, 0, 5)))
+    with pytest.raises(IncompleteError, match="counts 1000000000000 audit logs but"):
+        list(read_windows(fetch, whole, limit=5, concurrency=1))
+    assert len(server.queries) < 200
 
 
 def test_an_empty_page_does_not_pass_for_a_full_one() -> None:
