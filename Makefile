@@ -14,7 +14,8 @@ PIP_INSTALL := -m pip install --quiet
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
-.PHONY: help demo examples test bench test-targets test-meltano test-examples lint types format meltano clean ANEW
+.PHONY: help demo examples test bench test-targets test-meltano test-examples test-oldest
+.PHONY: package lint types format meltano clean ANEW
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -42,6 +43,16 @@ test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go 
 test-examples: .venv/made .venv-chart/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL and matplotlib
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py --quiet
 
+test-oldest: .venv-oldest/made ## Run the tests on the oldest dependencies that are allowed
+	.venv-oldest/bin/python -m pytest --numprocesses=auto --quiet
+
+package: .venv/made .venv-package/made ## Build the package into dist, inspect it, and try it on its own
+	rm -rf dist
+	.venv-package/bin/python -m build --outdir dist
+	.venv-package/bin/twine check --strict dist/*
+	.venv-package/bin/check-wheel-contents dist/*.whl
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_installed.py --quiet
+
 lint: .venv/made ## Check style and formatting
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -58,7 +69,8 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
-	rm -rf .venv .venv-bench .venv-chart .venv-meltano .venv-targets .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .venv-bench .venv-chart .venv-meltano .venv-oldest .venv-package .venv-targets
+	rm -rf .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -77,6 +89,24 @@ clean: ## Delete what was made here, but no data of your own
 	@$(PYTHON) -m venv .venv-chart
 	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
+	@echo "$(MADE_FOR)" > $@
+
+# pip cannot choose the oldest versions; uv can.
+.venv-oldest/made: pyproject.toml $(call unless_made,.venv-oldest/made)
+	@echo "Installing the project with its oldest dependencies into .venv-oldest"
+	@rm -rf .venv-oldest
+	@$(PYTHON) -m venv .venv-oldest
+	@.venv-oldest/bin/python $(PIP_INSTALL) 'uv>=0.9'
+	@.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
+		--resolution lowest-direct --editable . --group sandbox --group test
+	@echo "$(MADE_FOR)" > $@
+
+.venv-package/made: pyproject.toml $(call unless_made,.venv-package/made)
+	@echo "Installing what builds and inspects packages into .venv-package"
+	@rm -rf .venv-package
+	@$(PYTHON) -m venv .venv-package
+	@.venv-package/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-package/bin/python $(PIP_INSTALL) --group package
 	@echo "$(MADE_FOR)" > $@
 
 .venv-meltano/made: $(call unless_made,.venv-meltano/made)

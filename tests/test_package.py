@@ -34,6 +34,7 @@ def test_sdist_and_wheel(tmp_path: Path) -> None:
         ".hypothesis",
         "__pycache__",
         "*.duckdb",
+        "dist",
     )
     shutil.copytree(ROOT, source, ignore=ignored)
     with tarfile.open(build(source, "sdist")) as archive:
@@ -47,7 +48,11 @@ def test_sdist_and_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(build(unpacked, "wheel")) as archive:
         names = set(archive.namelist())
     assert {"tap_akuity/py.typed", "tap_akuity/schemas/audit_logs.json"} <= names
-    folders = {name.partition("/")[0] for name in names}
-    assert {name.partition("-")[0] for name in folders} == {"tap_akuity"}
-    modules = {path.name for path in (ROOT / "tap_akuity").glob("*.py")}
-    assert {f"tap_akuity/{name}" for name in modules} <= names
+    (metadata,) = {name.partition("/")[0] for name in names} - {"tap_akuity"}
+    assert metadata.startswith("tap_akuity-")
+    assert metadata.endswith(".dist-info")
+    assert {name for name in names if name.startswith("tap_akuity/")} == {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tap_akuity").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
