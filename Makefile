@@ -15,7 +15,7 @@ MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
 .PHONY: help demo examples test bench test-targets test-meltano test-examples test-oldest
-.PHONY: package lint types format meltano clean ANEW
+.PHONY: package check-release lint types format meltano clean ANEW
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -53,9 +53,19 @@ package: .venv/made .venv-package/made ## Build the package into dist, inspect i
 	.venv-package/bin/check-wheel-contents dist/*.whl
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_installed.py --quiet
 
-lint: .venv/made ## Check style and formatting
+export TAG
+check-release: .venv/made ## Check that TAG is the version, and that the changelog tells of it
+	@.venv/bin/python -m scripts.check_release "$$TAG"
+
+lint: .venv/made ## Check style, formatting, dependencies and workflows
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/deptry tap_akuity
+	.venv/bin/zizmor --offline --quiet --persona=pedantic .github
+	.venv/bin/check-jsonschema --builtin-schema=vendor.github-workflows .github/workflows/*.yml
+	.venv/bin/check-jsonschema --builtin-schema=vendor.dependabot .github/dependabot.yml
+	.venv/bin/check-jsonschema --builtin-schema=vendor.github-issue-forms .github/ISSUE_TEMPLATE/*_*.yml
+	.venv/bin/check-jsonschema --builtin-schema=vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 types: .venv/made ## Check types
 	.venv/bin/mypy --strict $(ROOMS)

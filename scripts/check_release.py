@@ -1,0 +1,56 @@
+"""Check that a tag may be released: it is the version, and the changelog tells of it.
+
+python -m scripts.check_release v0.1.0
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def problem(tag: str, version: str, changelog: str) -> str | None:
+    """Say what is wrong with a release.
+
+    Args:
+        tag: Name of the tag.
+        version: Version of the project.
+        changelog: Text of the changelog.
+
+    Returns:
+        One sentence that says what to do, or nothing if all is well.
+    """
+    if tag != f"v{version}":
+        return (
+            f"The tag is `{tag}`, but the version in pyproject.toml is {version}: "
+            f"name the tag `v{version}`, or change the version."
+        )
+    title = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
+    section = re.search(
+        rf"{title}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
+    )
+    if not section:
+        return (
+            "CHANGELOG.md has no section for this version: give it the heading "
+            f"`## [{version}] - YYYY-MM-DD`."
+        )
+    if not re.search(r"^- ", section[1], re.MULTILINE):
+        return f"The section [{version}] of CHANGELOG.md is empty: list what is new."
+    return None
+
+
+def main() -> None:
+    """Check the tag that is named on the command line."""
+    if len(sys.argv) != 2 or not sys.argv[1]:  # noqa: PLR2004, the command and the tag
+        sys.exit("Name the tag, as in `make check-release TAG=v0.1.0`.")
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    if found := problem(sys.argv[1], version("tap-akuity"), changelog):
+        sys.exit(found)
+
+
+if __name__ == "__main__":
+    main()
