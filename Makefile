@@ -14,8 +14,8 @@ PIP_INSTALL := -m pip install --quiet
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
-.PHONY: help demo examples test bench test-targets test-meltano test-examples test-oldest
-.PHONY: package check-release lint types format meltano clean ANEW
+.PHONY: help demo examples test bench test-targets test-meltano test-examples test-airflow
+.PHONY: test-oldest package check-release lint types format meltano clean ANEW
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -42,6 +42,9 @@ test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go 
 
 test-examples: .venv/made .venv-chart/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL and matplotlib
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py --quiet
+
+test-airflow: .venv/made .venv-airflow/made ## Run the example's DAGs with the real Airflow
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_airflow.py --quiet
 
 test-oldest: .venv-oldest/made ## Run the tests on the oldest dependencies that are allowed
 	.venv-oldest/bin/python -m pytest --numprocesses=auto --quiet
@@ -79,8 +82,8 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
-	rm -rf .venv .venv-bench .venv-chart .venv-meltano .venv-oldest .venv-package .venv-targets
-	rm -rf .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .venv-airflow .venv-bench .venv-chart .venv-meltano .venv-oldest .venv-package
+	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -127,6 +130,13 @@ clean: ## Delete what was made here, but no data of your own
 	@rm -rf .venv-meltano
 	@$(PYTHON) -m venv .venv-meltano
 	@.venv-meltano/bin/python $(PIP_INSTALL) '$(MELTANO)'
+	@echo "$(MADE_FOR)" > $@
+
+.venv-airflow/made: examples/airflow/requirements.txt $(call unless_made,.venv-airflow/made)
+	@echo "Installing Airflow into .venv-airflow"
+	@rm -rf .venv-airflow
+	@$(PYTHON) -m venv .venv-airflow
+	@.venv-airflow/bin/python $(PIP_INSTALL) --requirement examples/airflow/requirements.txt
 	@echo "$(MADE_FOR)" > $@
 
 .meltano/made: .venv-meltano/made meltano.yml pyproject.toml $(call unless_made,.meltano/made)

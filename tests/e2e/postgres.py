@@ -11,6 +11,7 @@ import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.e2e.environments import EnvironmentUnavailableError
 
@@ -29,6 +30,16 @@ class Postgres(NamedTuple):
 
     uri: str
     psql: str
+
+    def connection(self) -> dict[str, Any]:
+        """Give it as a connection of Airflow, which wants the password yet."""
+        uri = urlsplit(self.uri)
+        return {
+            "conn_type": "postgres",
+            "login": uri.username,
+            "schema": uri.path.removeprefix("/"),
+            "extra": dict(parse_qsl(uri.query)),
+        }
 
     def ask(self, query: str) -> list[str]:
         """Give the answer's lines."""
