@@ -92,15 +92,18 @@ class Airflow:
             ).fetchall()
         return [label for (label,) in rows]
 
-    def places_of(self, texts: Iterable[bytes]) -> list[str]:
+    def places_of(self, texts: Iterable[str]) -> list[str]:
         """Say where in what Airflow wrote and said one of these texts is."""
-        files = [path for path in self.home.rglob("*") if path.is_file()]
-        contents = {str(path): path.read_bytes() for path in files}
-        contents["output"] = self._told
+        contents = {
+            str(path.relative_to(self.home)): path.read_bytes()
+            for path in self.home.rglob("*")
+            if path.is_file()
+        }
+        contents["what it said"] = self._told
         return [
             place
             for place, content in contents.items()
-            if any(text in content for text in texts)
+            if any(text.encode() in content for text in texts)
         ]
 
     def run(

@@ -20,6 +20,8 @@ import akuity_pipeline
 from akuity_config import Organization, Shard
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from akuity_pipeline import State
 
 HERE = Path(__file__).parent
@@ -33,16 +35,18 @@ RETRIES: dict[str, Any] = {
 log = logging.getLogger("akuity")
 
 
-def pipe(shard: Shard, state: State, save: Any) -> None:  # noqa: ANN401
+def pipe(shard: Shard, state: State, save: Callable[[State], None]) -> None:
     """Run the tap and the target for a shard."""
     organization = CONFIG.organizations[shard.organization]
     key = Connection.get(organization.connection)
     database = Connection.get(CONFIG.target_connection)
+    url = f"postgresql+psycopg:{database.get_uri().partition(':')[2]}"
     # Airflow masks passwords by itself.
     mask_secret(key.login)
+    mask_secret(url)
     tap = {
-        **organization.settings,
         "api_url": key.host or None,
+        **organization.settings,
         "api_key_id": key.login,
         "api_key_secret": key.password,
         "start_date": shard.start,
@@ -53,7 +57,7 @@ def pipe(shard: Shard, state: State, save: Any) -> None:  # noqa: ANN401
         # Or one shard could take the rows of another for outdated.
         "activate_version": False,
         **CONFIG.target_settings,
-        "sqlalchemy_url": f"postgresql+psycopg:{database.get_uri().partition(':')[2]}",
+        "sqlalchemy_url": url,
     }
     akuity_pipeline.run(
         akuity_pipeline.Command(
