@@ -393,7 +393,7 @@ def _walk(
     """Ask for all pages after the first, many at once.
 
     What counts is what came, not what was asked for; and neither the server's count nor
-    a page that is not full tells the end alone.
+    a page that is not full tells the end alone. Pages with nothing new do.
     """
     pages = [first]
     reached = len(first.events)
@@ -401,7 +401,7 @@ def _walk(
     ahead = range(reached, first.total, step)
     at_once = -(-MAX_EVENTS // step)
     rests: list[Query] = []
-    known: set[str] = set()
+    known = {event.id for event in first.events}
     while rests or ahead or full or reached < pages[-1].total:
         queries = rests or [
             span.query(offset, step, margin)
@@ -418,12 +418,8 @@ def _walk(
             reached, full = max((reached, full), (end, got >= query.limit))
             if 0 < got < query.limit and end < page.total:
                 rests.append(query._replace(offset=end, limit=query.limit - got))
-        if not any(page.events for page in answers):
+        before = len(known)
+        known.update(event.id for page in answers for event in page.events)
+        if len(known) == before:
             break
-        if reached >= MAX_EVENTS:
-            # One second with so many, or a count that cannot be believed.
-            found = {event.id for page in answers for event in page.events}
-            if found <= known:
-                break
-            known |= found
     return pages

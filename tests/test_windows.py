@@ -309,6 +309,25 @@ def test_a_window_that_stays_short_is_an_error() -> None:
     assert len(server.queries) < 50
 
 
+@pytest.mark.parametrize("total", [3, 4, 11, 40])
+def test_a_server_that_ignores_the_offset_ends(total: int) -> None:
+    server = Server(events(seconds(100.1, 100.2, 100.3)))
+
+    def fetch(query: Query) -> Page:
+        return server.fetch(query._replace(offset=0))._replace(total=total)
+
+    whole = Part(Range(100 * SECOND, 101 * SECOND), fetch(Query(0, DAY, 0, 5)))
+    found = []
+    try:
+        for window in read_windows(fetch, whole, limit=5, concurrency=1):
+            found += window.events
+    except IncompleteError:
+        assert total > 3
+    else:
+        assert total == len(found) == 3
+    assert len(server.queries) < 500
+
+
 @pytest.mark.parametrize("ignored", [False, True])
 @pytest.mark.usefixtures("small")
 def test_a_count_beyond_all_measure_costs_few_requests(ignored: bool) -> None:  # noqa: FBT001
