@@ -393,7 +393,9 @@ def _walk(
     """Ask for all pages after the first, many at once.
 
     What counts is what came, not what was asked for; and neither the server's count nor
-    a page that is not full tells the end alone. Pages with nothing new do.
+    a page that is not full tells the end alone. Past the count, or more than a window
+    may hold, pages with nothing new do; before it, events that arrive meanwhile may
+    have pushed old ones on.
     """
     pages = [first]
     reached = len(first.events)
@@ -420,6 +422,7 @@ def _walk(
                 rests.append(query._replace(offset=end, limit=query.limit - got))
         before = len(known)
         known.update(event.id for page in answers for event in page.events)
-        if len(known) == before:
+        past = reached >= min(pages[-1].total, MAX_EVENTS)
+        if len(known) == before and (past or not any(page.events for page in answers)):
             break
     return pages
