@@ -37,8 +37,12 @@ if TYPE_CHECKING:
     from tap_akuity.records import Event
     from tap_akuity.windows import Reading
 
-Fetch: TypeAlias = "Callable[[Query], Page]"
-"""Fetches a page. It is called by several threads at a time."""
+Fetch: TypeAlias = "Callable[[Query], Callable[[], Page]]"
+"""Fetches a page, and gives what unpacks it.
+
+Several threads fetch at a time. One unpacks, so that the others are back at the network
+at once: in Python they would only wait for each other.
+"""
 
 PARTS_AHEAD = 4
 """How many parts may be planned and not yet begun; of each, the first page is kept.
@@ -74,12 +78,13 @@ def windows(
 
     Raises:
         IncompleteError: If the server counts more events in a window than it gives.
-        Exception: What `fetch` raises, after the windows before have been yielded.
+        Exception: What `fetch` or the unpacking raises, after the windows before have
+            been yielded.
     """
     held = yield from _windows(fetch, whole, limit, concurrency, MARGIN)
     if held >= whole.first.total:
         return
-    first = fetch(whole.range.query(0, limit))
+    first = fetch(whole.range.query(0, limit))()
     if held < first.total:
         _logger.warning(
             "The windows held %d events, but their range %d: reading it once more.",
@@ -279,7 +284,15 @@ class _Answer(NamedTuple):
     place: int
     """Which of its queries this answers."""
 
-    page: Page | Exception
+    unpack: Callable[[], Page]
+
+    @property
+    def page(self) -> Page | Exception:
+        """The page, or why there is none."""
+        try:
+            return self.unpack()
+        except Exception as error:  # noqa: BLE001, raised where the window is due
+            return error
 
 
 class _Requests:
@@ -334,9 +347,15 @@ class _Requests:
         _, _, query, reader, place = self._asked.get()
         if self._closed:
             return
-        page: Page | Exception
         try:
-            page = self._fetch(query)
+            unpack = self._fetch(query)
         except Exception as error:  # noqa: BLE001, raised where the window is due
-            page = error
-        self._answered.put(_Answer(reader, place, page))
+            unpack = _raising(error)
+        self._answered.put(_Answer(reader, place, unpack))
+
+
+def _raising(error: Exception) -> Callable[[], Page]:
+    def unpack() -> Page:
+        raise error
+
+    return unpack

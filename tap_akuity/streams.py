@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.batch import Batcher
@@ -30,7 +30,7 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Context, Record
@@ -301,7 +301,7 @@ class AuditLogsStream(AkuityStream):
             (here - there) // timestamps.SECOND,
         )
         span = Range(start, _until(there + timestamps.SECOND, start, end))
-        return Part(span, self._page(span.query(0, self.config["page_size"])))
+        return Part(span, self._page(span.query(0, self.config["page_size"]))())
 
     def _begin(self, state: dict[str, Any]) -> None:
         """Fetch nothing that is past, but note the moment for the next run."""
@@ -317,16 +317,16 @@ class AuditLogsStream(AkuityStream):
             now,
         )
 
-    def _page(self, query: Query) -> Page:
+    def _page(self, query: Query) -> Callable[[], Page]:
         try:
             answer = self.fetch(query)
         except BadRequestError:
             if query.offset and query.limit == 1:
                 # A look at a far offset, which the server may refuse, and without which
                 # there is a plan too: it is there, but cannot be seen.
-                return Page([], query.offset + 1)
+                return partial(Page, [], query.offset + 1)
             raise
-        return self._checked(query, answer)
+        return partial(self._checked, query, answer)
 
     def _checked(self, query: Query, answer: PageAnswer) -> Page:
         organization_id = self.config["organization_id"]

@@ -14,15 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_akuity import windows
-from tap_akuity.fetching import windows as read_windows
+from tap_akuity import fetching, windows
 from tap_akuity.queries import Query
 from tap_akuity.timestamps import SECOND, parse
 from tap_akuity.windows import IncompleteError, Page, Part, Range
 from tests.server import Server, event, events, seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from tap_akuity.fetching import Window
     from tap_akuity.records import Event
+    from tap_akuity.windows import Reading
 
 DAY = 86_400 * SECOND
 YEAR = 365 * DAY
@@ -34,6 +37,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(windows, "MAX_EVENTS", 20)
     monkeypatch.setattr(windows, "GOAL", 18)
     monkeypatch.setattr(windows, "PEELABLE", 100)
+
+
+def read_windows(
+    fetch: Callable[[Query], Page], whole: Part, *, limit: int, concurrency: int
+) -> Generator[Window, None, None]:
+    def packed(query: Query) -> Callable[[], Page]:
+        page = fetch(query)
+        return lambda: page
+
+    return fetching.windows(packed, whole, limit=limit, concurrency=concurrency)
 
 
 def read(
@@ -379,6 +392,35 @@ def test_events_that_arrive_meanwhile(at: int, second: float) -> None:
     found = read(server, 0, YEAR, limit=4)
     assert {str(n) for n in range(30)} <= set(ids(found))
     assert max(Counter(ids(found)).values()) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_arrives_with_each_request_hides_nothing(seed: int) -> None:
+    """Answers in any order, each of which pushes on what the others look for."""
+
+    def arrive(server: Server, _: Query) -> None:
+        number = len(server.queries)
+        if number < 100:
+            instant = 100 * SECOND + number * 10**6
+            server.events.append(event(instant, f"new {number}"))
+
+    server = Server(events(seconds(100)), before=arrive)
+    whole = server.whole(100 * SECOND, 101 * SECOND, 1)
+    found = answered(windows.read(whole, 1), server, random.Random(seed))
+    assert "0" in ids(found)
+
+
+def answered(reading: Reading, server: Server, rng: random.Random) -> list[Event]:
+    """Answer what is asked at a time in any order."""
+    pages: list[Page] | None = None
+    while True:
+        try:
+            queries = reading.send(pages)  # type: ignore[arg-type]
+        except StopIteration as stop:
+            return stop.value
+        order = rng.sample(range(len(queries)), len(queries))
+        answers = {place: server.fetch(queries[place]) for place in order}
+        pages = [answers[place] for place in range(len(queries))]
 
 
 def test_events_that_never_cease_to_arrive() -> None:
