@@ -6,6 +6,7 @@ asked, by as many threads as wanted, and what comes back is put in order.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -307,7 +308,9 @@ class _Requests:
         # The plan's come first: on them depends what is to be fetched at all.
         self._asked: queue.PriorityQueue[tuple[int, int, Query, _Reader | None, int]]
         self._asked = queue.PriorityQueue()
-        self._answered: queue.SimpleQueue[_Answer] = queue.SimpleQueue()
+        # No more wait to be unpacked than threads could have fetched meanwhile, as they
+        # take several times the memory of what comes of them.
+        self._answered: queue.Queue[_Answer] = queue.Queue(concurrency)
         self._number = itertools.count()
         self._threads = 0
         self._closed = False
@@ -323,6 +326,9 @@ class _Requests:
     ) -> None:
         """Begin no more requests; those under way are left to themselves."""
         self._closed = True
+        with contextlib.suppress(queue.Empty):
+            while True:  # Whoever waits to answer is to end, too.
+                self._answered.get_nowait()
         for _ in range(self._threads):
             self._asked.put((-1, next(self._number), Query(0, 0, 0, 0), None, 0))
 
