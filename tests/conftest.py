@@ -7,11 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from sandbox.server import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# The same examples each time, and no timing; to look for others, see CONTRIBUTING.md.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile("repeatable")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

@@ -239,7 +239,6 @@ def mutations(draw: st.DrawFn) -> bytes:
 @given(st.one_of(st.binary(max_size=200), mutations()))
 @hypothesis_settings(
     max_examples=400,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_any_bytes_give_records_or_a_named_error(

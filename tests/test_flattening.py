@@ -4,7 +4,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.server import Sandbox
@@ -71,7 +71,6 @@ def unpacked(name: str, value: Any, expected: Any) -> Any:
     return json.loads(value) if isinstance(expected[name], dict) else value
 
 
-@settings(deadline=None)
 @given(
     item=ITEMS,
     depth=st.integers(1, 4),
@@ -93,7 +92,6 @@ def test_a_record_has_what_the_schema_names(
     }
 
 
-@settings(deadline=None)
 @given(item=ITEMS, length=st.integers(1, 40))
 def test_so_it_is_with_names_cut_short(item: dict[str, Any], length: int) -> None:
     try:
@@ -105,7 +103,6 @@ def test_so_it_is_with_names_cut_short(item: dict[str, Any], length: int) -> Non
     assert record.keys() == properties.keys()
 
 
-@settings(deadline=None)
 @given(item=ITEMS)
 def test_what_is_deselected_stays_away(item: dict[str, Any]) -> None:
     catalog = catalog_without(
@@ -120,7 +117,6 @@ def test_what_is_deselected_stays_away(item: dict[str, Any]) -> None:
     }
 
 
-@settings(deadline=None)
 @given(item=ITEMS)
 def test_expressions_see_objects_that_are_null(item: dict[str, Any]) -> None:
     # What is in one word the name of an object has the object's schema.

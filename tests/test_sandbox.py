@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.app import VIEWER_KEY_ID, VIEWER_KEY_SECRET
@@ -289,7 +289,6 @@ behaviours = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(
     behaviours,
     st.lists(st.tuples(quarters, quarters), max_size=12),

@@ -100,7 +100,6 @@ servers = st.builds(
 )
 @settings(
     max_examples=300,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_each_event_once_and_in_order(
@@ -117,7 +116,6 @@ def test_each_event_once_and_in_order(
 @given(st.lists(instants, max_size=120), st.integers(1, 12), st.booleans())
 @settings(
     max_examples=100,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_whatever_the_server_filters_on_nothing_is_lost(
