@@ -147,7 +147,7 @@ class AuditLogsStream(AkuityStream):
         self, context: Context | None = None, *, write_messages: bool = True
     ) -> Generator[dict[str, Any], Any, Any]:
         # The SDK walks every record for deselected properties, again for their types,
-        # then maps, encodes and flushes it, which takes 35 of 45 microseconds and
+        # then maps, encodes and flushes it, which takes 37 of 45 microseconds and
         # changes nothing when all is selected and nothing mapped.
         writer = self._tap.message_writer
         if not write_messages or not isinstance(writer, LineWriter) or self._changes():
