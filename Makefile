@@ -60,7 +60,7 @@ export TAG
 check-release: .venv/made ## Check that TAG is the version, and that the changelog tells of it
 	@.venv/bin/python -m scripts.check_release "$$TAG"
 
-lint: .venv/made ## Check style, formatting, dependencies and workflows
+lint: .venv/lint ## Check style, formatting, dependencies and workflows
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/deptry tap_akuity
@@ -70,10 +70,10 @@ lint: .venv/made ## Check style, formatting, dependencies and workflows
 	.venv/bin/check-jsonschema --builtin-schema=vendor.github-issue-forms .github/ISSUE_TEMPLATE/*_*.yml
 	.venv/bin/check-jsonschema --builtin-schema=vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
-types: .venv/made ## Check types
+types: .venv/lint ## Check types
 	.venv/bin/mypy --strict $(ROOMS)
 
-format: .venv/made ## Format the code, and fix what can be fixed
+format: .venv/lint ## Format the code, and fix what can be fixed
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
@@ -89,12 +89,18 @@ clean: ## Delete what was made here, but no data of your own
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/made: pyproject.toml $(call unless_made,.venv/made)
-	@echo "Installing the project and its tools into .venv"
+	@echo "Installing the project into .venv"
 	@rm -rf .venv
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv/bin/python $(PIP_INSTALL) --editable . --group dev
+	@.venv/bin/python $(PIP_INSTALL) --editable . --group sandbox --group test
 	@echo "$(MADE_FOR)" > $@
+
+# By itself, so that `make demo` need not wait for it.
+.venv/lint: .venv/made
+	@echo "Installing what checks style, types and workflows into .venv"
+	@.venv/bin/python $(PIP_INSTALL) --group lint
+	@touch $@
 
 .venv-chart/made: pyproject.toml $(call unless_made,.venv-chart/made)
 	@echo "Installing what draws the chart into .venv-chart"
