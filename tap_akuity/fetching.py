@@ -326,6 +326,9 @@ class _Requests:
     ) -> None:
         """Begin no more requests; those under way are left to themselves."""
         self._closed = True
+        if kind and not issubclass(kind, (Exception, GeneratorExit)):
+            # The process is told to end, perhaps while it held the lock of a queue.
+            return
         with contextlib.suppress(queue.Empty):
             while True:  # Whoever waits to answer is to end, too.
                 self._answered.get_nowait()

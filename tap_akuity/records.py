@@ -7,7 +7,7 @@ a stable id and RFC 3339 timestamps, and everything else passes unchanged.
 from __future__ import annotations
 
 import hashlib
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -75,8 +75,16 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         return record
 
 
-# Decimals, so that no digit of a number is lost on the way through.
-_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+def _exact(number: str) -> Decimal:
+    """Keep every digit of a number that is no integer."""
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        msg = f"{number[:40]} is a number beyond all measure"
+        raise ValueError(msg) from None
+
+
+_decode = msgspec.json.Decoder(float_hook=_exact).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode_log = msgspec.json.Decoder(AuditLog).decode
 
@@ -122,7 +130,7 @@ def parse_event(item: KnownAuditLog | msgspec.Raw, organization_id: str) -> Even
                 last,
             )
             json = _encode(record)
-    except (msgspec.MsgspecError, TimestampError, RecursionError) as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise RecordError(str(error)) from error
     return Event(timestamp, last, name, json)
 

@@ -261,6 +261,7 @@ def test_any_bytes_give_records_or_a_named_error(
         b'{"timestamp":"2025-01-01T00:00:00Z","x":' + b"[" * 9000 + b"]" * 9000 + b"}",
         b'{"timestamp":"2025-01-01T00:00:00Z","x":' + b"9" * 10_000 + b"}",
         b'{"timestamp":"2025-01-01T00:00:00Z","x":1e400}',
+        b'{"timestamp":"2025-01-01T00:00:00Z","x":1e99999999999999999999}',
         b'{"timestamp":"2025-01-01T00:00:00Z","x":"\\ud800"}',
         b'{"timestamp":"2025-01-01T00:00:00Z","count":' + b"9" * 30 + b"}",
     ],

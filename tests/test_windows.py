@@ -513,6 +513,17 @@ def test_when_nobody_reads_on_no_more_requests_begin() -> None:
     assert len(server.queries) < 60
 
 
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("held", ["_asked", "_answered"])
+def test_a_signal_that_comes_inside_a_queue_ends_all_the_same(held: str) -> None:
+    requests = fetching._Requests(lambda _: lambda: Page([], 0), concurrency=4)
+    requests.begin(Query(0, 1, 0, 1), None, 0)
+    requests.wait()
+    with getattr(requests, held).mutex:
+        requests.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
+    requests.__exit__(None, None, None)
+
+
 def wait_for_threads(before: int) -> None:
     deadline = time.monotonic() + 20
     while threading.active_count() > before and time.monotonic() < deadline:
