@@ -34,7 +34,8 @@ YEAR = 365 * DAY
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make windows so small that few events need many of them."""
-    monkeypatch.setattr(windows, "MAX_EVENTS", 20)
+    for module in (windows, fetching):
+        monkeypatch.setattr(module, "MAX_EVENTS", 20)
     monkeypatch.setattr(windows, "GOAL", 18)
     monkeypatch.setattr(windows, "PEELABLE", 100)
 
