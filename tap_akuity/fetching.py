@@ -12,7 +12,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tap_akuity.queries import Query
 from tap_akuity.windows import (
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from tap_akuity.records import Event
     from tap_akuity.windows import Reading
 
-Fetch: TypeAlias = "Callable[[Query], Callable[[], Page]]"
+_T = TypeVar("_T")
+_Packed: TypeAlias = "Callable[[], Page]"
+
+Fetch: TypeAlias = "Callable[[Query], _Packed]"
 """Fetches a page, and gives what unpacks it.
 
 Several threads fetch at a time. One unpacks, so that the others are back at the network
@@ -285,15 +288,7 @@ class _Answer(NamedTuple):
     place: int
     """Which of its queries this answers."""
 
-    unpack: Callable[[], Page]
-
-    @property
-    def page(self) -> Page | Exception:
-        """The page, or why there is none."""
-        try:
-            return self.unpack()
-        except Exception as error:  # noqa: BLE001, raised where the window is due
-            return error
+    page: Page | Exception
 
 
 class _Requests:
@@ -310,7 +305,8 @@ class _Requests:
         self._asked = queue.PriorityQueue()
         # No more wait to be unpacked than threads could have fetched meanwhile, as they
         # take several times the memory of what comes of them.
-        self._answered: queue.Queue[_Answer] = queue.Queue(concurrency)
+        self._answered: queue.Queue[tuple[_Reader | None, int, _Packed | Exception]]
+        self._answered = queue.Queue(concurrency)
         self._number = itertools.count()
         self._threads = 0
         self._closed = False
@@ -346,7 +342,9 @@ class _Requests:
         """Wait for the next answer, or with a concurrency of 1, get it."""
         if self.concurrency == 1:
             self._answer_next()
-        return self._answered.get()
+        reader, place, packed = self._answered.get()
+        page = packed if isinstance(packed, Exception) else _outcome(packed)
+        return _Answer(reader, place, page)
 
     def _work(self) -> None:
         while not self._closed:
@@ -356,15 +354,13 @@ class _Requests:
         _, _, query, reader, place = self._asked.get()
         if self._closed:
             return
-        try:
-            unpack = self._fetch(query)
-        except Exception as error:  # noqa: BLE001, raised where the window is due
-            unpack = _raising(error)
-        self._answered.put(_Answer(reader, place, unpack))
+        packed = _outcome(lambda: self._fetch(query))
+        self._answered.put((reader, place, packed))
 
 
-def _raising(error: Exception) -> Callable[[], Page]:
-    def unpack() -> Page:
-        raise error
-
-    return unpack
+def _outcome(function: Callable[[], _T]) -> _T | Exception:
+    """Call a function; what it raises is raised where the window is due."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001
+        return error
