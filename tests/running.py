@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk.contrib.msgspec import serialize_jsonl
 from singer_sdk.io_base import GenericSingerWriter
 
+from sandbox.server import Sandbox
+from sandbox.state import Options
 from tap_akuity.tap import TapAkuity
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
 
 Message = dict[str, Any]
 
@@ -41,6 +40,16 @@ def config_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
         **settings,
     }
     return {name: value for name, value in config.items() if value is not None}
+
+
+def organization(name: str, items: Any) -> Sandbox:
+    """Make an organization with a key of its own."""
+    options = Options(
+        organization_id=name,
+        api_key_id=f"k3y-id-of-{name}",
+        api_key_secret=f"s3cr3t-of-{name}",
+    )
+    return Sandbox(items, options=options)
 
 
 def sync(

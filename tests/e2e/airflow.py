@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 from sandbox.timestamps import from_record
 from tests.e2e.environments import ROOT
+from tests.e2e.processes import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,12 +39,7 @@ class Airflow:
         self._config = dict(config)
         self._path = home / "akuity.json"
         self.change()
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_FOREIGN_SETTINGS)
-        }
-        self.environment = inherited | {
+        self.environment = inherited(*_FOREIGN_SETTINGS) | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tests.e2e.processes import inherited, started
 from tests.test_cli import TAP, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.e2e.targets import Warehouse
@@ -71,7 +69,7 @@ def run(  # noqa: PLR0913 - what a shell command would name
     with (
         (folder / "tap.log").open("w+", encoding="utf-8") as tap_log,
         (folder / "target.log").open("w+", encoding="utf-8") as target_log,
-        _started(tap, folder, None, tap_log) as first,
+        _started(tap, folder, subprocess.DEVNULL, tap_log) as first,
     ):
         assert first.stdout is not None
         with _started(target, folder, first.stdout, target_log) as second:
@@ -92,30 +90,10 @@ def run(  # noqa: PLR0913 - what a shell command would name
     )
 
 
-@contextlib.contextmanager
 def _started(
     command: list[str], folder: Path, stdin: Any, stderr: Any
-) -> Iterator[subprocess.Popen[str]]:
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(_FOREIGN_SETTINGS)
-    }
+) -> AbstractContextManager[subprocess.Popen[str]]:
     # target-postgres gives PostgreSQL times with a zone for columns without one, and
     # they become the session's.
-    environment |= {"TMPDIR": str(folder), "PGTZ": "UTC"}
-    with subprocess.Popen(
-        command,
-        cwd=folder,
-        env=environment,
-        stdin=stdin or subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        text=True,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+    environment = inherited(*_FOREIGN_SETTINGS) | {"TMPDIR": str(folder), "PGTZ": "UTC"}
+    return started(command, folder, environment, stdin=stdin, stderr=stderr)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import yaml
 
 from tests.e2e.environments import ROOT
+from tests.e2e.processes import inherited, started
 from tests.e2e.targets import rows_in_duckdb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sandbox.server import Sandbox
@@ -42,6 +41,17 @@ def is_installed() -> bool:
         PLUGINS / "loaders" / TARGET / "venv" / "bin" / TARGET,
     ]
     return all(command.exists() for command in commands)
+
+
+def settings_for(sandbox: Sandbox) -> dict[str, Any]:
+    """Give the settings that a project needs to read a sandbox."""
+    return {
+        "api_url": sandbox.url,
+        "organization_id": sandbox.organization_id,
+        "api_key_id": sandbox.api_key_id,
+        "api_key_secret": sandbox.api_key_secret,
+        "start_date": "2020-01-01",
+    }
 
 
 class Process(NamedTuple):
@@ -94,14 +104,7 @@ class Project:
         tap: Mapping[str, Any],
         target: Mapping[str, Any],
     ) -> dict[str, Any]:
-        settings = {
-            "api_url": sandbox.url,
-            "organization_id": sandbox.organization_id,
-            "api_key_id": sandbox.api_key_id,
-            "api_key_secret": sandbox.api_key_secret,
-            "start_date": "2020-01-01",
-            **tap,
-        }
+        settings = {**settings_for(sandbox), **tap}
         filepath = f"$MELTANO_PROJECT_ROOT/{name}.duckdb"
         plugins = {
             "extractors": [{"name": TAP, "config": settings}],
@@ -152,23 +155,17 @@ class Project:
         assert process.returncode == 0, f"{arguments}: {output}{errors}"
         return subprocess.CompletedProcess(process.args, 0, output, errors)
 
-    @contextlib.contextmanager
     def started(
         self, environment: str | None, *arguments: str, quiet: bool = False
-    ) -> Iterator[subprocess.Popen[str]]:
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
         """Run a command of Meltano, and end what is left of it after the block."""
-        inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_FOREIGN_SETTINGS)
-        }
         output = subprocess.DEVNULL if quiet else subprocess.PIPE
         options = [f"--environment={environment}"] if environment else []
-        with subprocess.Popen(
+        return started(
             [str(MELTANO), *options, *arguments],
-            cwd=self.folder,
+            self.folder,
             # The rest of what Meltano and the target write goes to the folder too.
-            env=inherited
+            inherited(*_FOREIGN_SETTINGS)
             | {
                 "NO_COLOR": "1",
                 "NO_PROXY": "127.0.0.1",
@@ -176,17 +173,9 @@ class Project:
                 "TMPDIR": str(self.folder),
                 "XDG_STATE_HOME": str(self.folder / "log"),
             },
-            stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        )
 
 
 class NewProject(Project):

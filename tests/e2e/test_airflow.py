@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
-from sandbox.server import Sandbox
-from sandbox.state import Options
 from sandbox.timestamps import SECOND
 from tests.e2e import history
 from tests.e2e.airflow import AIRFLOW, Airflow
@@ -18,13 +16,14 @@ from tests.e2e.conftest import commands_of
 from tests.e2e.pipelines import run
 from tests.e2e.targets import PostgreSQL
 from tests.e2e.truth import differences, truth
-from tests.running import config_for
+from tests.running import config_for, organization
 from tests.test_cli import TAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sandbox.server import Sandbox
     from tests.e2e.postgres import Postgres
     from tests.e2e.truth import Row
 
@@ -58,16 +57,6 @@ def _installed() -> None:
         pytest.fail(
             "Airflow is not installed here: run `make test-airflow`.", pytrace=False
         )
-
-
-def organization(name: str, data: Any) -> Sandbox:
-    """Make an organization with a key of its own."""
-    options = Options(
-        organization_id=name,
-        api_key_id=f"k3y-id-of-{name}",
-        api_key_secret=f"s3cr3t-of-{name}",
-    )
-    return Sandbox(data, options=options)
 
 
 class Company(NamedTuple):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -19,23 +17,24 @@ import pytest
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
-from sandbox.state import Options
 from sandbox.timestamps import from_record
 from scripts.examples import HISTORY, load, queries
 from tests.e2e import history
 from tests.e2e.conftest import commands_of
 from tests.e2e.environments import ROOT
 from tests.e2e.pipelines import run
+from tests.e2e.processes import inherited, started
 from tests.e2e.projects import MELTANO, wait_for_end
 from tests.e2e.targets import SCHEMA, DuckDB, PostgreSQL, rows_in_duckdb
 from tests.e2e.test_meltano import LOOKBACK, NEWEST, since
 from tests.e2e.truth import differences, truth
 from tests.questions import expected, with_gaps
-from tests.running import config_for
+from tests.running import config_for, organization
 from tests.test_readme import blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.e2e.postgres import Postgres
@@ -78,16 +77,11 @@ class Project:
             output, errors = process.communicate(timeout=RUN_SECONDS)
         return subprocess.CompletedProcess(script, process.returncode, output, errors)
 
-    @contextlib.contextmanager
     def started(
         self, script: str, sandbox: Sandbox | None = None
-    ) -> Iterator[subprocess.Popen[str]]:
+    ) -> AbstractContextManager[subprocess.Popen[str]]:
         """Run commands, and end what is left of them after the block."""
-        environment = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(_FOREIGN_SETTINGS)
-        } | {
+        environment = inherited(*_FOREIGN_SETTINGS) | {
             "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
             "NO_COLOR": "1",
             "NO_PROXY": "127.0.0.1",
@@ -96,21 +90,7 @@ class Project:
         }
         if sandbox:
             environment["TAP_AKUITY_API_URL"] = sandbox.url
-        with subprocess.Popen(
-            ["bash", "-euc", script],  # noqa: S607 - where bash is differs
-            cwd=self.folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as process:
-            try:
-                yield process
-            finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+        return started(["bash", "-euc", script], self.folder, environment)
 
     def fill_in(self, values: Mapping[str, str]) -> None:
         """Fill in `.env`."""
@@ -126,16 +106,6 @@ class Project:
         rows = {name: stored(row) for name, row in truth(sandbox).items()}
         found = rows_in_duckdb(self.folder / f"{environment}.duckdb")
         return differences(rows, found)
-
-
-def organization(name: str, items: Any) -> Sandbox:
-    """Serve an organization with a key of its own."""
-    options = Options(
-        organization_id=name,
-        api_key_id=f"key-of-{name}",
-        api_key_secret=f"secret-of-{name}",
-    )
-    return Sandbox(items, options=options)
 
 
 @pytest.fixture
@@ -218,7 +188,7 @@ def test_meltano(
     assert done.returncode != 0
     assert "Akuity refused the API key" in done.stderr
     assert project.problems("prod", prod) == []
-    for secret in ("secret-of-prod", "secret-of-staging"):
+    for secret in ("s3cr3t-of-prod", "s3cr3t-of-staging"):
         assert secret not in done.stdout + done.stderr
     summary.append(
         f"{'examples/meltano, on schedule':70} {loaded} + {new} rows loaded, "

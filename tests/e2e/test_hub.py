@@ -12,7 +12,14 @@ import yaml
 from sandbox.server import Sandbox
 from tests.e2e import history
 from tests.e2e.environments import ROOT
-from tests.e2e.projects import MELTANO, RUN, TAP, NewProject, is_installed
+from tests.e2e.projects import (
+    MELTANO,
+    RUN,
+    TAP,
+    NewProject,
+    is_installed,
+    settings_for,
+)
 from tests.e2e.targets import DuckDB
 from tests.e2e.truth import differences, truth
 from tests.test_readme import blocks, section
@@ -54,14 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> NewPr
     for command in readme("--from-ref"):
         assert command[0] == MELTANO.name
         project.meltano(None, *command[1:])
-    settings = {
-        "api_url": sandbox.url,
-        "organization_id": sandbox.organization_id,
-        "api_key_id": sandbox.api_key_id,
-        "api_key_secret": sandbox.api_key_secret,
-        "start_date": "2020-01-01",
-    }
-    for name, value in settings.items():
+    for name, value in settings_for(sandbox).items():
         project.meltano(None, "config", "set", TAP, name, value)
     return project
 
