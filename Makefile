@@ -14,6 +14,12 @@ PIP_INSTALL := -m pip install --quiet
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
+define new_environment
+@echo "Installing $(1) into $(@D)"
+@rm -rf $(@D)
+@$(PYTHON) -m venv $(@D)
+endef
+
 .PHONY: help demo examples test bench test-targets test-meltano test-examples test-airflow
 .PHONY: test-oldest package check-release lint types format meltano clean ANEW
 
@@ -89,9 +95,7 @@ clean: ## Delete what was made here, but no data of your own
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/made: pyproject.toml $(call unless_made,.venv/made)
-	@echo "Installing the project into .venv"
-	@rm -rf .venv
-	@$(PYTHON) -m venv .venv
+	$(call new_environment,the project)
 	@.venv/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv/bin/python $(PIP_INSTALL) --editable . --group sandbox --group test
 	@echo "$(MADE_FOR)" > $@
@@ -103,27 +107,21 @@ clean: ## Delete what was made here, but no data of your own
 	@touch $@
 
 .venv-chart/made: pyproject.toml $(call unless_made,.venv-chart/made)
-	@echo "Installing what draws the chart into .venv-chart"
-	@rm -rf .venv-chart
-	@$(PYTHON) -m venv .venv-chart
+	$(call new_environment,what draws the chart)
 	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
 	@echo "$(MADE_FOR)" > $@
 
 # pip cannot choose the oldest versions; uv can.
 .venv-oldest/made: pyproject.toml $(call unless_made,.venv-oldest/made)
-	@echo "Installing the project with its oldest dependencies into .venv-oldest"
-	@rm -rf .venv-oldest
-	@$(PYTHON) -m venv .venv-oldest
+	$(call new_environment,the project with its oldest dependencies)
 	@.venv-oldest/bin/python $(PIP_INSTALL) 'uv>=0.9'
 	@.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
 		--resolution lowest-direct --editable . --group sandbox --group test
 	@echo "$(MADE_FOR)" > $@
 
 .venv-package/made: pyproject.toml $(call unless_made,.venv-package/made)
-	@echo "Installing what builds and inspects packages into .venv-package"
-	@rm -rf .venv-package
-	@$(PYTHON) -m venv .venv-package
+	$(call new_environment,what builds and inspects packages)
 	@.venv-package/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-package/bin/python $(PIP_INSTALL) --group package
 	@echo "$(MADE_FOR)" > $@
@@ -132,16 +130,12 @@ clean: ## Delete what was made here, but no data of your own
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14) and "DuckDB 1.2, \
 	which the loader needs, is not there for Python 3.14 and later: name an earlier \
 	one, as in `make demo PYTHON=python3.13`.")'
-	@echo "Installing Meltano into .venv-meltano"
-	@rm -rf .venv-meltano
-	@$(PYTHON) -m venv .venv-meltano
+	$(call new_environment,Meltano)
 	@.venv-meltano/bin/python $(PIP_INSTALL) '$(MELTANO)'
 	@echo "$(MADE_FOR)" > $@
 
 .venv-airflow/made: examples/airflow/requirements.txt $(call unless_made,.venv-airflow/made)
-	@echo "Installing Airflow into .venv-airflow"
-	@rm -rf .venv-airflow
-	@$(PYTHON) -m venv .venv-airflow
+	$(call new_environment,Airflow)
 	@.venv-airflow/bin/python $(PIP_INSTALL) --requirement examples/airflow/requirements.txt
 	@echo "$(MADE_FOR)" > $@
 
