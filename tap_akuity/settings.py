@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
 
-from tap_akuity import timestamps
-from tap_akuity.timestamps import TimestampError
+from tap_akuity.records import timestamps
+from tap_akuity.records.timestamps import TimestampError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tap_akuity import timestamps
-from tap_akuity.timestamps import TimestampError
+from tap_akuity.records import timestamps
+from tap_akuity.records.timestamps import TimestampError
 
 
 class StateError(Exception):

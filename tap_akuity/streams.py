@@ -13,16 +13,18 @@ from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 
-from tap_akuity import fetching, schemas, timestamps
-from tap_akuity.audit_log import KnownAuditLog
-from tap_akuity.client import AkuityStream, PageAnswer
-from tap_akuity.errors import BadRequestError
-from tap_akuity.flattening import with_columns
-from tap_akuity.progress import Progress
-from tap_akuity.queries import Query
-from tap_akuity.records import RecordError, parse_event
-from tap_akuity.windows import Page, Part, Range
-from tap_akuity.writer import LineWriter
+from tap_akuity import schemas
+from tap_akuity.api.audit_log import KnownAuditLog
+from tap_akuity.api.client import AkuityStream, PageAnswer
+from tap_akuity.api.errors import BadRequestError
+from tap_akuity.api.query import Query
+from tap_akuity.output.flattening import with_columns
+from tap_akuity.output.progress import Progress
+from tap_akuity.output.writer import LineWriter
+from tap_akuity.reading import fetching
+from tap_akuity.reading.windows import Page, Part, Range
+from tap_akuity.records import timestamps
+from tap_akuity.records.event import RecordError, parse_event
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import Catalog, RecordMessage
 
-    from tap_akuity.fetching import Window
+    from tap_akuity.reading.fetching import Window
 
 NOT_BEFORE = "not_before"
 """In the state: where a replication without a start date began.

@@ -18,9 +18,9 @@ from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 
 from tap_akuity import settings
+from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
-from tap_akuity.writer import LineWriter
 
 if sys.version_info >= (3, 12):
     from typing import override

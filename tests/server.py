@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from tap_akuity.records import Event
-from tap_akuity.timestamps import SECOND, parse, to_text
-from tap_akuity.windows import Page, Part, Range
+from tap_akuity.reading.windows import Page, Part, Range
+from tap_akuity.records.event import Event
+from tap_akuity.records.timestamps import SECOND, parse, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tap_akuity.queries import Query
+    from tap_akuity.api.query import Query
 
 
 def event(instant: int, name: str, last: int | None = None) -> Event:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.server import Sandbox
-from tap_akuity import timestamps
+from tap_akuity.records import timestamps
 from tests.running import bookmark, config_for
 from tests.test_cli import TAP, last_line, messages, run, write
 from tests.test_output import catalog_without

@@ -11,8 +11,8 @@ import pytest
 import requests
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity import client
-from tap_akuity.queries import Query
+from tap_akuity.api import client
+from tap_akuity.api.query import Query
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 

@@ -20,8 +20,8 @@ from singer_sdk.exceptions import FatalAPIError
 from sandbox.data import Dataset
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.server import Sandbox
-from tap_akuity import session
-from tap_akuity.records import RecordError
+from tap_akuity.api import session
+from tap_akuity.records.event import RecordError
 from tests.running import config_for, records, stats, sync
 from tests.test_client import URL, stream_of
 from tests.test_streams import ids
@@ -51,7 +51,7 @@ PASSING = sorted(set(KINDS) - FATAL.keys() - HUGE)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait hardly between tries."""
     monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.001)
-    monkeypatch.setattr("tap_akuity.client.MAX_RETRY_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr("tap_akuity.api.client.MAX_RETRY_AFTER_SECONDS", 0.01)
 
 
 @pytest.fixture(scope="module")

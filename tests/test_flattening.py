@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.server import Sandbox
-from tap_akuity.flattening import with_columns
+from tap_akuity.output.flattening import with_columns
 from tap_akuity.tap import TapAkuity
 from tests.running import config_for, records, sync
 from tests.test_output import catalog_without

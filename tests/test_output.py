@@ -13,8 +13,8 @@ from singer_sdk.exceptions import ConfigurationError
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from tap_akuity.output.writer import LineWriter
 from tap_akuity.tap import TapAkuity
-from tap_akuity.writer import LineWriter
 from tests.running import bookmark, config_for, last_state, records, sync
 
 if TYPE_CHECKING:

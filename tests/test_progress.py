@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from tap_akuity.progress import Progress
-from tap_akuity.timestamps import parse
+from tap_akuity.output.progress import Progress
+from tap_akuity.records.timestamps import parse
 
 REACHED = parse("2025-11-21T16:26:40.5Z")
 

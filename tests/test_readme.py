@@ -28,11 +28,11 @@ from demo import DATABASE
 from demo.warehouse import TABLE, Busiest
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
-from tap_akuity.client import MAX_RETRY_AFTER_SECONDS
-from tap_akuity.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
+from tap_akuity.api.client import MAX_RETRY_AFTER_SECONDS
+from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
+from tap_akuity.reading.windows import MAX_EVENTS, MAX_MOVING
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
-from tap_akuity.windows import MAX_EVENTS, MAX_MOVING
 from tests.running import config_for, last_state, records, sync
 from tests.test_cli import BIN, write
 from tests.test_records import event_of
@@ -420,7 +420,7 @@ def texts(path: Path) -> Iterator[str]:
 
 def test_messages() -> None:
     known = [
-        text for path in (ROOT / "tap_akuity").glob("*.py") for text in texts(path)
+        text for path in (ROOT / "tap_akuity").rglob("*.py") for text in texts(path)
     ]
     quoted = [row[0].strip("`").strip() for row in rows(section("Troubleshooting"))]
     assert len(quoted) > 15
@@ -492,7 +492,7 @@ def test_the_map_of_rooms_is_complete() -> None:
     named = set(re.findall(r"^\| `(.*?)`", text, re.MULTILINE))
     modules = {
         str(path.relative_to(ROOT))
-        for path in (ROOT / "tap_akuity").glob("*.py")
+        for path in (ROOT / "tap_akuity").rglob("*.py")
         if path.name != "__init__.py"
     }
     assert modules <= named

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_akuity.audit_log import KnownAuditLog
-from tap_akuity.records import Event, RecordError, parse_event
+from tap_akuity.api.audit_log import KnownAuditLog
+from tap_akuity.records.event import Event, RecordError, parse_event
 
 LISTED = [
     ("action",),

@@ -66,7 +66,7 @@ def test_the_sdk_still_calls_what_is_overridden(
 
 def test_nothing_else_private_is_touched() -> None:
     found = set()
-    for path in Path(tap_akuity.__file__).parent.glob("*.py"):
+    for path in Path(tap_akuity.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         own = {
             node.attr

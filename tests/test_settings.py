@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
-from tap_akuity import settings, timestamps
+from tap_akuity import settings
+from tap_akuity.records import timestamps
 from tap_akuity.tap import TapAkuity
 
 NOW = timestamps.parse("2026-01-01T00:00:00Z")

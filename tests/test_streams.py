@@ -12,16 +12,17 @@ from singer_sdk.exceptions import FatalAPIError
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.store import Behaviour
-from tap_akuity import timestamps, windows
-from tap_akuity.client import AkuityStream, PageAnswer
-from tap_akuity.errors import BadRequestError
+from tap_akuity.api.client import AkuityStream, PageAnswer
+from tap_akuity.api.errors import BadRequestError
+from tap_akuity.reading import windows
+from tap_akuity.records import timestamps
 from tests.running import bookmark, config_for, last_state, records, stats, sync
 from tests.test_records import event_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tap_akuity.queries import Query
+    from tap_akuity.api.query import Query
 
 NOW = time.time_ns()
 SECOND = 10**9

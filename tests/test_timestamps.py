@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_akuity.timestamps import (
+from tap_akuity.records.timestamps import (
     TimestampError,
     canonical,
     parse,

@@ -20,8 +20,8 @@ from sandbox.data import Dataset
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
-from tap_akuity.client import AkuityStream
-from tap_akuity.queries import Query
+from tap_akuity.api.client import AkuityStream
+from tap_akuity.api.query import Query
 from tap_akuity.tap import TapAkuity
 from tests.running import config_for, records
 from tests.test_cli import last_line, messages, run, write

@@ -14,18 +14,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tap_akuity import fetching, windows
-from tap_akuity.queries import Query
-from tap_akuity.timestamps import SECOND, parse
-from tap_akuity.windows import IncompleteError, Page, Part, Range
+from tap_akuity.api.query import Query
+from tap_akuity.reading import fetching, windows
+from tap_akuity.reading.windows import IncompleteError, Page, Part, Range
+from tap_akuity.records.timestamps import SECOND, parse
 from tests.server import Server, event, events, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from tap_akuity.fetching import Window
-    from tap_akuity.records import Event
-    from tap_akuity.windows import Reading
+    from tap_akuity.reading.fetching import Window
+    from tap_akuity.reading.windows import Reading
+    from tap_akuity.records.event import Event
 
 DAY = 86_400 * SECOND
 YEAR = 365 * DAY

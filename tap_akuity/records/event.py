@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_akuity.audit_log import (
+from tap_akuity.api.audit_log import (
     Actor,
     AuditLog,
     Details,
@@ -22,7 +22,7 @@ from tap_akuity.audit_log import (
     ParentId,
     Text,
 )
-from tap_akuity.timestamps import TimestampError, canonical
+from tap_akuity.records.timestamps import TimestampError, canonical
 
 if TYPE_CHECKING:
     from msgspec import UnsetType

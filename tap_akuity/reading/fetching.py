@@ -1,7 +1,7 @@
 """Several requests at a time, and their windows one after the other.
 
-Knows neither HTTP nor Singer. What to ask for, `tap_akuity.windows` decides; here it is
-asked, by as many threads as wanted, and what comes back is put in order.
+Knows neither HTTP nor Singer. What to ask for, `tap_akuity.reading.windows` decides;
+here it is asked, by as many threads as wanted, and what comes back is put in order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from tap_akuity.queries import Query
-from tap_akuity.windows import (
+from tap_akuity.api.query import Query
+from tap_akuity.reading.windows import (
     MARGIN,
     MAX_EVENTS,
     WIDE_MARGIN,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tap_akuity.records import Event
-    from tap_akuity.windows import Reading
+    from tap_akuity.reading.windows import Reading
+    from tap_akuity.records.event import Event
 
 _T = TypeVar("_T")
 _Packed: TypeAlias = "Callable[[], Page]"

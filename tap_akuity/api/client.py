@@ -20,10 +20,11 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.streams import RESTStream
 from singer_sdk.streams.rest import PageContext
 
-from tap_akuity import errors, timestamps
-from tap_akuity.errors import BadRequestError, PageTooBigError
-from tap_akuity.queries import Query
-from tap_akuity.session import BodyTooBigError, BoundedSession
+from tap_akuity.api import errors
+from tap_akuity.api.errors import BadRequestError, PageTooBigError
+from tap_akuity.api.query import Query
+from tap_akuity.api.session import BodyTooBigError, BoundedSession
+from tap_akuity.records import timestamps
 
 if sys.version_info >= (3, 12):
     from typing import override

@@ -1,7 +1,7 @@
 """Reading a time range of any size as small windows, in ascending order, completely.
 
 Knows neither HTTP nor Singer: here is decided what to ask for next and what the answers
-mean; `tap_akuity.fetching` does the asking.
+mean; `tap_akuity.reading.fetching` does the asking.
 
 The API gives pages by offset only, and a server that is asked for a far offset has to
 skip all rows before it. So the range is cut where the events lie into windows of at
@@ -42,14 +42,14 @@ from bisect import bisect_left
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_akuity.queries import Query
-from tap_akuity.timestamps import MILLISECOND, SECOND, parse, to_bound, to_text
+from tap_akuity.api.query import Query
+from tap_akuity.records.timestamps import MILLISECOND, SECOND, parse, to_bound, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import TypeAlias
 
-    from tap_akuity.records import Event
+    from tap_akuity.records.event import Event
 
 MAX_EVENTS = 11_000
 """How many events a window may hold before it is cut, and so the largest offset."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tap_akuity.timestamps import to_text
+from tap_akuity.records.timestamps import to_text
 
 if TYPE_CHECKING:
     import logging

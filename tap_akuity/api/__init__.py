@@ -1,0 +1,1 @@
+"""The Akuity API: one query in, one page out."""

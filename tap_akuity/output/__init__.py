@@ -1,0 +1,1 @@
+"""Events to messages and batch files."""

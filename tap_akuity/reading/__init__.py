@@ -1,0 +1,1 @@
+"""A range of time, read completely and in order."""

@@ -1,0 +1,1 @@
+"""One item of the API to one event: timestamps, identity, content."""
