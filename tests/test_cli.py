@@ -122,17 +122,17 @@ def test_the_connection_test(tmp_path: Path) -> None:
         ({"api_key_secret": SECRET}, "Akuity refused the API key: check `api_key_id`"),
         (
             {"api_key_id": "viewer-key-id", "api_key_secret": "viewer-key-secret"},
-            "The API key may not read audit logs: use a key that has the Owner role",
+            "The API key may not read audit logs: give it a custom role that may get",
         ),
-        ({"organization_id": "other"}, "There is no organization other at http://127"),
-        ({"api_url": "http://127.0.0.1:9"}, "Could not get an answer from http://127"),
+        ({"organization_id": "other"}, "There is no organization at http://127"),
+        ({"api_url": "http://127.0.0.1:9"}, "Could not get a response from http://12"),
         (
             {"api_url": "http://nowhere.invalid"},
             "Setting `api_url` must begin with htt",
         ),
         (
             {"api_url": "https://x.invalid"},
-            "Could not get an answer from https://x.inv",
+            "Could not get a response from https://x.inv",
         ),
         ({"api_key_secret": " "}, "Setting `api_key_secret` is missing: set it in the"),
         ({"page_size": "x"}, "Setting `page_size` must be an integer of at least 1."),

@@ -28,7 +28,7 @@ from demo import DATABASE
 from demo.warehouse import TABLE, Busiest
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
-from tap_akuity.api.client import MAX_RETRY_AFTER_SECONDS
+from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.windows import MAX_EVENTS, MAX_MOVING
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
@@ -415,7 +415,7 @@ def texts(path: Path) -> Iterator[str]:
             ]
             yield "".join(map(str, parts))
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield re.sub(r"%[sd]|%\.\df|\{\}", "…", node.value)
+            yield re.sub(r"%[sd]|%\.\df|\{\w*\}", "…", node.value)
 
 
 def test_messages() -> None:

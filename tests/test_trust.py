@@ -20,8 +20,8 @@ from sandbox.data import Dataset
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
-from tap_akuity.api.client import AkuityStream
 from tap_akuity.api.query import Query
+from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 from tests.running import config_for, records
 from tests.test_cli import last_line, messages, run, write
@@ -85,11 +85,11 @@ def test_no_object_shows_the_key(served: Sandbox) -> None:
     served.state.faults = Faults()
     tap = TapAkuity(config=config_for(served))
     stream = tap.streams["audit_logs"]
-    assert isinstance(stream, AkuityStream)
-    answer = stream.fetch(Query(0, 10**18, 0, 1))
+    assert isinstance(stream, AuditLogsStream)
+    page = stream.client.fetch(Query(0, 10**18, 0, 1))
     prepared = stream.build_prepared_request("GET", stream.get_url(None))
-    shown: list[Any] = [tap, stream, stream.requests_session, prepared, answer]
-    shown += [stream.authenticator, stream.requests_session.auth, tap.streams]
+    shown: list[Any] = [tap, stream, stream.client, prepared, page, tap.streams]
+    shown += [stream.authenticator, *stream.client._idle_sessions]
     shown += [tap.catalog_json_text, json.dumps(stream.schema), tap.state]
     for value in shown:
         assert leaks(repr(value)) == [], type(value)
@@ -171,7 +171,10 @@ def test_a_proxy_of_the_environment_is_used(
     assert asked[0].startswith(b"CONNECT akuity.invalid:443 ")
     assert leaks(asked[0].decode()) == []
     assert result.returncode == 1
-    assert "check `api_url`, the network and the proxy" in last_line(result)
+    assert last_line(result) == (
+        "The proxy did not connect to https://akuity.invalid: check HTTPS_PROXY and "
+        "NO_PROXY (Tunnel connection failed: 403 Forbidden). Attempts: 1."
+    )
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +223,7 @@ def test_a_certificate_is_always_verified(secure: Sandbox, tmp_path: Path) -> No
         f"The certificate of {secure.url} is not trusted: if it is from a private "
         "authority, name its file in REQUESTS_CA_BUNDLE ("
     )
-    assert "Try 1 failed" not in result.stderr
+    assert "Attempt 1 of" not in result.stderr
 
 
 def test_a_certificate_of_another_host_is_refused(

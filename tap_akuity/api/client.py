@@ -1,399 +1,284 @@
-"""How the Akuity API is spoken to: URL, authentication, retries, what errors mean."""
+"""The client of the Akuity API: one query in, one page out."""
 
 from __future__ import annotations
 
-import logging
+import codecs
+import contextlib
 import sys
-import threading
 import time
+from collections import deque
 from email.utils import parsedate_to_datetime
-from functools import cached_property
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 import backoff
 import msgspec
 import requests
-from requests.auth import HTTPBasicAuth
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
-from singer_sdk.streams import RESTStream
-from singer_sdk.streams.rest import PageContext
+import urllib3
+from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
-from tap_akuity.api.errors import BadRequestError, PageTooBigError
-from tap_akuity.api.query import Query
+from tap_akuity.api.errors import (
+    LimitError,
+    NotAPageError,
+    PageTooBigError,
+    RetriableError,
+)
 from tap_akuity.api.session import BodyTooBigError, BoundedSession
+from tap_akuity.masking import one_line
 from tap_akuity.records import timestamps
 
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    import logging
+    from collections.abc import Callable, Iterator, Mapping
 
-    from backoff.types import Details
-    from singer_sdk.helpers.types import Auth, Context
-    from singer_sdk.tap_base import Tap
+    from tap_akuity.api.query import Query
+    from tap_akuity.api.session import Response
 
 MAX_WAIT_SECONDS = 60.0
-"""The longest wait between two tries that the tap chooses by itself."""
+"""The longest wait between two attempts that the client chooses by itself."""
 
-MAX_RETRY_AFTER_SECONDS = 300.0
-"""The longest wait between two tries that the server may ask for."""
+MAX_CLOCK_SKEW = timestamps.DAY
+"""By how much a `Date` may differ from the clock here and still be believed."""
 
-_CLIENT_CLOSED_REQUEST = 499  # nginx's and gRPC's "cancelled"; not in HTTPStatus
+_PIECE_BYTES = 1 << 16
 
-_TRANSPORT_ERRORS = (
-    requests.exceptions.ChunkedEncodingError,
-    requests.exceptions.ConnectionError,
-    requests.exceptions.ContentDecodingError,
-    requests.exceptions.Timeout,
-)
+_DATE_SLACK = 5 * 60 * timestamps.SECOND  # A response takes its time to arrive.
 
 
-class PageAnswer(NamedTuple):
-    """What came back."""
+class PageResponse(NamedTuple):
+    """A page, of which only the envelope is decoded."""
 
-    items: list[Any]
-    """Each as `item_type` says."""
+    items: msgspec.Raw
+    """A JSON array, in UTF-8."""
 
     total_count: int
-    """How many audit logs the range holds, says the server."""
+    """How many events the range holds, says the server."""
 
     date: int | None
-    """The server's clock, from the `Date` header: nanoseconds since the Unix epoch."""
+    """The server's clock, from the `Date` header: nanoseconds since the Unix epoch.
+    None if it is absent or cannot be believed."""
 
 
-_Item = TypeVar("_Item")
-
-
-class _Body(msgspec.Struct, Generic[_Item], rename="camel"):
-    items: list[_Item]
+class _Envelope(msgspec.Struct, rename="camel"):
+    items: msgspec.Raw
     total_count: int
 
 
-_decode_raw = msgspec.json.Decoder(_Body[msgspec.Raw]).decode
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+_skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
-class AkuityStream(RESTStream[Query]):
-    """A stream of the Akuity API, read page by page through `fetch`."""
+class AkuityClient:
+    """Fetches pages of one resource of the API. Several threads may fetch at a time."""
 
-    item_type: type = msgspec.Raw
-    """What the items of a page are decoded to. If one does not fit, all stay `Raw`."""
-
-    # The key must not follow a redirect, to wherever it may lead.
-    allow_redirects = False
-
-    def __init__(self, tap: Tap) -> None:
+    def __init__(  # noqa: PLR0913, all by name
+        self,
+        url: str,
+        *,
+        auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
+        headers: Mapping[str, str],
+        params: Mapping[str, Any] | None = None,
+        timeout: float,
+        max_attempts: int,
+        logger: logging.Logger,
+    ) -> None:
         """Begin, with no request made yet.
 
         Args:
-            tap: The tap that the stream belongs to.
+            url: The resource.
+            auth: What adds the key to a request.
+            headers: Of each request.
+            params: The query parameters of each request, such as filters; one with a
+                list is sent once for each value.
+            timeout: How many seconds a request may take in all.
+            max_attempts: How often to make a request that fails in a way that may pass.
+            logger: Where retries are logged.
         """
-        super().__init__(tap)
-        body_type = _Body[self.item_type]  # type: ignore[name-defined]
-        self._decode = msgspec.json.Decoder(body_type).decode
-        self._threads = threading.local()
+        self._url = url
+        self._auth = auth
+        self._headers = headers
+        self._params = dict(params or {})
+        self._timeout = timeout
+        self._max_attempts = max_attempts
+        self._logger = logger
+        self._idle_sessions: deque[BoundedSession] = deque()
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
+        self._date_doubted = False
 
-    @property
-    @override
-    def url_base(self) -> str:
-        return f"{self.config['api_url']}/api/v1"
-
-    @override
-    def get_url(self, context: Context | None) -> str:
-        organization_id = quote(self.config["organization_id"], safe="")
-        return self.url_base + self.path.format(organization_id=organization_id)
-
-    @cached_property
-    @override
-    def authenticator(self) -> Auth:
-        # Given as bytes, because requests would encode text as Latin-1.
-        return HTTPBasicAuth(
-            self.config["api_key_id"].encode(), self.config["api_key_secret"].encode()
-        )
-
-    @property
-    @override
-    def http_headers(self) -> dict[str, str]:
-        return {"Accept": "application/json"}
-
-    @cached_property
-    @override
-    def user_agent(self) -> str:
-        version = self._tap.plugin_version
-        return str(self.config.get("user_agent", f"{self.tap_name}/{version}"))
-
-    @property
-    @override
-    def timeout(self) -> float:  # type: ignore[override]
-        return float(self.config["request_timeout_seconds"])
-
-    @property
-    @override
-    def requests_session(self) -> requests.Session:
-        # One for each thread, because requests promises nothing else.
-        session: BoundedSession | None = getattr(self._threads, "session", None)
-        if session is None:
-            session = self._threads.session = BoundedSession(self.url_base)
-        return session
-
-    @override
-    def get_url_params(
-        self, context: Context | None, next_page_token: Query | None
-    ) -> dict[str, Any]:
-        """Return the query parameters of one page.
-
-        A parameter whose name the API does not know is ignored there without a word,
-        so that a misspelt filter looks like success: mind the names.
-
-        Args:
-            context: Not used.
-            next_page_token: The page.
-
-        Returns:
-            Parameters; one with a list is sent once for each value.
-        """
-        params: dict[str, Any] = {
-            "filters.action": self.config.get("actions", []),
-            "filters.actorType": self.config.get("actor_types", []),
-            "filters.actorId": self.config.get("actor_ids", []),
-        }
-        if next_page_token is not None:
-            start, end, offset, limit = next_page_token
-            params["filters.startTime"] = timestamps.to_bound(start)
-            params["filters.endTime"] = timestamps.to_bound(end)
-            params["filters.offset"] = offset
-            params["filters.limit"] = limit
-        return params
-
-    def fetch(self, query: Query) -> PageAnswer:
+    def fetch(self, query: Query) -> PageResponse:
         """Fetch one page, and try again as long as that may help.
-
-        May be called by several threads at a time.
 
         Args:
             query: The page.
 
         Returns:
-            The page's items and what the server says about the range. A page that is
-            too big for the server comes smaller, and so does every one after it.
+            The page. One that is too big comes smaller, and so does every one after it.
 
         Raises:
+            BadRequestError: If the server refuses what is asked for.
+            PageTooBigError: If a single event is too big.
             FatalAPIError: If the server refuses the request, or if it could not be
-                reached or understood in any of the tries.
+                reached or understood in any attempt.
         """
-        limit = min(query.limit, self._largest_page)
-        try:
-            answer: PageAnswer = self.request_decorator(self._fetch_once)(
-                query._replace(limit=limit)
-            )
-        except PageTooBigError as error:
-            if limit == 1:
-                raise
-            self._largest_page = min(self._largest_page, limit // 2)
-            self.log("%s Asking for %d at a time.", error, self._largest_page)
-            return self.fetch(query)
-        except RetriableAPIError as error:
-            msg = f"{error} Tries: {self.backoff_max_tries()}."
-            raise FatalAPIError(msg) from error
-        except _TRANSPORT_ERRORS as error:
-            if errors.is_distrust(error):
-                msg = (
-                    f"The certificate of {self.config['api_url']} is not trusted: if "
-                    "it is from a private authority, name its file in "
-                    f"REQUESTS_CA_BUNDLE ({errors.reason(error)})."
-                )
-            else:
-                msg = (
-                    f"Could not get an answer from {self.config['api_url']}: check "
-                    f"`api_url`, the network and the proxy ({errors.reason(error)}). "
-                    f"Tries: {self.backoff_max_tries()}."
-                )
-            raise FatalAPIError(msg) from error
-        return answer
+        while True:
+            limit = min(query.limit, self._largest_page)
+            try:
+                return self._fetch_with_retries(query._replace(limit=limit))
+            except LimitError as error:
+                if limit == 1:
+                    raise
+                self._shrink(limit // 2, error)
+            except PageTooBigError as error:
+                if limit == 1:
+                    start, end = map(timestamps.to_bound, (query.start, query.end))
+                    msg = (
+                        f"An event between {start} and {end} is too big to be sent: "
+                        "leave it out with `start_date`, `end_date` or a filter, and "
+                        f"ask Akuity's support for it. {error}"
+                    )
+                    raise PageTooBigError(msg) from error
+                self._shrink(limit // 2, error)
 
-    @override
-    def request_decorator(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        # As the SDK does it, but for the log lines that backoff writes on its own.
-        return backoff.on_exception(
-            self.backoff_wait_generator,
-            (RetriableAPIError, *_TRANSPORT_ERRORS),
-            max_tries=self.backoff_max_tries(),
-            giveup=errors.is_distrust,
-            jitter=None,
-            on_backoff=self.backoff_handler,
-            logger=None,
-        )(func)
+    def _shrink(self, limit: int, error: FatalAPIError) -> None:
+        self._largest_page = min(self._largest_page, limit)
+        self._logger.info("%s Asking for %d events at a time.", error, limit)
 
-    def _fetch_once(self, query: Query) -> PageAnswer:
-        # Set when Akuity asked any of the threads for fewer requests.
-        time.sleep(max(0.0, self._paused_until - time.monotonic()))
-        request = self.get_http_request(page=PageContext(None, query))
-        prepared = self.build_prepared_request(
-            request.method,
-            request.url,
-            params=request.encode_params(),
-            headers=request.headers,
-        )
+    def _fetch_with_retries(self, query: Query) -> PageResponse:
+        waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
+        next(waits)
+        attempt = 0
+        while True:
+            attempt += 1
+            # Set when Akuity asked any of the threads for fewer requests.
+            time.sleep(max(0.0, self._paused_until - time.monotonic()))
+            try:
+                return self._fetch_once(query)
+            except RetriableError as error:
+                most = min(error.max_attempts, self._max_attempts)
+                if attempt >= most:
+                    msg = f"{error} Attempts: {attempt}."
+                    raise FatalAPIError(msg) from error
+                # By chance shorter (full jitter), but as long as the server asks.
+                wait = max(backoff.full_jitter(next(waits)), error.retry_after)
+                until = time.monotonic() + wait
+                if error.is_rate_limit:
+                    self._paused_until = max(self._paused_until, until)
+                self._logger.warning(
+                    "Attempt %d of %d failed; retrying in %.1f seconds: %s",
+                    attempt,
+                    most,
+                    wait,
+                    error,
+                )
+            time.sleep(max(0.0, until - time.monotonic()))
+
+    def _fetch_once(self, query: Query) -> PageResponse:
+        pairs = urlencode(self._params | _parameters(query), doseq=True)
         try:
-            response = self.requests_session.send(
-                prepared,
-                timeout=self.timeout,
-                allow_redirects=self.allow_redirects,
-            )
+            with self._session() as session:
+                response = session.get(
+                    f"{self._url}?{pairs}",
+                    headers=self._headers,
+                    auth=self._auth,
+                    timeout=self._timeout,
+                )
         except BodyTooBigError as error:
-            msg = f"Akuity sent a page that is too big ({error})."
+            msg = f"The page is too big to be read ({error})."
             raise PageTooBigError(msg) from error
-        self.validate_response(response)
-        return self.parse_page(response)
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+            raise errors.of_transport(error, self._url) from error
+        errors.check_status(response, self._url)
+        return self._page(response)
 
-    @override
-    def validate_response(self, response: requests.Response) -> None:
-        """Tell a usable answer from an error that can pass and from one that cannot.
-
-        Args:
-            response: The answer.
-
-        Raises:
-            RetriableAPIError: If the same request may succeed later.
-            PageTooBigError: If a smaller page may.
-            BadRequestError: If what was asked for is refused.
-            FatalAPIError: If nothing of the kind will succeed.
-        """
-        status = response.status_code
-        if status == HTTPStatus.OK:
-            return
-        if errors.is_too_big(response):
-            msg = f"Akuity cannot send a page so big ({errors.particulars(response)})."
-            raise PageTooBigError(msg)
-        if (
-            status in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
-            or status == _CLIENT_CLOSED_REQUEST
-            or (
-                status >= HTTPStatus.INTERNAL_SERVER_ERROR
-                and status != HTTPStatus.NOT_IMPLEMENTED
-            )
-        ):
-            raise RetriableAPIError(self.response_error_message(response), response)
-        message = self.response_error_message(response)
-        if status == HTTPStatus.BAD_REQUEST:
-            raise BadRequestError(message)
-        raise FatalAPIError(message)
-
-    @override
-    def response_error_message(self, response: requests.Response) -> str:
-        return errors.explain(
-            response,
-            api_url=self.config["api_url"],
-            organization_id=self.config["organization_id"],
-        )
-
-    def parse_page(self, response: requests.Response) -> PageAnswer:
-        """Read a page out of an answer.
-
-        Args:
-            response: An answer with status 200.
-
-        Returns:
-            The page.
-
-        Raises:
-            RetriableAPIError: If the body is no page; never does that count as an
-                empty one.
-        """
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[BoundedSession]:
+        """Lend a session to one request at a time, the last one used first."""
         try:
-            body = self._decode_body(response.content)
-        except (UnicodeDecodeError, msgspec.MsgspecError, RecursionError) as error:
-            msg = (
-                f"{self.config['api_url']} did not answer with audit logs: check "
-                f"`api_url` ({errors.particulars(response)}, {error})."
-            )
-            raise RetriableAPIError(msg, response) from error
-        return PageAnswer(body.items, body.total_count, _date(response))
-
-    def _decode_body(self, content: bytes) -> _Body[Any]:
+            session = self._idle_sessions.pop()
+        except IndexError:
+            session = BoundedSession(self._url)
         try:
-            body: _Body[Any] = self._decode(content)
-        except msgspec.DecodeError:
-            # Nothing in a `Raw` is looked at, not even whether it is UTF-8.
-            content.decode()
-            body = _decode_raw(content)
-        return body
+            yield session
+        finally:
+            self._idle_sessions.append(session)
 
-    @override
-    def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
-        for item in self.parse_page(response).items:
-            yield msgspec.json.decode(msgspec.json.encode(item))
+    def _page(self, response: Response) -> PageResponse:
+        body = response.body
+        try:
+            if not body.isascii():
+                _check_utf8(body)
+            envelope = _decode_envelope(body)
+            _check_array(envelope.items)
+        except msgspec.ValidationError as error:
+            raise self._not_a_page(response, error) from error
+        except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
+            raise RetriableError(self._unreadable(response, error)) from error
+        return PageResponse(envelope.items, envelope.total_count, self._date(response))
 
-    @override
-    def backoff_wait_generator(self) -> Generator[float, Any, None]:
-        """Wait exponentially longer, by chance shorter, but as long as the server asks.
+    def _not_a_page(self, response: Response, error: Exception) -> RetriableError:
+        sentence = self._unreadable(response, error)
+        try:
+            _skip(response.body)
+        except (msgspec.DecodeError, RecursionError):
+            # It was cut, or was broken otherwise.
+            return RetriableError(sentence)
+        return NotAPageError(sentence)
 
-        The chance (full jitter) is here and not in `backoff_jitter`, where it would
-        shorten what the server asks for.
-
-        Yields:
-            Seconds to wait.
-        """
-        growing = backoff.expo(max_value=MAX_WAIT_SECONDS)
-        next(growing)
-        error = yield 0
-        for longest in growing:
-            wait = backoff.full_jitter(longest)
-            error = yield max(wait, _retry_after(error))
-
-    @override
-    def backoff_max_tries(self) -> int:
-        return int(self.config["max_retries"]) + 1
-
-    @override
-    def backoff_handler(self, details: Details) -> None:
-        error = details.get("exception")
-        wait = details.get("wait") or 0.0
-        response = getattr(error, "response", None)
-        if (
-            response is not None
-            and response.status_code == HTTPStatus.TOO_MANY_REQUESTS
-        ):
-            self._paused_until = max(self._paused_until, time.monotonic() + wait)
-        reason = (
-            str(error) if isinstance(error, RetriableAPIError) else errors.reason(error)
-        )
-        self.log(
-            "Try %d failed, the next follows in %.1f seconds: %s",
-            details["tries"],
-            wait,
-            reason,
-            level=logging.WARNING,
+    def _unreadable(self, response: Response, error: Exception) -> str:
+        details = f"{errors.details(response, self._url)}, {one_line(str(error))}"
+        return (
+            f"{errors.base_url(self._url)} did not respond with audit logs: check "
+            f"`api_url` ({details})."
         )
 
-
-def _date(response: requests.Response) -> int | None:
-    try:
-        moment = parsedate_to_datetime(response.headers["Date"])
-        return int(moment.timestamp()) * timestamps.SECOND
-    except (KeyError, TypeError, ValueError, OverflowError):
+    def _date(self, response: Response) -> int | None:
+        here = time.time_ns()
+        try:
+            moment = parsedate_to_datetime(response.headers["Date"])
+            there = int(moment.timestamp()) * timestamps.SECOND
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        if -MAX_CLOCK_SKEW - _DATE_SLACK < there - here <= MAX_CLOCK_SKEW:
+            return there
+        if not self._date_doubted:
+            self._date_doubted = True
+            self._logger.warning(
+                "The server's clock (%s) is more than a day off the local clock, which "
+                "is used instead: set the local clock right if it is wrong.",
+                one_line(response.headers["Date"]),
+            )
         return None
 
 
-def _retry_after(error: object) -> float:
-    """Read how many seconds the server asks to wait: a number, or an HTTP date."""
-    response = getattr(error, "response", None)
-    if response is None:
-        return 0
-    value = response.headers.get("Retry-After", "").strip()
-    try:
-        seconds = (
-            float(value)
-            if value.isdecimal()
-            else parsedate_to_datetime(value).timestamp() - time.time()
-        )
-    except (TypeError, ValueError, OverflowError):
-        return 0
-    return min(max(seconds, 0), MAX_RETRY_AFTER_SECONDS)
+def _parameters(query: Query) -> dict[str, Any]:
+    """Name what is asked for as the API does.
+
+    A parameter whose name the API does not know is ignored there without a word, so
+    that a misspelt filter looks like success: mind the names.
+    """
+    return {
+        "filters.startTime": timestamps.to_bound(query.start),
+        "filters.endTime": timestamps.to_bound(query.end),
+        "filters.offset": query.offset,
+        "filters.limit": query.limit,
+    }
+
+
+def _check_array(json: msgspec.Raw) -> None:
+    if bytes(memoryview(json)[:1]) != b"[":
+        msg = "`items` is not an array"
+        raise msgspec.ValidationError(msg)
+
+
+def _check_utf8(body: bytearray) -> None:
+    """Raise UnicodeDecodeError for bytes that are not UTF-8.
+
+    Piece by piece, since text that is not ASCII may take four times the memory.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with memoryview(body) as view:
+        for start in range(0, len(view), _PIECE_BYTES):
+            decoder.decode(view[start : start + _PIECE_BYTES])
+    decoder.decode(b"", final=True)

@@ -1,164 +1,290 @@
-"""What it means when the answer is no page, in words for users."""
+"""What it means when there is no page, in words for users."""
 
 from __future__ import annotations
 
+import http.client
 import re
+import sys
+import time
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
+import requests
+import urllib3
 from singer_sdk.exceptions import FatalAPIError
 
-if TYPE_CHECKING:
-    import requests
+from tap_akuity.api.session import CABundleError
+from tap_akuity.masking import one_line
 
-_MAX_MESSAGE_LENGTH = 300
+if TYPE_CHECKING:
+    from tap_akuity.api.session import Response
+
+MAX_RETRY_AFTER_SECONDS = 300.0
+"""The longest wait between two attempts that the server may ask for."""
+
+EU_API_URL = "https://eu.akuity.cloud"
+
+_CLIENT_CLOSED_REQUEST = 499  # nginx's and gRPC's "cancelled"; not in HTTPStatus
+_TOO_BIG = re.compile(r"message (after decompression )?larger than max")
+_REGION = f"(that of the EU region is {EU_API_URL})"
+
+_ADVICE = {
+    HTTPStatus.BAD_REQUEST: "Akuity refused the request: check the settings",
+    HTTPStatus.UNAUTHORIZED: (
+        "Akuity refused the API key: check `api_key_id` and `api_key_secret`, that the "
+        "key has not expired, been revoked or been limited to other IP addresses, and "
+        f"that `api_url` is its region's {_REGION}"
+    ),
+    HTTPStatus.FORBIDDEN: (
+        "The API key may not read audit logs: give it a custom role that may get "
+        "`organization/audit-log`, or else the Owner role"
+    ),
+    HTTPStatus.NOT_FOUND: (
+        "There is no organization at {url}: check `organization_id` and `api_url` "
+        f"{_REGION}"
+    ),
+    HTTPStatus.CONFLICT: "Akuity aborted the request: try again later",
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "Rate limited by Akuity: lower `concurrency`, or try again later"
+    ),
+    _CLIENT_CLOSED_REQUEST: "Akuity aborted the request: try again later",
+    HTTPStatus.NOT_IMPLEMENTED: (
+        "Akuity does not support the request: report it as a bug of the tap"
+    ),
+}
 
 
 class BadRequestError(FatalAPIError):
     """The server refuses what was asked for."""
 
 
+class LimitError(BadRequestError):
+    """The server refuses what was asked for, perhaps for its limit."""
+
+
 class PageTooBigError(BadRequestError):
-    """A page is too big for the server, or its limit too large."""
+    """A page is too big for the server or the client."""
+
+
+class RetriableError(FatalAPIError):
+    """The same request may succeed later."""
+
+    max_attempts = sys.maxsize
+    """How many attempts are worth it, whatever the settings allow."""
+
+    def __init__(
+        self, message: str, *, retry_after: float = 0.0, is_rate_limit: bool = False
+    ) -> None:
+        """Make the error.
+
+        Args:
+            message: One sentence.
+            retry_after: How many seconds the server asks to wait.
+            is_rate_limit: Whether all requests are to wait.
+        """
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.is_rate_limit = is_rate_limit
+
+
+class NotAPageError(RetriableError):
+    """A response is valid JSON, but no page: worth a second attempt, and no third."""
+
+    max_attempts = 2
 
 
 class _Body(msgspec.Struct):
     message: str = ""
 
 
-def explain(response: requests.Response, *, api_url: str, organization_id: str) -> str:
-    """Say in one sentence what went wrong and what to do.
+def check_status(response: Response, url: str) -> None:
+    """Tell a page from an error that can pass and from one that cannot.
 
     Args:
-        response: An answer that is no page.
-        api_url: The setting.
-        organization_id: The setting.
+        response: What the server sent.
+        url: What was asked.
+
+    Raises:
+        RetriableError: If the same request may succeed later.
+        PageTooBigError: If a smaller page may succeed where this one never will.
+        LimitError: Likewise, or it is refused for another reason.
+        BadRequestError: If what was asked for is refused.
+        FatalAPIError: If nothing of the kind will succeed.
+    """
+    status = response.status
+    if status == HTTPStatus.OK:
+        return
+    message = _message(response).lower()
+    if status == HTTPStatus.TOO_MANY_REQUESTS and _TOO_BIG.search(message):
+        sentence = f"The page is too big for Akuity to send ({details(response, url)})."
+        raise PageTooBigError(sentence)
+    sentence = f"{_advice(response, url)} ({details(response, url)})."
+    if _may_pass(status):
+        raise RetriableError(
+            sentence,
+            retry_after=_retry_after(response),
+            is_rate_limit=status == HTTPStatus.TOO_MANY_REQUESTS,
+        )
+    if status == HTTPStatus.BAD_REQUEST:
+        raise (LimitError if "limit" in message else BadRequestError)(sentence)
+    raise FatalAPIError(sentence)
+
+
+def of_transport(error: Exception, url: str) -> FatalAPIError:
+    """Say why there is no response, and whether there may be one later.
+
+    Args:
+        error: What requests or urllib3 raised.
+        url: What was asked.
 
     Returns:
-        The sentence, with the status, what Akuity says, and what its support asks for.
+        A `RetriableError` if the same request may succeed later.
     """
-    match response.status_code:
-        case HTTPStatus.BAD_REQUEST:
-            advice = "Akuity refused the request: check the settings"
-        case HTTPStatus.UNAUTHORIZED:
-            advice = (
-                "Akuity refused the API key: check `api_key_id` and `api_key_secret`, "
-                "and that the key is neither expired nor revoked"
-            )
-        case HTTPStatus.FORBIDDEN:
-            advice = (
-                "The API key may not read audit logs: use a key that has the Owner "
-                f"role in the organization {organization_id}"
-            )
-        case HTTPStatus.NOT_FOUND:
-            advice = (
-                f"There is no organization {organization_id} at {api_url}: check "
-                "`organization_id` and `api_url`"
-            )
-        case HTTPStatus.TOO_MANY_REQUESTS:
-            advice = "Akuity asks for fewer requests: try again later"
-        case HTTPStatus.NOT_IMPLEMENTED:
-            advice = "Akuity does not know the request: report it as a bug"
-        case status if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            target = urlsplit(response.headers.get("Location", "")).hostname
-            advice = (
-                f"{api_url} redirects to {printable(target or 'nowhere')}, where the "
-                "API key must not go: correct `api_url`"
-            )
-        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            advice = "Akuity has trouble: try again later"
-        case _:
-            advice = "Akuity answered in an unexpected way: check `api_url`"
-    return f"{advice} ({particulars(response)})."
+    base = base_url(url)
+    if isinstance(error, CABundleError):
+        return FatalAPIError(f"{one_line(str(error))}.")
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return FatalAPIError(
+            f"The certificate of {base} is not trusted: if it is from a private "
+            f"authority, name its file in REQUESTS_CA_BUNDLE ({reason(error)})."
+        )
+    if isinstance(
+        error,
+        requests.exceptions.InvalidURL
+        | requests.exceptions.InvalidSchema
+        | requests.exceptions.MissingSchema
+        | urllib3.exceptions.LocationValueError,
+    ):
+        return FatalAPIError(
+            f"Could not send a request to {base}: correct the proxy in HTTPS_PROXY, or "
+            f"`api_url` ({reason(error)})."
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return RetriableError(
+            f"The proxy did not connect to {base}: check HTTPS_PROXY and NO_PROXY "
+            f"({reason(error)})."
+        )
+    return RetriableError(
+        f"Could not get a response from {base}: check `api_url`, the network and the "
+        f"proxy ({reason(error)})."
+    )
 
 
-def particulars(response: requests.Response) -> str:
+def base_url(url: str) -> str:
+    """Give the scheme, host and port of a URL."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def details(response: Response, url: str) -> str:
     """Collect what support asks for.
 
     Args:
-        response: An answer.
+        response: What the server sent.
+        url: What was asked.
 
     Returns:
-        The status, what Akuity says, its request id and its version.
+        The status, the host, what Akuity says, its request id and its version.
     """
-    parts = [f"HTTP {response.status_code}"]
-    if message := _message(response):
-        parts.append(f"“{printable(message)}”")
+    parts = [f"HTTP {response.status} from {urlsplit(url).netloc}"]
+    if message := one_line(_message(response)):
+        parts.append(f"“{message}”")
     parts += [
-        f"{name} {printable(response.headers[name])}"
+        f"{name} {one_line(response.headers[name])}"
         for name in ("cf-ray", "x-version")
         if name in response.headers
     ]
     return ", ".join(parts)
 
 
-def is_too_big(response: requests.Response) -> bool:
-    """Tell whether a smaller page may succeed where this one never will.
-
-    Args:
-        response: An answer.
-
-    Returns:
-        Whether it is about the size: a 429 of the hop behind Akuity's gateway, whose
-        messages are bounded, or a 400 about the limit.
-    """
-    message = _message(response).lower()
-    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
-        return "message larger than max" in message
-    return response.status_code == HTTPStatus.BAD_REQUEST and "limit" in message
-
-
-def is_distrust(error: Exception) -> bool:
-    """Tell whether a certificate was refused, which no retry changes.
-
-    Args:
-        error: What requests raised.
-
-    Returns:
-        Whether that is the reason.
-    """
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)
-
-
-def reason(error: BaseException | None) -> str:
+def reason(error: BaseException) -> str:
     """Find the cause at the bottom of what requests wraps several times.
 
     Args:
-        error: What requests raised.
+        error: What requests or urllib3 raised.
 
     Returns:
         What it says there, fit for a terminal.
     """
-    while error is not None:
-        inner = getattr(error, "reason", None) or next(iter(error.args), None)
-        if not isinstance(inner, BaseException):
+    while not isinstance(error, urllib3.exceptions.DecodeError):
+        causes = (getattr(error, "reason", None), *reversed(error.args))
+        inner = next((one for one in causes if isinstance(one, BaseException)), None)
+        if inner is None:
             break
         error = inner
-    # urllib3 begins with the connection: `HTTPConnection(host='…', port=1): `.
-    text = re.sub(r"^\w+\(.*?\): |<[^<>]* object at 0x[0-9a-f]+>:? ?", "", str(error))
-    return printable(text) or type(error).__name__
+    match error:
+        case urllib3.exceptions.DecodeError():
+            text = "the body is not encoded as its header says"
+        case http.client.IncompleteRead():
+            text = "the connection was closed in the middle of the response"
+        case ConnectionResetError():
+            text = "the connection was reset"
+        case http.client.BadStatusLine() if not isinstance(
+            error, http.client.RemoteDisconnected
+        ):
+            text = f"not an HTTP response: {error}"
+        case _:
+            # urllib3 begins with the connection: `HTTPConnection(host='…', port=1): `.
+            pattern = r"^\w+\(.*?\): |<[^<>]* object at 0x[0-9a-f]+>:? ?"
+            text = re.sub(pattern, "", str(error))
+    return one_line(text).rstrip(".") or type(error).__name__
 
 
-def printable(text: str) -> str:
-    """Make text of a server fit for a terminal and a log: one line, of bounded length.
+def _advice(response: Response, url: str) -> str:
+    status = response.status
+    if status in _ADVICE:
+        return _ADVICE[status].format(url=url)
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        return (
+            f"{base_url(url)} redirects to {_target(response)}, where the API key must "
+            "not go: correct `api_url`"
+        )
+    if _may_pass(status):
+        return "Akuity is having trouble: try again later"
+    return "Akuity responded in an unexpected way: check `api_url`"
 
-    Args:
-        text: Anything.
 
-    Returns:
-        The text without control characters and terminal escapes.
-    """
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    if len(line) > _MAX_MESSAGE_LENGTH:
-        line = f"{line[:_MAX_MESSAGE_LENGTH]}…"
-    return line
+def _may_pass(status: int) -> bool:
+    return (
+        status
+        in {
+            HTTPStatus.REQUEST_TIMEOUT,
+            HTTPStatus.CONFLICT,
+            HTTPStatus.TOO_MANY_REQUESTS,
+            _CLIENT_CLOSED_REQUEST,
+        }
+        or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    ) and status != HTTPStatus.NOT_IMPLEMENTED
 
 
-def _message(response: requests.Response) -> str:
-    """Read what Akuity says about an error; empty if another server answered."""
+def _target(response: Response) -> str:
     try:
-        return msgspec.json.decode(response.content, type=_Body).message
-    except (msgspec.MsgspecError, RecursionError):
+        host = urlsplit(response.headers.get("Location", "")).hostname
+    except ValueError:
+        host = None
+    return one_line(host or "nowhere")
+
+
+def _message(response: Response) -> str:
+    """Read what Akuity says about an error; empty if another server responded."""
+    try:
+        return msgspec.json.decode(response.body, type=_Body).message
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
+
+
+def _retry_after(response: Response) -> float:
+    """Read how many seconds the server asks to wait: a number, or an HTTP date."""
+    value = response.headers.get("Retry-After", "").strip()
+    try:
+        seconds = (
+            float(value)
+            if value.isdecimal()
+            else parsedate_to_datetime(value).timestamp() - time.time()
+        )
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER_SECONDS)

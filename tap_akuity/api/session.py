@@ -1,17 +1,28 @@
-"""An HTTP session whose answers end in time, in size, and at the host asked."""
+"""An HTTP session whose responses end in time, in size, and at the host asked.
+
+What one response may cost, whatever the server sends: `MAX_BODY_BYTES` of body,
+unpacked, an eighth more while it grows, a few pieces of `_PIECE_BYTES`, and headers.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import http.client
+import io
 import os
-import queue
+import ssl
 import sys
-import threading
-import weakref
-from typing import TYPE_CHECKING, Any
+import time
+from concurrent.futures import TimeoutError as CallTimeoutError
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+
+from tap_akuity.calls import DaemonPool
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -19,130 +30,278 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TypeAlias
+    import socket
+    from collections.abc import Callable, Mapping
 
-    _Function: TypeAlias = Callable[[], requests.Response]
-    _Calls: TypeAlias = queue.SimpleQueue[_Function | None]
-    _Outcomes: TypeAlias = queue.SimpleQueue[requests.Response | Exception]
-
-MAX_BODY_BYTES = 64 << 20
-"""How large a body may be, unpacked. The hop behind Akuity's gateway allows 4 MiB."""
+MAX_BODY_BYTES = 16 << 20
+"""How large a page may be, unpacked. The hop behind Akuity's gateway allows 4 MiB."""
 
 MAX_ERROR_BODY_BYTES = 64 << 10
-"""How much is read of the body of an error."""
+"""How much is read of a body whose status is not 200."""
 
-_CHUNK_BYTES = 1 << 20
+_MAX_OVERHEAD_BYTES = 1 << 20  # Headers, and the sizes of chunks.
+_PIECE_BYTES = 1 << 18
+
+# No nesting: a few KB of `gzip, gzip` unpack to GBs within a single piece.
+_ENCODINGS = ("gzip", "deflate")
+
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 class BodyTooBigError(requests.RequestException):
-    """The body of an answer is larger than `MAX_BODY_BYTES`."""
+    """The body of a page is larger than `MAX_BODY_BYTES`."""
 
 
-class BoundedSession(requests.Session):
-    """Sends requests to one host, one at a time."""
+class CABundleError(requests.RequestException):
+    """A file of certificates cannot be used; the text says which and what to do."""
+
+
+class Response(NamedTuple):
+    """A response that was read."""
+
+    status: int
+
+    headers: Mapping[str, str]
+    """By name, in any case."""
+
+    body: bytearray
+    """Unpacked. That of an error may be cut."""
+
+
+class BoundedSession:
+    """Makes requests to one host, one at a time."""
 
     def __init__(self, url: str) -> None:
         """Begin, with no connection made yet.
 
         Args:
             url: What will be asked.
-        """
-        super().__init__()
-        self._caller = _Caller()
-        if urlsplit(url).scheme == "http":
-            # Only for loopback: no proxy is to see the key.
-            self.trust_env = False
-        # requests heeds these only where it prepares and sends a request in one call.
-        bundles = filter(None, map(os.environ.get, _CA_VARIABLES))
-        self.verify = next(bundles, True)
 
-    @override
-    def send(
-        self, request: requests.PreparedRequest, **kwargs: Any
-    ) -> requests.Response:
-        """Send a request, and read the whole answer.
+        Raises:
+            CABundleError: If the environment names one that cannot be used.
+        """
+        self._is_loopback = urlsplit(url).scheme == "http"
+        self._bundle = _ca_bundle()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._pool = DaemonPool(1)
+        self._allowance = _Allowance()
+        self._session = _Session()
+        adapter = _Adapter(self._allowance)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+        self._session.verify = self._bundle
+        if self._is_loopback:  # No proxy is to see the key.
+            self._session.trust_env = False
+
+    def get(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
+        timeout: float,
+    ) -> Response:
+        """Make a GET request, and read the whole response.
 
         Args:
-            request: From `prepare_request`.
-            **kwargs: As for `requests.Session.send`. `timeout` is how many seconds the
-                request may take in all; what requests calls by that name begins anew
-                with every byte, and does not cover the look-up of the host.
+            url: What to ask for, with the query.
+            headers: Of the request.
+            auth: Adds what authenticates the request.
+            timeout: How many seconds it may take in all. What requests calls by that
+                name begins anew with every byte, and does not cover the look-up of the
+                host.
 
         Returns:
-            The answer with its body. That of an error may be cut.
+            The response.
 
         Raises:
-            requests.Timeout: If it takes longer.
-            BodyTooBigError: If the body of a good answer is too large.
-            requests.RequestException: If there is no answer.
+            requests.Timeout: If it takes longer. Nothing reads on after that.
+            BodyTooBigError: If the body of a page is too large.
+            requests.RequestException: If there is no response.
         """
-        kwargs["stream"] = True
-        seconds = kwargs["timeout"]
+        accepted = {"Accept-Encoding": ", ".join(_ENCODINGS)}
+        request = self._session.prepare_request(
+            requests.Request("GET", url, headers={**headers, **accepted}, auth=auth)
+        )
+        self._allowance.renew(timeout)
+        call = self._pool.submit(functools.partial(self._exchange, request, timeout))
         try:
-            return self._caller.call(lambda: self._exchange(request, kwargs), seconds)
-        except queue.Empty:
-            # What is still under way keeps its thread and its connection to itself.
-            self._caller = _Caller()
-            self.mount("https://", HTTPAdapter())
-            self.mount("http://", HTTPAdapter())
-            msg = f"no complete answer within {seconds:g} seconds"
-            raise requests.Timeout(msg) from None
+            return call.result(timeout)
+        except CallTimeoutError as error:
+            # Also if the exchange ended by itself, which is the same a moment earlier.
+            # One that looks up a host cannot be ended, and keeps what it has.
+            self._begin()
+            msg = f"no complete response within {timeout:g} seconds"
+            raise requests.Timeout(msg) from error
+        except requests.RequestException as error:
+            if self._allowance.expired:
+                msg = f"no complete response within {timeout:g} seconds"
+                raise requests.Timeout(msg) from error
+            raise
 
-    def _exchange(
-        self, request: requests.PreparedRequest, kwargs: dict[str, Any]
-    ) -> requests.Response:
-        chunks: list[bytes] = []
-        size = 0
-        with super().send(request, **kwargs) as response:
-            most = MAX_BODY_BYTES if response.ok else MAX_ERROR_BODY_BYTES
-            for chunk in response.iter_content(_CHUNK_BYTES):
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > most:
-                    break
-        if size > most and response.ok:
+    def _exchange(self, request: requests.PreparedRequest, timeout: float) -> Response:
+        body = bytearray()
+        with self._session.send(
+            request, stream=True, timeout=timeout, allow_redirects=False
+        ) as response:
+            status = response.status_code
+            if status == HTTPStatus.OK:
+                _read(response, body, MAX_BODY_BYTES)
+            else:
+                # What the status says counts, whether or not there is a body to it.
+                with contextlib.suppress(requests.RequestException):
+                    _read(response, body, MAX_ERROR_BODY_BYTES)
+        if status == HTTPStatus.OK and len(body) > MAX_BODY_BYTES:
             msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
-            raise BodyTooBigError(msg, response=response)
-        # There is no public way to give a streamed answer its content.
-        response._content = b"".join(chunks)  # noqa: SLF001
-        return response
+            raise BodyTooBigError(msg)
+        return Response(status, response.headers, body)
 
 
-class _Caller:
-    """Makes calls in a thread of its own, and waits for each no longer than asked.
+def _read(response: requests.Response, body: bytearray, most: int) -> None:
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in {"identity", *_ENCODINGS}:
+        msg = "the body is encoded in a way that was not asked for"
+        raise requests.exceptions.ContentDecodingError(msg)
+    for piece in response.iter_content(_PIECE_BYTES):
+        body += piece
+        if len(body) > most:
+            return
 
-    The thread stays from call to call: a new one for each page of 500 KB takes 0.3 ms
-    more, for memory that the last one had at hand. It ends with the caller.
+
+def _ca_bundle() -> str | bool:
+    # requests heeds these only where it prepares and sends a request in one call.
+    for variable in _CA_VARIABLES:
+        if bundle := os.environ.get(variable):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            is_folder = os.path.isdir(bundle)  # noqa: PTH112, as requests asks it
+            try:
+                context.load_verify_locations(
+                    **{"capath" if is_folder else "cafile": bundle}
+                )
+            except OSError as error:
+                msg = (
+                    f"{variable} names {bundle}, which cannot be read as certificates: "
+                    "correct or unset it"
+                )
+                raise CABundleError(msg) from error
+            return bundle
+    return True
+
+
+class _Session(requests.Session):
+    """A session that does not even look at where a redirect leads.
+
+    Otherwise requests would read the body of a redirect, whole, though it follows none.
     """
 
+    @override
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        return None
+
+
+class _Allowance:
+    """How long, and how much, may still be read from the connection for a request."""
+
     def __init__(self) -> None:
-        self._calls: _Calls = queue.SimpleQueue()
-        self._outcomes: _Outcomes = queue.SimpleQueue()
-        threading.Thread(
-            target=_work, args=(self._calls, self._outcomes), daemon=True
-        ).start()
-        weakref.finalize(self, self._calls.put, None)
+        self._deadline = 0.0
+        self._bytes = 0
 
-    def call(self, function: _Function, seconds: float) -> requests.Response:
-        """Call a function.
+    def renew(self, seconds: float) -> None:
+        self._deadline = time.monotonic() + seconds
+        self._bytes = MAX_BODY_BYTES + _MAX_OVERHEAD_BYTES
 
-        Raises:
-            queue.Empty: If it takes longer. No other call can be made then.
-            Exception: What the function raises.
-        """
-        self._calls.put(function)
-        outcome = self._outcomes.get(timeout=seconds)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+    @property
+    def expired(self) -> bool:
+        return time.monotonic() >= self._deadline
+
+    def seconds(self) -> float:
+        """Tell how long the next read may wait."""
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            msg = "timed out"
+            raise TimeoutError(msg)
+        return left
+
+    def spend(self, count: int) -> None:
+        self._bytes -= count
+        if self._bytes < 0:
+            msg = "the response is too long"
+            raise http.client.HTTPException(msg)
 
 
-def _work(calls: _Calls, outcomes: _Outcomes) -> None:
-    while function := calls.get():
-        try:
-            outcomes.put(function())
-        except Exception as error:  # noqa: BLE001, raised where the answer is waited for
-            outcomes.put(error)
-        del function
+class _Adapter(HTTPAdapter):
+    """Connects so that every byte of a response, headers included, is accounted for."""
+
+    def __init__(self, allowance: _Allowance) -> None:
+        super().__init__()
+        self._allowance = allowance
+
+    @override
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        if not issubclass(pool.ConnectionCls, _Bounded):
+            pool.ConnectionCls = type(
+                "BoundedConnection",
+                (_Bounded, pool.ConnectionCls),
+                {
+                    "response_class": staticmethod(
+                        functools.partial(_WireResponse, allowance=self._allowance)
+                    )
+                },
+            )
+        return pool
+
+
+class _Bounded:
+    """Marks a class of connections whose responses are `_WireResponse`."""
+
+
+class _WireResponse(http.client.HTTPResponse):
+    def __init__(
+        self,
+        sock: socket.socket,
+        debuglevel: int = 0,
+        method: str | None = None,
+        *,
+        allowance: _Allowance,
+    ) -> None:
+        super().__init__(sock, debuglevel, method)
+        unbounded, self.fp = self.fp, _Reader(_Wire(sock, allowance))
+        unbounded.close()
+
+
+class _Wire(io.RawIOBase):
+    """What comes from a socket, as long and as much as is allowed."""
+
+    def __init__(self, sock: socket.socket, allowance: _Allowance) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+        self._allowance = allowance
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._allowance.seconds())
+        count = self._raw.readinto(buffer)
+        self._allowance.spend(count or 0)
+        return count
+
+    @override
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _Reader(io.BufferedReader):
+    @override
+    def read(self, size: int | None = -1, /) -> bytes:
+        # urllib3 takes -1 for the size of a chunk, which means all that ever comes.
+        if size is None or size < 0:
+            msg = "the size of a chunk is malformed"
+            raise http.client.HTTPException(msg)
+        return super().read(size)

@@ -1,0 +1,193 @@
+"""What may be written to stderr: no secret, no control character, bounded lines.
+
+Everything goes through here, whoever writes it: messages of the tap by `one_line`
+before they are shortened, and all else (the SDK, urllib3, warnings, tracebacks) by the
+stream that `guard_stderr` puts in the place of `sys.stderr`.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import TextIO
+
+MASK = "***"
+
+MAX_QUOTED = 300
+"""How many characters of a foreign text a message shows."""
+
+MAX_LINE = 4_000
+"""How many characters a line on stderr may have."""
+
+_MAX_WRITE = 65_536  # More than that is not even looked at.
+
+_RUN = 8
+"""So many characters of a secret in a row are masked, so that a cut one is, too."""
+
+_SHORTEST = 4  # Less is no secret, and would be found in every sentence.
+
+# A character as it stands, in a URL (encoded any number of times), or as Python and
+# JSON escape it. What escapes a control character matches as a whole, and is no part
+# of a secret.
+_CHARACTER = re.compile(
+    r"%(?:25)*(?P<url>[0-9A-Fa-f]{2})"
+    r"|\\+x(?P<python>[0-9A-Fa-f]{2})"
+    r"|\\+u(?P<json>[0-9A-Fa-f]{4})"
+    r"|\\+[abfnrtv0]"
+    r"|(?P<plain>[!-\[\]-~])"
+)
+
+
+class _Secrets:
+    """The secrets of this process, and where a text shows a piece of one."""
+
+    def __init__(self) -> None:
+        self._runs: set[str] = set()
+        self._short: set[str] = set()
+
+    def add(self, secret: str) -> None:
+        text = "".join(character for character, _, _ in _characters(secret))
+        if len(text) >= _RUN:
+            self._runs.update(text[i : i + _RUN] for i in range(len(text) - _RUN + 1))
+        elif len(text) >= _SHORTEST:
+            self._short.add(text)
+
+    def mask(self, text: str) -> str:
+        if not self._runs and not self._short:
+            return text
+        found = list(_characters(text))
+        bare = "".join(character for character, _, _ in found)
+        pieces: list[str] = []
+        end = 0
+        for first, last in self._runs_in(bare):
+            begin = found[first][1]
+            if begin >= end or not pieces:
+                pieces += [text[end:begin], MASK]
+            end = max(end, found[last][2])
+        return "".join([*pieces, text[end:]])
+
+    def _runs_in(self, bare: str) -> Iterator[tuple[int, int]]:
+        """Find secrets: the places of their first and last characters, in order."""
+        spans = [
+            (i, i + _RUN - 1)
+            for i in range(len(bare) - _RUN + 1)
+            if bare[i : i + _RUN] in self._runs
+        ]
+        for short in self._short:
+            spans += [
+                (match.start(), match.end() - 1)
+                for match in re.finditer(re.escape(short), bare)
+            ]
+        return iter(sorted(spans))
+
+
+_secrets = _Secrets()
+
+
+def hide(secret: str) -> None:
+    """Never show a secret again, nor a larger piece of it, however it is written.
+
+    Args:
+        secret: Less than four characters are passed over.
+    """
+    _secrets.add(secret)
+
+
+def hide_key(key_id: str, secret: str) -> None:
+    """Hide a key for HTTP Basic authentication: the id, the secret and the token."""
+    for text in (key_id, secret, _basic_token(f"{key_id}:{secret}")):
+        hide(text)
+
+
+def hide_proxies(environment: Mapping[str, str]) -> None:
+    """Hide the passwords in the URLs of proxies, whatever else is wrong with these.
+
+    Args:
+        environment: The environment variables.
+    """
+    for name, url in environment.items():
+        if not name.lower().endswith("_proxy"):
+            continue
+        user_info, at, _ = url.rpartition("@")
+        if at:
+            user_info = user_info.rpartition("//")[2]
+            password = user_info.partition(":")[2]
+            hide(user_info)
+            hide(password)
+            hide(_basic_token(unquote(user_info)))
+
+
+def one_line(text: str, limit: int = MAX_QUOTED) -> str:
+    """Make a foreign text fit for a message: masked, on one line, of bounded length.
+
+    Args:
+        text: Anything.
+        limit: How many characters to keep.
+
+    Returns:
+        The text without control characters and terminal escapes.
+    """
+    line = " ".join(_printable(_secrets.mask(text[:_MAX_WRITE])).split())
+    return f"{line[:limit]}…" if len(line) > limit else line
+
+
+def guard_stderr() -> None:
+    """Let nothing reach stderr but through this module, from now on."""
+    sys.stderr = cast("TextIO", _CleanStream(sys.stderr))
+    hide_proxies(os.environ)
+
+
+class _CleanStream:
+    """A text stream that cleans what is written, and is the one below in all else."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        lines = _secrets.mask(text[:_MAX_WRITE]).split("\n")
+        self._stream.write(
+            "\n".join(
+                _printable(line[:MAX_LINE]) + "…" * (len(line) > MAX_LINE)
+                for line in lines
+            )
+        )
+        if len(text) > _MAX_WRITE:
+            self._stream.write("…\n")
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401
+        return getattr(self._stream, name)
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def _characters(text: str) -> Iterator[tuple[str, int, int]]:
+    """Give what a text spells: visible ASCII in lower case, and where each stands."""
+    for match in _CHARACTER.finditer(text):
+        if match["plain"]:
+            character = match["plain"]
+        elif code := match["url"] or match["python"] or match["json"]:
+            character = chr(int(code, 16))
+        else:
+            continue
+        if "!" <= character <= "~":
+            yield character.lower(), match.start(), match.end()
+
+
+def _basic_token(user_info: str) -> str:
+    return base64.b64encode(user_info.encode()).decode()
