@@ -6,9 +6,12 @@ import gc
 import logging
 import sys
 
+from tap_akuity.masking import MAX_LINE, guard_stderr, one_line
+
 
 def main() -> None:
     """Run the tap, and end with one sentence when it cannot go on."""
+    guard_stderr()
     # What is imported is no garbage before the end, nor then worth collecting.
     gc.disable()
     from tap_akuity.streams import AuditLogsStream  # noqa: PLC0415
@@ -27,11 +30,12 @@ def main() -> None:
     )
     try:
         command()
-    except Exception as error:  # noqa: BLE001, every error ends the same way
-        debug = TapAkuity.logger.isEnabledFor(logging.DEBUG)
-        TapAkuity.logger.critical(
-            "%s", error or type(error).__name__, exc_info=error if debug else None
-        )
+    except Exception as error:
+        logger = TapAkuity.logger
+        logger.debug("This ended the run:", exc_info=error)
+        # Last, so that it is the last line at any log level.
+        sentence = one_line(str(error), MAX_LINE) or type(error).__name__
+        logger.critical("%s", sentence)
         sys.exit(1)
 
 

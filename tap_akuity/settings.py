@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
 
 DEFAULT_API_URL = "https://akuity.cloud"
 ENVIRONMENT_PREFIX = "TAP_AKUITY_"
+SECRETS = ("api_key_id", "api_key_secret")
+
+MAX_PAGE_SIZE = 10_000
+"""Ten times Akuity's own maximum, so that it may grow, and no page is of any size."""
+
+MAX_TIMEOUT_SECONDS = 3600
+"""Longer than any server or proxy in between keeps a request open."""
 
 _FILTER_HELP = (
     "Each value goes to the API as a filter; the other {} stay in Akuity and are not "
@@ -39,8 +47,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         secret=True,
         title="API Key ID",
         description=(
-            "The id of an API key of the organization. Audit logs need a key with the "
-            "Owner role."
+            "The id of an API key of the organization: best one with a custom role "
+            "that may only get the audit log, or else with the Owner role."
         ),
     ),
     th.Property(
@@ -75,15 +83,20 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=DEFAULT_API_URL,
         title="API URL",
         description=(
-            "Where Akuity is: change it for a regional or self-hosted Akuity."
+            "Where Akuity is: https://eu.akuity.cloud for the EU region, or your own "
+            "URL for a self-hosted Akuity. An API key of one region is unknown in the "
+            "other."
         ),
     ),
     th.Property(
         "page_size",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=MAX_PAGE_SIZE),
         default=500,
         title="Page Size",
-        description="How many audit logs to ask for in one request.",
+        description=(
+            "How many audit logs to ask for in one request. Akuity's own maximum is "
+            "1000."
+        ),
     ),
     th.Property(
         "concurrency",
@@ -132,8 +145,26 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "actor_ips",
+        th.ArrayType(th.StringType),
+        title="Actor IPs",
+        description=(
+            "Fetch only what was done from these IP addresses. "
+            + _FILTER_HELP.format("addresses")
+        ),
+    ),
+    th.Property(
+        "origins",
+        th.ArrayType(th.StringType),
+        title="Origins",
+        description=(
+            "Fetch only what was done through these interfaces, for example `mcp`, "
+            "which AI agents use. " + _FILTER_HELP.format("origins")
+        ),
+    ),
+    th.Property(
         "request_timeout_seconds",
-        th.NumberType(exclusive_minimum=0),
+        th.NumberType(exclusive_minimum=0, maximum=MAX_TIMEOUT_SECONDS),
         default=60,
         title="Request Timeout Seconds",
         description="How long one request may take before it is tried again.",
@@ -182,8 +213,9 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
                 )
             except TimestampError:
                 result[name] = value
-        elif name == "request_timeout_seconds" and isinstance(value, str):
-            # The SDK reads integers from the environment, but no other numbers.
+        elif name == "request_timeout_seconds" and isinstance(value, str | Decimal):
+            # The SDK gives a fraction as text from the environment, as a `Decimal` from
+            # a file.
             try:
                 result[name] = float(value)
             except ValueError:
@@ -258,7 +290,10 @@ def _expected(schema: Mapping[str, Any]) -> str:
     if kind == "integer":
         return f"an integer of at least {schema['minimum']}"
     if kind == "number":
-        return f"a number greater than {schema['exclusiveMinimum']}"
+        return (
+            f"a number greater than {schema['exclusiveMinimum']} and at most "
+            f"{schema['maximum']}"
+        )
     return "a list of strings" if kind == "array" else "a string"
 
 
@@ -274,7 +309,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
             "maximum", value
         )
-    return bool(value > schema["exclusiveMinimum"])
+    return bool(schema["exclusiveMinimum"] < value <= schema["maximum"])
 
 
 def _is_date(value: object) -> bool:
@@ -292,7 +327,7 @@ def _accept(_name: str, _value: object, _now: int) -> Iterator[str]:
 def _check_date(name: str, value: str, now: int) -> Iterator[str]:
     if not _is_date(value):
         yield (
-            f"Setting `{name}` is no time: write it as 2025-01-31 or "
+            f"Setting `{name}` is not a valid date or time: write it as 2025-01-31 or "
             "2025-01-31T08:30:00Z."
         )
     elif name == "start_date" and timestamps.parse(value) > now + timestamps.DAY:
@@ -314,7 +349,7 @@ def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
             f"Setting `{name}` must not contain a user name or a password: use "
             "`api_key_id` and `api_key_secret`."
         )
-    elif url.query or url.fragment:
+    elif "?" in value or "#" in value:
         yield f"Setting `{name}` must not contain a query or a fragment: remove it."
     elif url.scheme == "http" and url.hostname not in _LOOPBACK:
         yield (
@@ -323,16 +358,33 @@ def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
         )
 
 
-def _check_key(name: str, value: str, _now: int) -> Iterator[str]:
-    if not value.isascii() or not value.isprintable() or value != value.strip():
+def _check_organization(name: str, value: str, _now: int) -> Iterator[str]:
+    if value in {".", ".."} or "/" in value:
         yield (
-            f"Setting `{name}` contains a space, a line break or another character "
-            "that no API key has: copy it again."
+            f"Setting `{name}` must not be `.` or `..` nor contain a `/`: copy the id "
+            "of the organization from Akuity."
         )
+
+
+def _check_key(name: str, value: str, _now: int) -> Iterator[str]:
+    if not value.isascii():
+        wrong = "contains a character that is not ASCII"
+    elif value != value.strip():
+        wrong = "begins or ends with a space or a line break"
+    elif not value.isprintable():
+        wrong = "contains a line break or another control character"
     elif name == "api_key_id" and ":" in value:
+        wrong = "contains a colon"
+    else:
+        return
+    yield f"Setting `{name}` {wrong}, which no API key does: copy it again."
+
+
+def _check_user_agent(name: str, value: str, _now: int) -> Iterator[str]:
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
         yield (
-            f"Setting `{name}` contains a colon, which HTTP Basic does not allow: copy "
-            "it again."
+            f"Setting `{name}` must be printable ASCII without spaces around it: "
+            "correct it."
         )
 
 
@@ -341,5 +393,7 @@ _CHECKS: dict[str, Any] = {
     "api_key_secret": _check_key,
     "api_url": _check_api_url,
     "end_date": _check_date,
+    "organization_id": _check_organization,
     "start_date": _check_date,
+    "user_agent": _check_user_agent,
 }

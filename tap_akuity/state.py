@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tap_akuity.masking import one_line
 from tap_akuity.records import timestamps
 from tap_akuity.records.timestamps import TimestampError
 
@@ -39,13 +40,13 @@ def normalize(
         A copy, whose times are what `timestamps.to_text` gives.
 
     Raises:
-        StateError: If the state has another shape, or a bookmark is no time, or lies
+        StateError: If the state has another shape, or a bookmark is not a time, or lies
             more than a day in the future.
     """
     bookmarks = _members(state, "state").get("bookmarks", {})
     _members(bookmarks, "`bookmarks` of the state")
     for name, value in bookmarks.items():
-        _members(value, f"bookmark of `{name}` in the state")
+        _members(value, f"bookmark of `{one_line(name)}` in the state")
     if stream not in bookmarks:
         return dict(state)
     bookmark = dict(bookmarks[stream])
@@ -62,8 +63,8 @@ def normalize(
             instant = timestamps.parse(bookmark[name].strip(), assume_utc=True)
         except (AttributeError, TimestampError) as error:
             msg = (
-                f"`{name}` of `{stream}` in the state is no time: write it as "
-                "2025-01-31T08:30:00Z, or remove the state to start anew."
+                f"`{name}` of `{stream}` in the state is not a valid date or time: "
+                "write it as 2025-01-31T08:30:00Z, or remove the state to start anew."
             )
             raise StateError(msg) from error
         if instant > now + timestamps.DAY:
@@ -82,8 +83,8 @@ def normalize(
 def _members(value: Any, what: str) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(value, dict):
         msg = (
-            f"The {what} is no JSON object: pass the value of a STATE message that the "
-            "tap wrote, or remove the state to start anew."
+            f"The {what} is not a JSON object: pass the value of a STATE message that "
+            "the tap wrote, or remove the state to start anew."
         )
         raise StateError(msg)
     return value

@@ -96,6 +96,8 @@ class AuditLogsStream(RESTStream[Query]):
             "filters.action": self.config.get("actions", []),
             "filters.actorType": self.config.get("actor_types", []),
             "filters.actorId": self.config.get("actor_ids", []),
+            "filters.actorIp": self.config.get("actor_ips", []),
+            "filters.origin": self.config.get("origins", []),
         }
 
     @property

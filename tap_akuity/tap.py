@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import io
 import json
 import os
 import signal
+import stat
 import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import singer_sdk.configuration
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 
 from tap_akuity import settings
+from tap_akuity.masking import hide_key, one_line
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
     import click
     from singer_sdk.streams import Stream
+
+_API_URL = f"{settings.ENVIRONMENT_PREFIX}API_URL"
 
 
 class TapAkuity(Tap):
@@ -57,6 +61,7 @@ class TapAkuity(Tap):
         Raises:
             ConfigValidationError: If a setting is missing or wrong.
         """
+        api_url = os.environ.get(_API_URL)
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
@@ -65,6 +70,19 @@ class TapAkuity(Tap):
             if not parse_env_config or not errors:
                 raise
             raise self._invalid(errors) from error
+        if os.environ.get(_API_URL) != api_url:
+            self.logger.warning(
+                "Setting `api_url` is %s, as %s says: remove it there if the API key "
+                "is not meant for that host.",
+                self.config["api_url"],
+                _env_file(),
+            )
+        if threading.current_thread() is threading.main_thread():
+            # Instead of the SDK's, which end with 0, as if all were read, and write a
+            # state that may come in the middle of a line.
+            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+                if hasattr(signal, name):  # There is no SIGHUP on Windows.
+                    signal.signal(getattr(signal, name), self._end)
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
@@ -86,6 +104,7 @@ class TapAkuity(Tap):
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         # The SDK's messages quote the value that is wrong, which may be the secret.
         self._config = settings.normalize(self._config)
+        hide_key(*(str(self._config.get(name, "")) for name in settings.SECRETS))
         errors = list(settings.problems(self._config, now=time.time_ns()))
         if not errors:
             return super()._validate_config(raise_errors=raise_errors)
@@ -99,17 +118,7 @@ class TapAkuity(Tap):
             " ".join(errors), errors=errors, schema=cls.config_jsonschema
         )
 
-    @override
-    def _setup_signal_handlers(self) -> None:
-        super()._setup_signal_handlers()
-        if threading.current_thread() is threading.main_thread():
-            with contextlib.suppress(AttributeError):  # There is none on Windows.
-                signal.signal(signal.SIGHUP, self._handle_termination)
-
-    @override
-    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
-        # The SDK would end with 0, as if all were read, and write a state that may come
-        # in the middle of a line. The last one written is as good.
+    def _end(self, signum: int, _frame: FrameType | None) -> None:
         code = 128 + signum
         if isinstance(self.message_writer, LineWriter):
             self.message_writer.exit(code)
@@ -128,48 +137,66 @@ class TapAkuity(Tap):
 
     @classmethod
     @override
-    def invoke(
-        cls,
-        *,
-        state: IO[str] | None = None,
-        catalog: IO[str] | None = None,
-        **kwargs: Any,
-    ) -> None:
+    def get_singer_command(cls) -> click.Command:
+        command = super().get_singer_command()
+        parameters = {parameter.name: parameter for parameter in command.params}
+        for name in ("state", "catalog"):
+            # As `--config`, or click would open it, and wait for ever on a FIFO.
+            parameters[name].type = parameters["config"].type
+            parameters[name].callback = _open
+        return command
+
+    @classmethod
+    @override
+    def invoke(cls, **kwargs: Any) -> None:
         try:
-            super().invoke(
-                state=_checked("state", state),
-                catalog=_checked("catalog", catalog),
-                **kwargs,
-            )
+            super().invoke(**kwargs)
         except ConfigValidationError as error:
             # The SDK would end with "Config validation failed" after what to do.
             raise ConfigurationError(str(error)) from error
 
 
-def _checked(what: str, file: IO[str] | None) -> IO[str] | None:
-    """Make sure that a file is what it is said to be, before the SDK reads it."""
-    if file is None:
-        return None
-    text = file.read()
-    _parse_object(what, file.name, text)
-    return io.StringIO(text)
+def _open(
+    _: click.Context, parameter: click.Parameter, path: str | None
+) -> IO[str] | None:
+    return (
+        None if path is None else io.StringIO(_read_object(str(parameter.name), path))
+    )
 
 
-def _read_object(what: str, path: str) -> None:
+def _read_object(what: str, path: str) -> str:
+    """Read a file, and make sure that it is what it is said to be.
+
+    The SDK does not name the file, and a FIFO or a device may have no end.
+    """
+    name = f"The {what} file {one_line(path)}"
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            msg = f"{name} is not a regular file: write the {what} to one."
+            raise ConfigurationError(msg)
         text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"The {what} file {path} cannot be read: check its name ({error})."
+    except (OSError, ValueError) as error:
+        msg = f"{name} cannot be read: check its name ({one_line(str(error))})."
         raise ConfigurationError(msg) from error
-    _parse_object(what, path, text)
-
-
-def _parse_object(what: str, name: str, text: str) -> None:
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        msg = f"The {what} file {name} is no JSON: correct it ({error})."
+        msg = f"{name} is not valid JSON: correct it ({error})."
         raise ConfigurationError(msg) from error
     if not isinstance(value, dict):
-        msg = f"The {what} file {name} is no JSON object: correct it."
+        msg = f"{name} is not a JSON object: correct it."
         raise ConfigurationError(msg)
+    return text
+
+
+def _refuse(constant: str) -> NoReturn:
+    msg = f"{constant} is not a JSON number"
+    raise ValueError(msg)
+
+
+def _env_file() -> Path | str:
+    """Find the file that the SDK reads with --config=ENV: from where it is, upwards."""
+    for folder in Path(singer_sdk.configuration.__file__).parents:
+        if (folder / ".env").is_file():
+            return folder / ".env"
+    return "a file `.env`"

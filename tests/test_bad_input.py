@@ -63,10 +63,13 @@ def changed_catalog(**changes: Any) -> str:
 CATALOGS = {
     "not JSON": (
         "{",
-        "The catalog file {path} is no JSON: correct it (Expecting property name "
-        "enclosed in double quotes: line 1 column 2 (char 1)).",
+        "The catalog file {path} is not valid JSON: correct it (Expecting property "
+        "name enclosed in double quotes: line 1 column 2 (char 1)).",
     ),
-    "not an object": ("[]", "The catalog file {path} is no JSON object: correct it."),
+    "not an object": (
+        "[]",
+        "The catalog file {path} is not a JSON object: correct it.",
+    ),
     "another stream": (
         changed_catalog(stream={"tap_stream_id": "users", "stream": "users"}),
         "The catalog has no stream `audit_logs`: make it with --discover.",
@@ -126,8 +129,8 @@ def test_what_is_automatic_stays_selected(served: Sandbox, tmp_path: Path) -> No
 
 FUTURE = timestamps.to_bound(time.time_ns() + 2 * timestamps.DAY)
 NO_TIME = (
-    "`replication_key_value` of `audit_logs` in the state is no time: write it as "
-    "2025-01-31T08:30:00Z, or remove the state to start anew."
+    "`replication_key_value` of `audit_logs` in the state is not a valid date or time: "
+    "write it as 2025-01-31T08:30:00Z, or remove the state to start anew."
 )
 
 
@@ -138,24 +141,24 @@ def state_text(value: Any) -> str:
 STATES = {
     "not JSON": (
         "state",
-        "The state file {path} is no JSON: correct it (Expecting value: line 1 column "
-        "1 (char 0)).",
+        "The state file {path} is not valid JSON: correct it (Expecting value: line 1 "
+        "column 1 (char 0)).",
     ),
     "empty": (
         "",
-        "The state file {path} is no JSON: correct it (Expecting value: line 1 column "
-        "1 (char 0)).",
+        "The state file {path} is not valid JSON: correct it (Expecting value: line 1 "
+        "column 1 (char 0)).",
     ),
-    "a list": ("[]", "The state file {path} is no JSON object: correct it."),
+    "a list": ("[]", "The state file {path} is not a JSON object: correct it."),
     "bookmarks of another shape": (
         '{"bookmarks": 5}',
-        "The `bookmarks` of the state is no JSON object: pass the value of a STATE "
+        "The `bookmarks` of the state is not a JSON object: pass the value of a STATE "
         "message that the tap wrote, or remove the state to start anew.",
     ),
     "a bookmark of another shape": (
         '{"bookmarks": {"audit_logs": "2025-01-01"}}',
-        "The bookmark of `audit_logs` in the state is no JSON object: pass the value "
-        "of a STATE message that the tap wrote, or remove the state to start anew.",
+        "The bookmark of `audit_logs` in the state is not a JSON object: pass the "
+        "value of a STATE message that the tap wrote, or remove the state to start anew.",
     ),
     "the future": (
         state_text(FUTURE),
@@ -175,8 +178,11 @@ def test_states(served: Sandbox, tmp_path: Path, case: str) -> None:
 
 
 CONFIGS: dict[str, tuple[str | bytes | None, str]] = {
-    "not JSON": ("{'a': 1}", "The config file {path} is no JSON: correct it (Expe"),
-    "a list": ("[]", "The config file {path} is no JSON object: correct it."),
+    "not JSON": (
+        "{'a': 1}",
+        "The config file {path} is not valid JSON: correct it (Expe",
+    ),
+    "a list": ("[]", "The config file {path} is not a JSON object: correct it."),
     "binary": (b"\xff\xfe", "The config file {path} cannot be read: check its name ("),
     "missing": (None, "The config file {path} cannot be read: check its name ([Errno "),
 }
@@ -203,7 +209,7 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
         assert last_line(result) == (
             "Setting `api_key_secret` is missing: set it in the config file, or as "
             "TAP_AKUITY_API_KEY_SECRET with --config=ENV. Setting `page_size` must be "
-            "an integer of at least 1."
+            "an integer from 1 to 10000."
         )
         assert result.returncode == 1
         assert no_traceback(result)
@@ -211,7 +217,9 @@ def test_settings_from_the_command_line(tmp_path: Path) -> None:
 
 def test_a_number_in_the_environment() -> None:
     result = run("--config=ENV", TAP_AKUITY_PAGE_SIZE="many")
-    assert last_line(result) == "Setting `page_size` must be an integer of at least 1."
+    assert (
+        last_line(result) == "Setting `page_size` must be an integer from 1 to 10000."
+    )
     assert result.returncode == 1
     assert no_traceback(result)
 

@@ -135,8 +135,11 @@ def test_the_connection_test(tmp_path: Path) -> None:
             "Could not get a response from https://x.inv",
         ),
         ({"api_key_secret": " "}, "Setting `api_key_secret` is missing: set it in the"),
-        ({"page_size": "x"}, "Setting `page_size` must be an integer of at least 1."),
-        ({"start_date": "soon"}, "Setting `start_date` is no time: write it as 2025-"),
+        ({"page_size": "x"}, "Setting `page_size` must be an integer from 1 to 10000."),
+        (
+            {"start_date": "soon"},
+            "Setting `start_date` is not a valid date or time: write ",
+        ),
     ],
 )
 def test_errors_of_the_first_day(

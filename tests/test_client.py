@@ -87,21 +87,26 @@ def test_a_request(requests_mock: Mocker) -> None:
 def test_filters_are_repeated_and_not_joined(requests_mock: Mocker) -> None:
     requests_mock.get(URL, json=EMPTY)
     stream_of(
-        actions=["created", "a,b"], actor_types=["user"], actor_ids=["x&y", "z"]
+        actions=["created", "a,b"],
+        actor_types=["user"],
+        actor_ids=["x&y", "z"],
+        actor_ips=["::1"],
+        origins=["mcp", "ui"],
     ).client.fetch(QUERY)
     assert requests_mock.last_request is not None
     assert requests_mock.last_request.url.startswith(
         f"{URL}?filters.action=created&filters.action=a%2Cb&filters.actorType=user"
-        "&filters.actorId=x%26y&filters.actorId=z&filters.startTime="
+        "&filters.actorId=x%26y&filters.actorId=z&filters.actorIp=%3A%3A1"
+        "&filters.origin=mcp&filters.origin=ui&filters.startTime="
     )
 
 
 def test_own_url_agent_and_a_strange_organization(requests_mock: Mocker) -> None:
     requests_mock.get(
-        "https://eu.example.com/x/api/v1/organizations/a%2Fb%3Fc/audit-logs", json=EMPTY
+        "https://eu.example.com/x/api/v1/organizations/a%20b%3Fc/audit-logs", json=EMPTY
     )
     stream_of(
-        organization_id="a/b?c", api_url="https://eu.example.com/x/", user_agent="me"
+        organization_id="a b?c", api_url="https://eu.example.com/x/", user_agent="me"
     ).client.fetch(QUERY)
     assert requests_mock.last_request is not None
     assert requests_mock.last_request.headers["User-Agent"] == "me"

@@ -108,12 +108,13 @@ def kind(schema: dict[str, Any]) -> str:
         return str(schema["format"])
     if name == "array":
         return "array of strings"
+    if "exclusiveMinimum" in schema:
+        limits = f"more than {schema['exclusiveMinimum']}, at most {schema['maximum']}"
+        return f"{name}, {limits}"
     if "maximum" in schema:
         return f"{name}, {schema['minimum']} to {schema['maximum']}"
     if "minimum" in schema:
         return f"{name}, at least {schema['minimum']}"
-    if "exclusiveMinimum" in schema:
-        return f"{name}, more than {schema['exclusiveMinimum']}"
     return str(name)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -25,16 +26,34 @@ def missing(name: str) -> str:
     )
 
 
+NO_QUERY = "Setting `api_url` must not contain a query or a fragment: remove it."
+ORGANIZATION = (
+    "Setting `organization_id` must not be `.` or `..` nor contain a `/`: copy the id "
+    "of the organization from Akuity."
+)
+USER_AGENT = (
+    "Setting `user_agent` must be printable ASCII without spaces around it: correct it."
+)
+TIMEOUT = (
+    "Setting `request_timeout_seconds` must be a number greater than 0 and at most "
+    "3600."
+)
+
+
+def key(wrong: str, name: str = "api_key_secret") -> str:
+    return f"Setting `{name}` {wrong}, which no API key does: copy it again."
+
+
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"organization_id": None}, missing("organization_id")),
     ({"api_key_id": ""}, missing("api_key_id")),
     ({"api_key_secret": " \t\n"}, missing("api_key_secret")),
     ({"organization_id": 5}, "Setting `organization_id` must be a string."),
     ({"api_key_secret": 5}, "Setting `api_key_secret` must be a string."),
-    ({"page_size": 0}, "Setting `page_size` must be an integer of at least 1."),
-    ({"page_size": "many"}, "Setting `page_size` must be an integer of at least 1."),
-    ({"page_size": True}, "Setting `page_size` must be an integer of at least 1."),
-    ({"page_size": 1.5}, "Setting `page_size` must be an integer of at least 1."),
+    ({"page_size": 0}, "Setting `page_size` must be an integer from 1 to 10000."),
+    ({"page_size": "many"}, "Setting `page_size` must be an integer from 1 to 10000."),
+    ({"page_size": True}, "Setting `page_size` must be an integer from 1 to 10000."),
+    ({"page_size": 1.5}, "Setting `page_size` must be an integer from 1 to 10000."),
     (
         {"lookback_seconds": -1},
         "Setting `lookback_seconds` must be an integer of at least 0.",
@@ -44,11 +63,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"max_retries": -1}, "Setting `max_retries` must be an integer of at least 0."),
     (
         {"request_timeout_seconds": 0},
-        "Setting `request_timeout_seconds` must be a number greater than 0.",
+        TIMEOUT,
     ),
     (
         {"request_timeout_seconds": "soon"},
-        "Setting `request_timeout_seconds` must be a number greater than 0.",
+        TIMEOUT,
     ),
     ({"actions": "created"}, "Setting `actions` must be a list of strings."),
     ({"actor_ids": [1]}, "Setting `actor_ids` must be a list of strings."),
@@ -58,13 +77,13 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"start_date": "yesterday"},
-        "Setting `start_date` is no time: write it as 2025-01-31 or "
-        "2025-01-31T08:30:00Z.",
+        "Setting `start_date` is not a valid date or time: write it as "
+        "2025-01-31 or 2025-01-31T08:30:00Z.",
     ),
     (
         {"end_date": "2025-02-30"},
-        "Setting `end_date` is no time: write it as 2025-01-31 or "
-        "2025-01-31T08:30:00Z.",
+        "Setting `end_date` is not a valid date or time: write it as "
+        "2025-01-31 or 2025-01-31T08:30:00Z.",
     ),
     (
         {"start_date": "2025-01-02", "end_date": "2025-01-02"},
@@ -101,21 +120,31 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "Setting `api_url` must begin with https://, or the API key would cross the "
         "network in clear.",
     ),
+    ({"request_timeout_seconds": 3601}, TIMEOUT),
+    ({"request_timeout_seconds": 10**400}, TIMEOUT),
+    ({"request_timeout_seconds": float("inf")}, TIMEOUT),
+    ({"request_timeout_seconds": float("nan")}, TIMEOUT),
+    ({"request_timeout_seconds": Decimal("1e999")}, TIMEOUT),
     (
-        {"api_key_secret": "hush\n"},
-        "Setting `api_key_secret` contains a space, a line break or another character "
-        "that no API key has: copy it again.",
+        {"page_size": 10_001},
+        "Setting `page_size` must be an integer from 1 to 10000.",
     ),
+    ({"api_url": "https://akuity.cloud?"}, NO_QUERY),
+    ({"api_url": "https://akuity.cloud#"}, NO_QUERY),
+    ({"organization_id": "."}, ORGANIZATION),
+    ({"organization_id": ".."}, ORGANIZATION),
+    ({"organization_id": "a/b"}, ORGANIZATION),
+    ({"user_agent": "a\nb"}, USER_AGENT),
+    ({"user_agent": " a"}, USER_AGENT),
+    ({"user_agent": "ü"}, USER_AGENT),
+    ({"api_key_secret": "hush\n"}, key("begins or ends with a space or a line break")),
+    ({"api_key_secret": " hush"}, key("begins or ends with a space or a line break")),
     (
-        {"api_key_id": "kéy"},
-        "Setting `api_key_id` contains a space, a line break or another character "
-        "that no API key has: copy it again.",
+        {"api_key_secret": "hu\nsh"},
+        key("contains a line break or another control character"),
     ),
-    (
-        {"api_key_id": "key:hush"},
-        "Setting `api_key_id` contains a colon, which HTTP Basic does not allow: copy "
-        "it again.",
-    ),
+    ({"api_key_secret": "hüsh"}, key("contains a character that is not ASCII")),
+    ({"api_key_id": "key:hush"}, key("contains a colon", "api_key_id")),
 ]
 
 
@@ -140,6 +169,11 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], message: str) -> None:
         {"api_url": "http://localhost"},
         {"request_timeout_seconds": 0.5},
         {"request_timeout_seconds": "30"},
+        {"request_timeout_seconds": Decimal("2.5")},
+        {"request_timeout_seconds": 3600},
+        {"page_size": 10_000},
+        {"api_key_secret": "hu sh"},
+        {"organization_id": "a b.c"},
         {"actions": []},
         {"something_of_meltano": 1},
     ],
@@ -211,6 +245,8 @@ def test_every_setting_comes_from_the_environment(
         "actions": ('["created"]', ["created"]),
         "actor_types": ('["user"]', ["user"]),
         "actor_ids": ('["a,b", "c"]', ["a,b", "c"]),
+        "actor_ips": ('["::1"]', ["::1"]),
+        "origins": ('["mcp"]', ["mcp"]),
         "request_timeout_seconds": ("2.5", 2.5),
         "max_retries": ("3", 3),
         "user_agent": ("me", "me"),

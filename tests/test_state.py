@@ -66,7 +66,9 @@ def test_what_else_is_in_the_state_stays() -> None:
 @pytest.mark.parametrize("name", TIMES)
 def test_a_bookmark_that_is_no_time_is_refused(name: str, value: Any) -> None:
     state = {"bookmarks": {"audit_logs": {name: value}}}
-    with pytest.raises(StateError, match=f"`{name}` of `audit_logs` .* is no time"):
+    with pytest.raises(
+        StateError, match=f"`{name}` of `audit_logs` .* is not a valid date"
+    ):
         normalized(state)
 
 
@@ -74,7 +76,7 @@ def test_a_bookmark_that_is_no_time_is_refused(name: str, value: Any) -> None:
     "state", [[], "x", 5, {"bookmarks": []}, {"bookmarks": {"audit_logs": "x"}}]
 )
 def test_another_shape_is_refused(state: Any) -> None:
-    with pytest.raises(StateError, match="is no JSON object"):
+    with pytest.raises(StateError, match="is not a JSON object"):
         normalized(state)
 
 
