@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 
-from tap_akuity.masking import MAX_LINE, guard_stderr, one_line
+from tap_akuity.masking import MAX_SENTENCE, guard_stderr, one_line
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         logger = TapAkuity.logger
         logger.debug("This ended the run:", exc_info=error)
         # Last, so that it is the last line at any log level.
-        sentence = one_line(str(error), MAX_LINE) or type(error).__name__
+        sentence = one_line(str(error), MAX_SENTENCE) or type(error).__name__
         logger.critical("%s", sentence)
         sys.exit(1)
 

@@ -23,7 +23,10 @@ MASK = "***"
 MAX_QUOTED = 300
 """How many characters of a foreign text a message shows."""
 
-MAX_LINE = 4_000
+MAX_SENTENCE = 2_000
+"""How many characters the sentence may have that ends a run."""
+
+MAX_LINE = 10_000
 """How many characters a line on stderr may have."""
 
 _MAX_WRITE = 65_536  # More than that is not even looked at.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -158,7 +159,8 @@ STATES = {
     "a bookmark of another shape": (
         '{"bookmarks": {"audit_logs": "2025-01-01"}}',
         "The bookmark of `audit_logs` in the state is not a JSON object: pass the "
-        "value of a STATE message that the tap wrote, or remove the state to start anew.",
+        "value of a STATE message that the tap wrote, or remove the state to start "
+        "anew.",
     ),
     "the future": (
         state_text(FUTURE),
@@ -175,6 +177,82 @@ STATES = {
 @pytest.mark.parametrize("case", STATES)
 def test_states(served: Sandbox, tmp_path: Path, case: str) -> None:
     check_refused(served, tmp_path, "state", *STATES[case])
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+@pytest.mark.parametrize("kind", ["fifo", "device", "folder"])
+def test_what_is_not_a_regular_file_is_refused(
+    served: Sandbox, tmp_path: Path, option: str, kind: str
+) -> None:
+    path = Path("/dev/zero") if kind == "device" else tmp_path / "it"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    config = write(tmp_path / "config.json", config_for(served))
+    result = run("--config", config, f"--{option}", path)
+    assert last_line(result) == (
+        f"The {option} file {path} is not a regular file: write the {option} to one."
+    )
+    assert result.returncode == 1
+    assert no_traceback(result)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfe\x00", "cannot be read: check its name ("),
+        (b'{"a": NaN}', "is not valid JSON: correct it (NaN is not a JSON number)."),
+        (b'{"a": Infinity}', "is not valid JSON: correct it (Infinity is not a JSON"),
+        (b"[" * 100_000, "is not valid JSON: correct it ("),
+        (b"9" * 10_000, "is not valid JSON: correct it ("),
+    ],
+)
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+def test_a_file_is_named_whatever_is_in_it(
+    served: Sandbox, tmp_path: Path, option: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / "it\x1b[31m\n"
+    path.write_bytes(content)
+    config = write(tmp_path / "config.json", config_for(served))
+    result = run("--config", config, f"--{option}", path)
+    assert last_line(result).startswith(
+        f"The {option} file {tmp_path}/it [31m {message}"
+    )
+    assert result.returncode == 1
+
+
+def test_what_the_members_of_a_state_are_called_is_shown_safely(
+    served: Sandbox, tmp_path: Path
+) -> None:
+    state = {"bookmarks": {"\x1b]0;owned\x07\n" + "x" * 1000: 5}}
+    config = write(tmp_path / "config.json", config_for(served))
+    result = run("--config", config, "--state", write(tmp_path / "state", state))
+    assert last_line(result).startswith("The bookmark of `]0;owned xxx")
+    assert len(last_line(result)) < 500
+
+
+def test_a_file_env_that_changes_the_url_is_named(tmp_path: Path) -> None:
+    import singer_sdk.configuration  # noqa: PLC0415
+
+    # It stands above the SDK's own file, so here is a copy of the SDK.
+    source = Path(singer_sdk.configuration.__file__).parents[1]
+    shutil.copytree(source, tmp_path / "packages" / "singer_sdk")
+    env_file = tmp_path / ".env"
+    env_file.write_text("TAP_AKUITY_API_URL=http://127.0.0.1:9\n", encoding="utf-8")
+    settings = {"ORGANIZATION_ID": "o", "API_KEY_ID": "k", "API_KEY_SECRET": "s"}
+    result = run(
+        "--config=ENV",
+        PYTHONPATH=str(tmp_path / "packages"),
+        TAP_AKUITY_MAX_RETRIES="0",
+        **{f"TAP_AKUITY_{name}": value for name, value in settings.items()},
+    )
+    warning = (
+        f"Setting `api_url` is http://127.0.0.1:9, as {env_file} says: remove it there "
+        "if the API key is not meant for that host."
+    )
+    assert warning in result.stderr
+    assert "http://127.0.0.1:9: check `api_url`" in last_line(result)
 
 
 CONFIGS: dict[str, tuple[str | bytes | None, str]] = {
@@ -268,10 +346,12 @@ def test_records(tmp_path: Path, case: str) -> None:
     assert not any(bookmark(state) for state in states if state)
 
 
-def test_a_traceback_only_for_debugging(tmp_path: Path) -> None:
+def test_a_traceback_only_for_debugging_and_the_sentence_last(tmp_path: Path) -> None:
     path = tmp_path / "none.json"
     assert no_traceback(run("--config", path))
-    assert "Traceback" in run("--config", path, TAP_AKUITY_LOGLEVEL="DEBUG").stderr
+    result = run("--config", path, TAP_AKUITY_LOGLEVEL="DEBUG")
+    assert "Traceback" in result.stderr
+    assert last_line(result).startswith(f"The config file {path} cannot be read: check")
 
 
 def test_a_target_that_ends(served: Sandbox, tmp_path: Path) -> None:
