@@ -220,11 +220,11 @@ def reason(error: BaseException) -> str:
             text = "the body is not encoded as its header says"
         case http.client.IncompleteRead():
             text = "the connection was closed in the middle of the response"
+        case http.client.RemoteDisconnected():
+            text = "the connection was closed without a response"
         case ConnectionResetError():
             text = "the connection was reset"
-        case http.client.BadStatusLine() if not isinstance(
-            error, http.client.RemoteDisconnected
-        ):
+        case http.client.BadStatusLine():
             text = f"not an HTTP response: {error}"
         case _:
             # urllib3 begins with the connection: `HTTPConnection(host='…', port=1): `.

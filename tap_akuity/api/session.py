@@ -42,6 +42,9 @@ MAX_ERROR_BODY_BYTES = 64 << 10
 _MAX_OVERHEAD_BYTES = 1 << 20  # Headers, and the sizes of chunks.
 _PIECE_BYTES = 1 << 18
 
+# An exchange ends itself in time, unless it looks up a host.
+_GRACE_SECONDS = 0.25
+
 # No nesting: a few KB of `gzip, gzip` unpack to GBs within a single piece.
 _ENCODINGS = ("gzip", "deflate")
 
@@ -128,11 +131,9 @@ class BoundedSession:
         self._allowance.renew(timeout)
         call = self._pool.submit(functools.partial(self._exchange, request, timeout))
         try:
-            return call.result(timeout)
+            return call.result(timeout + _GRACE_SECONDS)
         except CallTimeoutError as error:
-            # Also if the exchange ended by itself, which is the same a moment earlier.
-            # One that looks up a host cannot be ended, and keeps what it has.
-            self._begin()
+            self._begin()  # What is still under way keeps what it has to itself.
             msg = f"no complete response within {timeout:g} seconds"
             raise requests.Timeout(msg) from error
         except requests.RequestException as error:
