@@ -259,3 +259,66 @@ def test_a_certificate_of_another_host_is_refused(
         thread.join()
     assert result.returncode == 1
     assert "is not trusted" in last_line(result)
+
+
+@pytest.mark.parametrize("variable", CA_VARIABLES)
+@pytest.mark.parametrize("content", [None, "no certificates"])
+def test_a_bundle_that_cannot_be_used_is_named(
+    tmp_path: Path, variable: str, content: str | None
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    if content is not None:
+        bundle.write_text(content, encoding="utf-8")
+    environment = {**dict.fromkeys(CA_VARIABLES, ""), variable: str(bundle)}
+    result = run("--config", away(tmp_path), **environment)
+    assert last_line(result) == (
+        f"{variable} names {bundle}, which cannot be read as certificates: correct or "
+        "unset it."
+    )
+    assert result.returncode == 1
+
+
+PASSWORD = "pa55word-of-the-proxy"
+UNUSABLE = "Could not send a request to https://127.0.0.1:9: correct the proxy in HTTP"
+REFUSED = "The proxy did not connect to https://127.0.0.1:9: check HTTPS_PROXY and NO_"
+PROXIES = {
+    "http://": UNUSABLE,
+    "http://:80": UNUSABLE,
+    "socks5://127.0.0.1:9": UNUSABLE,
+    f"http://user:{PASSWORD}@[bad": UNUSABLE,
+    f"http://user:{PASSWORD}@": UNUSABLE,
+    f"http://user:{PASSWORD}@127.0.0.1:port": UNUSABLE,
+    f"user:{PASSWORD}@[::": UNUSABLE,
+    f"http:/user:{PASSWORD}@[": UNUSABLE,
+    f"http://user:{PASSWORD}@127.0.0.1:9": REFUSED,
+    f"http://user:{PASSWORD.replace('-', '%2D')}@127.0.0.1:9": REFUSED,
+    f"user:{PASSWORD}@127.0.0.1:9": UNUSABLE,
+}
+
+
+@pytest.mark.parametrize("url", PROXIES)
+def test_a_bad_proxy_is_a_sentence_without_its_password(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    environment = {"HTTPS_PROXY": url, "https_proxy": url}
+    result = run("--config", away(tmp_path), **environment, TAP_AKUITY_LOGLEVEL="DEBUG")
+    assert last_line(result).startswith(PROXIES[url])
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    token = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+    for secret in (PASSWORD, PASSWORD.replace("-", "%2D"), PASSWORD[:9], token):
+        assert secret not in result.stderr
+
+
+def away(folder: Path) -> Path:
+    """Write settings for a host where nobody listens."""
+    settings = {
+        "organization_id": "o",
+        "api_key_id": KEY_ID,
+        "api_key_secret": KEY_SECRET,
+        "api_url": "https://127.0.0.1:9",
+        "max_retries": 0,
+    }
+    return write(folder / "config.json", settings)

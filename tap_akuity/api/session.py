@@ -144,9 +144,7 @@ class BoundedSession:
 
     def _exchange(self, request: requests.PreparedRequest, timeout: float) -> Response:
         body = bytearray()
-        with self._session.send(
-            request, stream=True, timeout=timeout, allow_redirects=False
-        ) as response:
+        with self._send(request, timeout) as response:
             status = response.status_code
             if status == HTTPStatus.OK:
                 _read(response, body, MAX_BODY_BYTES)
@@ -158,6 +156,19 @@ class BoundedSession:
             msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
             raise BodyTooBigError(msg)
         return Response(status, response.headers, body)
+
+    def _send(
+        self, request: requests.PreparedRequest, timeout: float
+    ) -> requests.Response:
+        try:
+            return self._session.send(
+                request, stream=True, timeout=timeout, allow_redirects=False
+            )
+        except (TypeError, ValueError) as error:
+            if isinstance(error, requests.RequestException):
+                raise
+            # What the URLs of some proxies lead to.
+            raise requests.exceptions.InvalidProxyURL(error) from error
 
 
 def _read(response: requests.Response, body: bytearray, most: int) -> None:
