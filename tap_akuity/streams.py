@@ -21,6 +21,7 @@ from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient, PageResponse
 from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
+from tap_akuity.masking import one_line
 from tap_akuity.output.flattening import with_columns
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.writer import LineWriter
@@ -408,7 +409,7 @@ class AuditLogsStream(RESTStream[Query]):
                 msg = (
                     f"Audit log {query.offset + index} of those from "
                     f"{Range(query.start, query.end)} cannot be read, so the sync "
-                    f"stops before it: {error}."
+                    f"stops before it: {one_line(str(error))}."
                 )
                 raise FatalAPIError(msg) from error
             events.append(event)

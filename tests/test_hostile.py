@@ -179,6 +179,20 @@ def test_eight_of_the_largest_pages_at_the_default_settings(tmp_path: Path) -> N
     assert run.megabytes < ANY_SERVER * 0.75  # The rest is for what is read of them.
 
 
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+@pytest.mark.parametrize("member", ["timestamp", "lastOccurredTimestamp"])
+def test_what_is_quoted_is_bounded(tmp_path: Path, member: str, level: str) -> None:
+    good = {"timestamp": "2025-02-01T00:00:00Z"}
+    items = record(**good | {member: "soon" * (3 << 20)})
+    with Peer(lambda _: [page(items, 1)]) as peer:
+        config = config_at(tmp_path / "config", peer)
+        run = run_tap(config, TAP_AKUITY_LOGLEVEL=level)
+    assert "cannot be read, so the sync stops before it" in run.last_line
+    assert len(run.last_line) < 1000
+    assert len(run.stderr) < 200_000
+    assert run.megabytes < ANY_SERVER
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -152,7 +152,7 @@ class AkuityClient:
         while True:
             attempt += 1
             # Set when Akuity asked any of the threads for fewer requests.
-            time.sleep(max(0.0, self._paused_until - time.monotonic()))
+            _sleep_until(self._paused_until)
             try:
                 return self._fetch_once(query)
             except RetriableError as error:
@@ -172,7 +172,7 @@ class AkuityClient:
                     wait,
                     error,
                 )
-            time.sleep(max(0.0, until - time.monotonic()))
+            _sleep_until(until)
 
     def _fetch_once(self, query: Query) -> PageResponse:
         pairs = urlencode(self._params | _parameters(query), doseq=True)
@@ -252,6 +252,12 @@ class AkuityClient:
         return None
 
 
+def _sleep_until(moment: float) -> None:
+    seconds = moment - time.monotonic()
+    if seconds > 0:
+        time.sleep(seconds)
+
+
 def _parameters(query: Query) -> dict[str, Any]:
     """Name what is asked for as the API does.
 
@@ -272,7 +278,7 @@ def _check_array(json: msgspec.Raw) -> None:
         raise msgspec.ValidationError(msg)
 
 
-def _check_utf8(body: bytearray) -> None:
+def _check_utf8(body: bytes | bytearray) -> None:
     """Raise UnicodeDecodeError for bytes that are not UTF-8.
 
     Piece by piece, since text that is not ASCII may take four times the memory.

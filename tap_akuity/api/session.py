@@ -10,6 +10,7 @@ import contextlib
 import functools
 import http.client
 import io
+import itertools
 import os
 import ssl
 import sys
@@ -40,7 +41,7 @@ MAX_ERROR_BODY_BYTES = 64 << 10
 """How much is read of a body whose status is not 200."""
 
 _MAX_OVERHEAD_BYTES = 1 << 20  # Headers, and the sizes of chunks.
-_PIECE_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 20
 
 # An exchange ends itself in time, unless it looks up a host.
 _GRACE_SECONDS = 0.25
@@ -67,7 +68,7 @@ class Response(NamedTuple):
     headers: Mapping[str, str]
     """By name, in any case."""
 
-    body: bytearray
+    body: bytes | bytearray
     """Unpacked. That of an error may be cut."""
 
 
@@ -143,15 +144,15 @@ class BoundedSession:
             raise
 
     def _exchange(self, request: requests.PreparedRequest, timeout: float) -> Response:
-        body = bytearray()
+        body: bytes | bytearray = b""
         with self._send(request, timeout) as response:
             status = response.status_code
             if status == HTTPStatus.OK:
-                _read(response, body, MAX_BODY_BYTES)
+                body = _read(response, MAX_BODY_BYTES)
             else:
                 # What the status says counts, whether or not there is a body to it.
                 with contextlib.suppress(requests.RequestException):
-                    _read(response, body, MAX_ERROR_BODY_BYTES)
+                    body = _read(response, MAX_ERROR_BODY_BYTES)
         if status == HTTPStatus.OK and len(body) > MAX_BODY_BYTES:
             msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
             raise BodyTooBigError(msg)
@@ -171,15 +172,24 @@ class BoundedSession:
             raise requests.exceptions.InvalidProxyURL(error) from error
 
 
-def _read(response: requests.Response, body: bytearray, most: int) -> None:
+def _read(response: requests.Response, most: int) -> bytes | bytearray:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"identity", *_ENCODINGS}:
         msg = "the body is encoded in a way that was not asked for"
         raise requests.exceptions.ContentDecodingError(msg)
-    for piece in response.iter_content(_PIECE_BYTES):
+    # Most pages come in one piece, which need not be copied.
+    pieces = response.iter_content(_PIECE_BYTES)
+    first: bytes = next(pieces, b"")
+    second: bytes = next(pieces, b"")
+    if not second:
+        return first
+    body = bytearray(first)
+    del first
+    for piece in itertools.chain([second], pieces):
         body += piece
         if len(body) > most:
-            return
+            break
+    return body
 
 
 def _ca_bundle() -> str | bool:
