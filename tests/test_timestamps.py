@@ -150,3 +150,12 @@ def test_any_text_is_a_time_or_an_error(text: str) -> None:
 )
 def test_a_query_needs_no_zeros(text: str, expected: str) -> None:
     assert to_bound(parse(text)) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 10**7, "2025-01-01 00:00:00 +9999 " + "A" * 10**7]
+)
+def test_what_is_quoted_is_bounded(text: str) -> None:
+    with pytest.raises(TimestampError) as caught:
+        parse(text)
+    assert len(str(caught.value)) < 200

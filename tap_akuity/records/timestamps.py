@@ -13,6 +13,8 @@ SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
 DAY = 86_400 * SECOND
 
+_MAX_QUOTED = 100
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 _PATTERN = re.compile(
@@ -43,6 +45,10 @@ class TimestampError(ValueError):
     """The text is no point in time."""
 
 
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= _MAX_QUOTED else f"{text[:_MAX_QUOTED]}…")
+
+
 def parse(text: str, *, assume_utc: bool = False) -> int:
     """Read a timestamp.
 
@@ -63,18 +69,18 @@ def parse(text: str, *, assume_utc: bool = False) -> int:
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
-        msg = f"{text!r} is not a timestamp"
+        msg = f"{_quoted(text)} is not a timestamp"
         raise TimestampError(msg)
     has_zone = match["utc"] or match["sign"]
     if not assume_utc and not (has_zone and match["second"]):
-        msg = f"{text!r} lacks a time zone or a time of day"
+        msg = f"{_quoted(text)} lacks a time zone or a time of day"
         raise TimestampError(msg)
     try:
         clock = f"{match['clock'] or '00:00'}:{match['second'] or '00'}"
         local = datetime.fromisoformat(f"{match['date']}T{clock}+00:00")
         instant = local - _offset(match)
     except (OverflowError, ValueError) as error:
-        msg = f"{text!r} is not a point in time"
+        msg = f"{_quoted(text)} is not a point in time"
         raise TimestampError(msg) from error
     elapsed = instant - _EPOCH
     seconds = elapsed.days * 86_400 + elapsed.seconds
@@ -143,6 +149,6 @@ def canonical(text: str) -> str:
     try:
         datetime.fromisoformat(f"{date}T{clock}")
     except ValueError as error:
-        msg = f"{text!r} is not a point in time"
+        msg = f"{_quoted(text)} is not a point in time"
         raise TimestampError(msg) from error
     return f"{date}T{clock}.{fraction:0<9}Z"
