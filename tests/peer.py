@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-ROOT_HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+ROOT_HEADERS = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
+)
 
 
 class Peer:
@@ -113,23 +115,28 @@ def run_tap(config: Path, *arguments: str, **environment: str) -> Run:
     )
 
 
+# Not from this process, whose own memory would count until the other program starts.
+MEASURING = """
+import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, timeout=90)
+print(ended.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def run_measured(command: list[str], **environment: str) -> Run:
+    """Run a command, and measure its memory."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_AKUITY")}
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+    ended = subprocess.run(
+        [sys.executable, "-c", MEASURING, *command],
+        capture_output=True,
+        text=True,
+        check=True,
         env=inherited | environment,
-    ) as process:
-        killer = threading.Timer(60, process.kill)
-        killer.start()
-        assert process.stderr is not None
-        said = process.stderr.read().decode()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        killer.cancel()
+        timeout=100,
+    )
+    code, peak = map(int, ended.stdout.split())
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return Run(process.returncode, said, usage.ru_maxrss / scale)
+    return Run(code, ended.stderr, peak / scale)
 
 
 def config_at(path: Path, peer: Peer, **settings: Any) -> Path:

@@ -40,7 +40,7 @@ MAX_BODY_BYTES = 16 << 20
 MAX_ERROR_BODY_BYTES = 64 << 10
 """How much is read of a body whose status is not 200."""
 
-_MAX_OVERHEAD_BYTES = 1 << 20  # Headers, and the sizes of chunks.
+_MAX_OVERHEAD_BYTES = 4 << 20  # Headers, the sizes of chunks, what is read ahead.
 _PIECE_BYTES = 1 << 20
 
 # An exchange ends itself in time, unless it looks up a host.
@@ -138,6 +138,9 @@ class BoundedSession:
             msg = f"no complete response within {timeout:g} seconds"
             raise requests.Timeout(msg) from error
         except requests.RequestException as error:
+            if self._allowance.wire:
+                # urllib3 leaves a response open whose headers it does not like.
+                self._allowance.wire.close()
             if self._allowance.expired:
                 msg = f"no complete response within {timeout:g} seconds"
                 raise requests.Timeout(msg) from error
@@ -229,6 +232,7 @@ class _Allowance:
     def __init__(self) -> None:
         self._deadline = 0.0
         self._bytes = 0
+        self.wire: _Wire | None = None
 
     def renew(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
@@ -301,6 +305,7 @@ class _Wire(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._allowance = allowance
+        allowance.wire = self
 
     @override
     def readable(self) -> bool:
