@@ -4,12 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-MAX_EXCESS = 2
-"""How many times its limit a page may hold: more than that is no page of the query.
-
-A server that caps the limit holds less; one that ignores it may hold anything.
-"""
-
 
 class Query(NamedTuple):
     """A page of a range of time."""
