@@ -355,3 +355,29 @@ def test_a_key_that_is_echoed_is_not_shown(
         for piece in (key, key[:10], key[-10:]):
             assert piece.lower() not in shown
             assert "".join(f"%{ord(c):02x}" for c in piece) not in shown
+
+
+def test_nor_where_logs_are_structured(tmp_path: Path) -> None:
+    """As Meltano configures it: JSON lines, to the same stderr."""
+    logs = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "singer_sdk.logging.StructuredFormatter"}},
+        "handlers": {
+            "console": {
+                "class": "logging.StreamHandler",
+                "stream": "ext://sys.stderr",
+                "formatter": "json",
+            }
+        },
+        "root": {"level": "DEBUG", "handlers": ["console"]},
+    }
+    log_config = tmp_path / "logging.yml"
+    log_config.write_text(json.dumps(logs), encoding="utf-8")
+    echo = "\x1b".join(KEY[1])
+    with Peer(lambda _: [error_page(f"{KEY[0]} {echo}")]) as peer:
+        config = config_at(tmp_path / "config", peer)
+        run = run_tap(config, SINGER_SDK_LOG_CONFIG=str(log_config))
+    assert json.loads(run.stderr.splitlines()[-1])["message"].endswith("“*** ***”).")
+    assert KEY[0] not in run.stderr
+    assert KEY[1] not in run.stderr.replace("\\u001b", "").replace(" ", "")

@@ -226,7 +226,7 @@ def test_a_shard_that_fails_goes_on_where_it_was(company: Company) -> None:
     airflow.connect(key(second))
     second.state.faults = Faults(Plan(kinds=("500",), after=MEET))
     said = airflow.test("akuity_backfill", succeeds=False)
-    assert "Akuity has trouble" in said
+    assert "Akuity is having trouble" in said
     rows = company.table.rows()
     loaded = {row["id"] for row in rows}
     assert of_first < loaded < past.keys()
@@ -252,6 +252,6 @@ def test_a_task_is_tried_again_by_itself(company: Company) -> None:
     airflow.change(retries=2, retry_delay_seconds=0.1)
     second.state.faults = Faults(Plan(kinds=("500",), after=MEET, times=1))
     said = airflow.test("akuity_backfill")
-    assert "Akuity has trouble" in said
+    assert "Akuity is having trouble" in said
     assert second.state.stats.faults == {"500": 1}
     assert company.problems(company.truth(past=True)) == []
