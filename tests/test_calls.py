@@ -76,13 +76,17 @@ def test_a_result_that_nobody_wants_any_more_is_garbage() -> None:
 def test_threads_end_with_the_pool() -> None:
     pool = DaemonPool(4)
     go = threading.Event()
-    before = threading.active_count()
-    futures = [pool.submit(go.wait) for _ in range(4)]
-    assert threading.active_count() == before + 4
-    del pool
+
+    def call() -> threading.Thread:
+        go.wait()
+        return threading.current_thread()
+
+    futures = [pool.submit(call) for _ in range(4)]
     go.set()
-    assert all(future.result(10) for future in futures)
-    wait_until(lambda: threading.active_count() <= before)
+    threads = [future.result(10) for future in futures]
+    assert all(thread.is_alive() for thread in threads)
+    del pool
+    wait_until(lambda: not any(thread.is_alive() for thread in threads))
 
 
 def test_a_closed_pool_begins_no_more_calls() -> None:
