@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import sys
-import time
-from functools import cached_property, partial
+from decimal import Decimal
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import msgspec
 from requests.auth import HTTPBasicAuth
 from singer_sdk.batch import Batcher
-from singer_sdk.exceptions import ConfigurationError, FatalAPIError
+from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams import RESTStream
 
 from tap_akuity import schemas
-from tap_akuity.api.client import AkuityClient, PageResponse
-from tap_akuity.api.errors import BadRequestError
+from tap_akuity.api.client import AkuityClient
 from tap_akuity.api.query import Query
-from tap_akuity.masking import one_line
 from tap_akuity.output.flattening import with_columns
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.writer import LineWriter
-from tap_akuity.reading import fetching
-from tap_akuity.reading.windows import Page, Part, Range
+from tap_akuity.reader import Reader
+from tap_akuity.reading.limits import Limits
 from tap_akuity.records import timestamps
-from tap_akuity.records.event import RecordError, parse_event
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -36,13 +33,13 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Auth, Context, Record
     from singer_sdk.singerlib import Catalog, RecordMessage
 
-    from tap_akuity.reading.fetching import Window
+    from tap_akuity.reading.windows import Window
 
 NOT_BEFORE = "not_before"
 """In the state: where a replication without a start date began.
@@ -51,8 +48,7 @@ The lookback does not reach before it, or the second run would fetch what was pa
 the first one ran.
 """
 
-CLOCK_TOLERANCE = 5 * timestamps.SECOND
-"""By how much the clock here may differ from the server's before the latter counts."""
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 class CatalogError(ConfigurationError):
@@ -139,6 +135,18 @@ class AuditLogsStream(RESTStream[Query]):
             logger=self.logger,
         )
 
+    @cached_property
+    def reader(self) -> Reader:
+        """What reads the events from the pages."""
+        return Reader(
+            self.client,
+            organization_id=self.config["organization_id"],
+            limits=Limits(self.config["page_size"], self.config["concurrency"]),
+            origins=self.config.get("origins", []),
+            actor_ips=self.config.get("actor_ips", []),
+            logger=self.logger,
+        )
+
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
         """Take a catalog, or refuse one that would make the sync lose something.
@@ -209,7 +217,7 @@ class AuditLogsStream(RESTStream[Query]):
         state = self.get_context_state(context)
         for window in self._windows(state):
             for event in window.events:
-                yield event.record()
+                yield decode(event.json)
             self._complete(window, state)
 
     @override
@@ -315,23 +323,16 @@ class AuditLogsStream(RESTStream[Query]):
         if end is not None and end <= start:
             self.log("All before `end_date` has been read: there is nothing to do.")
             return
-        whole = self._whole(start, end)
-        progress = Progress(whole.first.total, self.logger)
-        for window in fetching.windows(
-            self._page,
-            whole,
-            limit=self.config["page_size"],
-            concurrency=self.config["concurrency"],
-        ):
+        whole = self.reader.begin(start, end)
+        progress = Progress(whole.total, self.logger)
+        for window in self.reader.windows(whole):
             yield window
             progress.advance(len(window.events), window.range.end)
 
     def _complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
-        if window.events:
-            latest = min(
-                window.events[-1].timestamp, timestamps.to_text(window.range.end)
-            )
+        if window.reached:
+            latest = min(window.reached, timestamps.to_text(window.range.end))
             state["replication_key"] = self.replication_key
             state["replication_key_value"] = max(
                 latest, state.get("replication_key_value", "")
@@ -349,35 +350,9 @@ class AuditLogsStream(RESTStream[Query]):
             starts.append(timestamps.parse(bookmark) - lookback)
         return max(timestamps.EARLIEST, *starts) if starts else None
 
-    def _whole(self, start: int, end: int | None) -> Part:
-        """Find where to end, once for the whole sync, so that no page shifts.
-
-        Args:
-            start: Where the sync starts.
-            end: Where it ends at the latest.
-
-        Returns:
-            The range of the sync, and its first page.
-        """
-        here = time.time_ns()
-        span = Range(start, _until(here, start, end))
-        query = span.query(0, self.config["page_size"])
-        answer = self.client.fetch(query)
-        there = answer.date
-        if span.end == end or there is None or abs(there - here) < CLOCK_TOLERANCE:
-            return Part(span, self._checked(query, answer))
-        self.log(
-            "The clock here differs by %d seconds from the server's, which counts.",
-            (here - there) // timestamps.SECOND,
-        )
-        span = Range(start, _until(there + timestamps.SECOND, start, end))
-        return Part(span, self._page(span.query(0, self.config["page_size"]))())
-
     def _begin(self, state: dict[str, Any]) -> None:
         """Fetch nothing that is past, but note the moment for the next run."""
-        here = time.time_ns()
-        answer = self.client.fetch(Query(here, here + timestamps.SECOND, 0, 1))
-        now = timestamps.to_text(answer.date or here)
+        now = timestamps.to_text(self.reader.now())
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = now
         state[NOT_BEFORE] = now
@@ -386,36 +361,3 @@ class AuditLogsStream(RESTStream[Query]):
             "are fetched, and the next run starts at %s.",
             now,
         )
-
-    def _page(self, query: Query) -> Callable[[], Page]:
-        try:
-            answer = self.client.fetch(query)
-        except BadRequestError:
-            if query.offset and query.limit == 1:
-                # A look at a far offset, which the server may refuse, and without which
-                # there is a plan too: it is there, but cannot be seen.
-                return partial(Page, [], query.offset + 1)
-            raise
-        return partial(self._checked, query, answer)
-
-    def _checked(self, query: Query, answer: PageResponse) -> Page:
-        organization_id = self.config["organization_id"]
-        events = []
-        items = msgspec.json.decode(answer.items, type=list[msgspec.Raw])
-        for index, item in enumerate(items):
-            try:
-                event = parse_event(item, organization_id)
-            except RecordError as error:
-                msg = (
-                    f"Audit log {query.offset + index} of those from "
-                    f"{Range(query.start, query.end)} cannot be read, so the sync "
-                    f"stops before it: {one_line(str(error))}."
-                )
-                raise FatalAPIError(msg) from error
-            events.append(event)
-        return Page(events, answer.total_count)
-
-
-def _until(now: int, start: int, end: int | None) -> int:
-    """Find the end of a range that may not be in the future, nor empty."""
-    return max(now if end is None else min(now, end), start + 1)

@@ -8,23 +8,25 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from tap_akuity.reading.windows import Page, Part, Range
+from tap_akuity.api.query import Query
+from tap_akuity.reading.asks import Found, Nothing, Page, Probe, Range, Refused
+from tap_akuity.reading.plan import Piece
 from tap_akuity.records.event import Event
 from tap_akuity.records.timestamps import SECOND, parse, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from tap_akuity.api.query import Query
+    from tap_akuity.reading.asks import Ask, Response
 
 
 def event(instant: int, name: str, last: int | None = None) -> Event:
     """Make an event."""
     return Event(
         timestamp=to_text(instant),
-        last_occurred=None if last is None else to_text(last),
+        last_occurred="" if last is None else to_text(last),
         id=name,
-        json=b"{}",
+        json=b'{"name":"%b"}' % name.encode(),
     )
 
 
@@ -55,28 +57,57 @@ class Server:
     before: Callable[[Server, Query], None] = lambda _server, _query: None
     """Called before each answer."""
 
+    deepest: int = 10**9
+    """The largest offset that is not refused."""
+
     queries: list[Query] = field(default_factory=list)
+    probes: list[Probe] = field(default_factory=list)
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     lock: Lock = field(default_factory=Lock)
 
-    def fetch(self, query: Query) -> Page:
-        """Answer a query."""
+    def fetch(self, ask: Ask) -> Callable[[], Response]:
+        """Respond to a query or a probe."""
         with self.lock:
-            self.queries.append(query)
+            probe = isinstance(ask, Probe)
+            if isinstance(ask, Probe):
+                self.probes.append(ask)
+                query = Query(*ask, 1)
+            else:
+                self.queries.append(query := ask)
             self.before(self, query)
-            matching = [e for e in self.events if self._matches(e, query)]
-            page = self._ordered(matching)[query.offset :][: min(query.limit, self.cap)]
-            return Page(page, len(matching))
+            page = self.page(query)
+        response: Response = page
+        if probe and query.offset > self.deepest:
+            response = Refused()
+        elif probe:
+            found = page.events
+            response = (
+                Found(parse(found[0].timestamp)) if found else Nothing(page.total)
+            )
+        return lambda: response
 
-    def whole(self, start: int, end: int, limit: int) -> Part:
+    def page(self, query: Query) -> Page:
+        """Give a page; to be overridden by servers that misbehave."""
+        matching = [e for e in self.events if self._matches(e, query)]
+        page = self._ordered(matching)[query.offset :][: min(query.limit, self.cap)]
+        return Page(page, len(matching))
+
+    def whole(self, start: int, end: int, limit: int) -> Piece:
         """Give a range with its first page."""
         span = Range(start, end)
-        return Part(span, self.fetch(span.query(0, limit)))
+        self.queries.append(query := span.query(0, limit))
+        page = self.page(query)
+        return Piece(span, page.total, page)
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made."""
+        return len(self.queries) + len(self.probes)
 
     @property
     def largest_offset(self) -> int:
-        """How far a page began, a look at one event aside."""
-        return max(query.offset for query in self.queries if query.limit > 1)
+        """How far a page began."""
+        return max(query.offset for query in self.queries)
 
     def _seen(self, instant: int) -> int:
         return (instant + (self.unit // 2 if self.rounds else 0)) // self.unit

@@ -10,21 +10,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_akuity.api.audit_log import KnownAuditLog
-from tap_akuity.records.event import Event, RecordError, parse_event
+from tap_akuity.records.event import Event, RecordError, parse_items
+from tap_akuity.records.members import MAX_KINDS, UnknownMembers
 
 LISTED = [
     ("action",),
     ("actor", "type"),
     ("actor", "id"),
     ("actor", "ip"),
+    ("actor", "origin"),
     ("object", "type"),
     ("object", "id", "name"),
     ("object", "id", "kind"),
     ("object", "id", "group"),
+    ("object", "id", "namespace"),
     ("object", "parentId", "name"),
     ("object", "parentId", "parentName"),
     ("object", "parentId", "applicationName"),
+    ("object", "parentId", "projectName"),
     ("details", "message"),
     ("details", "patch"),
     ("details", "actionType"),
@@ -34,19 +37,29 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 members = st.none() | texts
 
 
+def events_of(
+    raw: bytes,
+    organization_id: str = "org",
+    most: int = 10,
+    unknown: UnknownMembers | None = None,
+) -> list[Event]:
+    return parse_items(
+        msgspec.Raw(raw),
+        organization_id,
+        most=most,
+        unknown=unknown or UnknownMembers(),
+    )
+
+
 def event_of(item: Any, organization_id: str = "org", **dump: Any) -> Event:
-    """Parse it in both ways, if it has nothing that is not known."""
-    raw = json.dumps(item, **dump).encode()
-    event = parse_event(msgspec.Raw(raw), organization_id)
-    try:
-        known = msgspec.json.decode(raw, type=KnownAuditLog)
-    except msgspec.ValidationError:
-        return event
-    same = parse_event(known, organization_id)
-    assert same.record() == event.record()
-    assert (same.id, same.timestamp) == (event.id, event.timestamp)
-    assert same.last_occurred == event.last_occurred
-    return same
+    (event,) = events_of(json.dumps([item], **dump).encode(), organization_id)
+    assert b"\n" not in event.json
+    return event
+
+
+def record_of(item: Any) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads(event_of(item).json)
+    return record
 
 
 def put(item: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -73,9 +86,9 @@ def recipe(item: dict[str, Any], organization_id: str, timestamp: str) -> str:
 
 
 def test_the_sample_record(sample: dict[str, Any]) -> None:
-    assert event_of(sample).record() == {
+    assert record_of(sample) == {
         **sample,
-        "id": "654b23c1ac30cdc23ffad384a2661a4f280140314b783c938640c53985e26ed0",
+        "id": "01691f4967ed038c6b548d5963b3b70890c85a49634c7f0aeb4700de1282b467",
         "organization_id": "org",
         "timestamp": "2025-11-21T16:26:40.139210000Z",
         "lastOccurredTimestamp": "2025-11-21T16:26:40.139210000Z",
@@ -154,16 +167,17 @@ def test_what_akuity_adds_passes_at_any_depth(sample: dict[str, Any]) -> None:
         "big": 12345678901234567890,
     }
     item = put(item, ("object", "parentId", "added"), [True])
-    record = event_of(item).record()
+    record = record_of(item)
     assert record["added"] == item["added"]
     assert record["big"] == item["big"]
     assert record["object"] == item["object"]
 
 
-def test_numbers_keep_their_digits() -> None:
-    raw = b'{"timestamp":"2025-01-01T00:00:00Z","cost":0.12345678901234567890}'
-    record = parse_event(msgspec.Raw(raw), "org").record()
-    assert str(record["cost"]) == "0.12345678901234567890"
+@pytest.mark.parametrize("number", ["0.12345678901234567890", "1e400", "-0.0"])
+def test_numbers_keep_their_digits(number: str) -> None:
+    raw = '[{"timestamp":"2025-01-01T00:00:00Z","cost":%s}]' % number  # noqa: UP031
+    (event,) = events_of(raw.encode())
+    assert f'"cost":{number}'.encode() in event.json
 
 
 def known_or_absent(names: dict[str, st.SearchStrategy[Any]]) -> Any:
@@ -174,18 +188,26 @@ audit_logs = st.fixed_dictionaries(
     {"timestamp": st.just("2025-11-21 16:26:40.5 +0000 UTC")},
     optional={
         "action": members,
-        "actor": known_or_absent({"type": members, "id": members, "ip": members}),
+        "actor": known_or_absent(
+            {"type": members, "id": members, "ip": members, "origin": members}
+        ),
         "object": known_or_absent(
             {
                 "type": members,
                 "id": known_or_absent(
-                    {"name": members, "kind": members, "group": members}
+                    {
+                        "name": members,
+                        "kind": members,
+                        "group": members,
+                        "namespace": members,
+                    }
                 ),
                 "parentId": known_or_absent(
                     {
                         "name": members,
                         "parentName": members,
                         "applicationName": members,
+                        "projectName": members,
                     }
                 ),
             }
@@ -203,9 +225,10 @@ audit_logs = st.fixed_dictionaries(
 
 @given(audit_logs)
 def test_what_is_known_comes_out_as_it_came(item: dict[str, Any]) -> None:
-    raw = json.dumps(item).encode()
-    assert msgspec.json.decode(raw, type=KnownAuditLog)
-    record = event_of(item).record()
+    unknown = UnknownMembers()
+    (event,) = events_of(json.dumps([item]).encode(), unknown=unknown)
+    assert not unknown.names
+    record = json.loads(event.json)
     ours = ("id", "organization_id", "timestamp", "lastOccurredTimestamp")
     assert {name: record.pop(name, None) for name in ours}.keys() == set(ours)
     for name in ours:
@@ -227,31 +250,54 @@ def test_what_is_known_comes_out_as_it_came(item: dict[str, Any]) -> None:
 def test_what_is_not_known_is_noticed_at_any_depth(
     sample: dict[str, Any], path: tuple[str, ...]
 ) -> None:
-    raw = json.dumps(put(sample, path, 1)).encode()
-    with pytest.raises(msgspec.ValidationError, match="unknown field `added`"):
-        msgspec.json.decode(raw, type=KnownAuditLog)
+    unknown = UnknownMembers()
+    items = [sample, put(sample | {"action": "other"}, path, {"deep": 1})]
+    events_of(json.dumps(items).encode(), unknown=unknown)
+    assert unknown.names == {".".join(path)}
+
+
+def test_so_many_kinds_are_examined_and_no_more(sample: dict[str, Any]) -> None:
+    unknown = UnknownMembers()
+    items = [sample | {"action": f"{n}", f"m{n}": 1} for n in range(MAX_KINDS + 9)]
+    events_of(json.dumps(items).encode(), most=len(items), unknown=unknown)
+    assert len(unknown.names) == MAX_KINDS
 
 
 def test_an_id_that_akuity_adds_is_kept_beside_ours(sample: dict[str, Any]) -> None:
     event = event_of(sample | {"id": "theirs", "organization_id": "theirs too"})
-    record = event.record()
+    record = json.loads(event.json)
     assert record["id"] == event.id == event_of(sample).id
     assert record["organization_id"] == "org"
     assert record["akuity_id"] == "theirs"
     assert record["akuity_organization_id"] == "theirs too"
 
 
+def test_no_member_takes_the_place_of_another(sample: dict[str, Any]) -> None:
+    record = record_of(sample | {"id": "one", "akuity_id": "two"})
+    assert record["akuity_id"] == "two"
+    assert record["akuity_akuity_id"] == "one"
+
+
 @pytest.mark.parametrize("value", ["", None])
 def test_an_empty_last_occurrence_is_null(sample: dict[str, Any], value: Any) -> None:
-    event = event_of(sample | {"lastOccurredTimestamp": value})
-    assert event.record()["lastOccurredTimestamp"] is None
+    item = sample | {"lastOccurredTimestamp": value}
+    assert record_of(item)["lastOccurredTimestamp"] is None
+    assert event_of(item).last_occurred == ""
+
+
+@pytest.mark.parametrize("white", ["\n", "\r\n", "\n\t "])
+def test_white_space_breaks_no_line(sample: dict[str, Any], white: str) -> None:
+    raw = json.dumps([put(sample, ("actor", "more"), {"a": ["\n"]})], indent=1)
+    (event,) = events_of(raw.replace("\n", white).encode())
+    assert not {*b"\n\r"} & {*event.json}
+    assert json.loads(event.json)["actor"]["more"] == {"a": ["\n"]}
 
 
 def test_nulls_and_absences_pass(sample: dict[str, Any]) -> None:
     item = sample | {"object": None, "details": None}
     item = copy.deepcopy(item)
     del item["actor"]["ip"], item["action"]
-    record = event_of(item).record()
+    record = record_of(item)
     assert record["object"] is None
     assert record["details"] is None
     assert "ip" not in record["actor"]
@@ -261,7 +307,7 @@ def test_nulls_and_absences_pass(sample: dict[str, Any]) -> None:
 @given(texts)
 def test_any_patch_passes(patch: str) -> None:
     item = {"timestamp": "2025-01-01T00:00:00Z", "details": {"patch": patch}}
-    assert event_of(item).record()["details"]["patch"] == patch
+    assert record_of(item)["details"]["patch"] == patch
 
 
 @pytest.mark.parametrize(
@@ -269,7 +315,7 @@ def test_any_patch_passes(patch: str) -> None:
     [
         ({"timestamp": None}, "Expected `str`, got `null` - at `$.timestamp`"),
         ({"timestamp": 5}, "Expected `str`, got `int` - at `$.timestamp`"),
-        ({"timestamp": ""}, "'' is not a timestamp"),
+        ({"timestamp": ""}, "'' is not a timestamp - in item 0 of the page"),
         ({"timestamp": "soon"}, "'soon' is not a timestamp"),
         ({"lastOccurredTimestamp": "soon"}, "lastOccurredTimestamp: 'soon' is not"),
         ({"action": 1}, "Expected `str | null`, got `int` - at `$.action`"),
@@ -290,3 +336,15 @@ def test_what_cannot_be_right_is_refused(
 def test_a_record_without_a_timestamp_is_refused() -> None:
     with pytest.raises(RecordError, match="missing required field `timestamp`"):
         event_of({"action": "created"})
+
+
+def test_more_items_than_may_be_are_refused(sample: dict[str, Any]) -> None:
+    raw = json.dumps([sample] * 11).encode()
+    with pytest.raises(RecordError, match="11 items where at most 10 may be"):
+        events_of(raw)
+
+
+@pytest.mark.parametrize("raw", [b"[1]", b"{}", b"[[]]", b"null"])
+def test_items_that_are_none_are_refused(raw: bytes) -> None:
+    with pytest.raises(RecordError):
+        events_of(raw)

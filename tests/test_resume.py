@@ -76,7 +76,7 @@ def test_killed_again_and_again_and_resumed(tmp_path: Path) -> None:
         code, kills = 1, 0
         for kills in range(40):  # noqa: B007, counted for what follows
             messages, code, _ = killed(
-                config, state, rng.randrange(1, 11_000), signal.SIGKILL
+                config, state, rng.randrange(1, 15_000), signal.SIGKILL
             )
             seen.update(m["record"]["id"] for m in messages if m["type"] == "RECORD")
             for message in messages:

@@ -1,4 +1,4 @@
-"""What an audit log of the API looks like, as far as it is known.
+"""An item of the audit log, as far as its members are known.
 
 It is `akuity.organization.v1.AuditLog`, as protojson writes it: each member may be
 absent, and each but `timestamp` null. Akuity may add others at any time.
@@ -26,6 +26,7 @@ class Actor(msgspec.Struct, gc=False):
     type: Text = UNSET
     id: Text = UNSET
     ip: Text = UNSET
+    origin: Text = UNSET
 
 
 class ObjectId(msgspec.Struct, gc=False):
@@ -34,14 +35,16 @@ class ObjectId(msgspec.Struct, gc=False):
     name: Text = UNSET
     kind: Text = UNSET
     group: Text = UNSET
+    namespace: Text = UNSET
 
 
 class ParentId(msgspec.Struct, rename="camel", gc=False):
-    """What that belongs to."""
+    """What the object belongs to."""
 
     name: Text = UNSET
     parent_name: Text = UNSET
     application_name: Text = UNSET
+    project_name: Text = UNSET
 
 
 class Object(msgspec.Struct, rename="camel", gc=False):
@@ -61,7 +64,7 @@ class Details(msgspec.Struct, rename="camel", gc=False):
 
 
 class AuditLog(msgspec.Struct, rename="camel", gc=False):
-    """An audit log. Decoding leaves out what is not known."""
+    """One item. Decoding checks the types of these members and ignores all others."""
 
     timestamp: str
     action: Text = UNSET
@@ -70,32 +73,3 @@ class AuditLog(msgspec.Struct, rename="camel", gc=False):
     details: Details | UnsetType | None = UNSET
     count: int | UnsetType | None = UNSET
     last_occurred_timestamp: Text = UNSET
-
-
-class _KnownActor(Actor, forbid_unknown_fields=True):
-    pass
-
-
-class _KnownObjectId(ObjectId, forbid_unknown_fields=True):
-    pass
-
-
-class _KnownParentId(ParentId, forbid_unknown_fields=True):
-    pass
-
-
-class _KnownObject(Object, forbid_unknown_fields=True):
-    id: _KnownObjectId | UnsetType | None = UNSET
-    parent_id: _KnownParentId | UnsetType | None = UNSET
-
-
-class _KnownDetails(Details, forbid_unknown_fields=True):
-    pass
-
-
-class KnownAuditLog(AuditLog, forbid_unknown_fields=True):
-    """An audit log. Decoding fails if it has a member that is not known."""
-
-    actor: _KnownActor | UnsetType | None = UNSET
-    object: _KnownObject | UnsetType | None = UNSET
-    details: _KnownDetails | UnsetType | None = UNSET

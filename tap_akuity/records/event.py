@@ -1,144 +1,137 @@
-"""One audit log of the API to one record of the stream.
+"""One item of the API to one event of the stream.
 
-The API gives an audit log no id, and its timestamps as Go prints them. Here each gets
-a stable id and RFC 3339 timestamps, and everything else passes unchanged.
+The API gives an item no id, and its timestamps as Go prints them. An event has a stable
+id and RFC 3339 timestamps; all other members pass unchanged, known or not.
 """
 
 from __future__ import annotations
 
-import hashlib
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tap_akuity.api.audit_log import (
-    Actor,
-    AuditLog,
-    Details,
-    KnownAuditLog,
-    Object,
-    ObjectId,
-    ParentId,
-    Text,
-)
+from tap_akuity.api.audit_log import AuditLog
+from tap_akuity.records.identity import event_id
 from tap_akuity.records.timestamps import TimestampError, canonical
 
 if TYPE_CHECKING:
-    from msgspec import UnsetType
+    from tap_akuity.records.members import UnknownMembers
 
 
 class RecordError(ValueError):
-    """An audit log that cannot be emitted; the text says which field and why."""
-
-
-class _Record(msgspec.Struct, rename="camel", gc=False):
-    """What is emitted of an audit log that has nothing but what is known."""
-
-    id: str
-    organization_id: str = msgspec.field(name="organization_id")
-    timestamp: str
-    action: Text
-    actor: Actor | UnsetType | None
-    object: Object | UnsetType | None
-    details: Details | UnsetType | None
-    count: int | UnsetType | None
-    last_occurred_timestamp: str | None
+    """An item that cannot be emitted; the text says where and why."""
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """An audit log that was checked and placed in time, as it is emitted.
+    """An item that was checked, placed in time and given an id.
 
-    Packed as JSON, because a window of unpacked records would take several times the
-    memory.
+    Its record is kept as JSON, because a window of decoded records would take several
+    times the memory.
     """
 
     timestamp: str
     """When it happened, as `timestamps.to_text` gives it."""
 
-    last_occurred: str | None
-    """When it happened last, likewise; None when the API says nothing."""
+    last_occurred: str
+    """When it happened last, likewise; empty when the API does not say."""
 
     id: str
-    """See `event_id`."""
+    """See `identity.event_id` and `rows.tell_apart`."""
 
     json: bytes
-    """The record: all that the API sent, known or not, with `timestamp` and
+    """The record, on one line: all members that the API sent, with `timestamp` and
     `lastOccurredTimestamp` rewritten, and `id` and `organization_id` added. Should the
-    API one day send properties of these two names, they are kept as `akuity_id` and
+    API one day send members of these two names, they are kept under `akuity_id` and
     `akuity_organization_id`.
     """
 
-    def record(self) -> dict[str, Any]:
-        """Unpack the record, with a number that is no integer as `Decimal`."""
-        record: dict[str, Any] = _decode(self.json)
-        return record
 
-
-def _exact(number: str) -> Decimal:
-    """Keep every digit of a number that is no integer."""
-    try:
-        return Decimal(number)
-    except InvalidOperation:
-        msg = f"{number[:40]} is a number beyond all measure"
-        raise ValueError(msg) from None
-
-
-_decode = msgspec.json.Decoder(float_hook=_exact).decode
-_encode = msgspec.json.Encoder(decimal_format="number").encode
-_decode_log = msgspec.json.Decoder(AuditLog).decode
-
-_NO_ACTOR = Actor()
-_NO_OBJECT = Object()
-_NO_OBJECT_ID = ObjectId()
-_NO_PARENT_ID = ParentId()
-_NO_DETAILS = Details()
-
-
-def parse_event(item: KnownAuditLog | msgspec.Raw, organization_id: str) -> Event:
-    """Check one item of a response, place it in time and give it its id.
+def parse_items(
+    items: msgspec.Raw, organization_id: str, *, most: int, unknown: UnknownMembers
+) -> list[Event]:
+    """Decode the items of a page.
 
     Args:
-        item: One of `items` of the response, with the JSON as it was sent if that is
-            more than is known today, or not as it is documented.
-        organization_id: The organization that was asked.
+        items: A JSON array.
+        organization_id: The organization that was asked about.
+        most: How many items there may be.
+        unknown: Notes the members that are not known.
 
     Returns:
-        The event.
+        An event for each item, in the order of the items.
 
     Raises:
-        RecordError: If it is not valid JSON, a known field has another type than the
-            API documents, or a timestamp is none.
+        RecordError: If there are more items, one is not a JSON object, a known member
+            has another type than the API documents, or a timestamp is not valid.
     """
+    events: list[Event] = []
     try:
-        log = _decode_log(item) if isinstance(item, msgspec.Raw) else item
-        timestamp = canonical(log.timestamp)
-        last = _last_occurred(log, timestamp)
-        name = event_id(organization_id, timestamp, log)
-        if isinstance(item, msgspec.Raw):
-            json = _encode(_whole(item, name, organization_id, timestamp, last))
-        else:
-            record = _Record(
-                name,
-                organization_id,
-                timestamp,
-                log.action,
-                log.actor,
-                log.object,
-                log.details,
-                log.count,
-                last,
-            )
-            json = _encode(record)
+        text = bytes(items)
+        if text.count(b",") >= most * _FEW_COMMAS:
+            # Perhaps a page of nonsense: these take next to no memory.
+            _check_count(len(_decode_dated(items)), most)
+        if b"\n" in text or b"\r" in text:
+            items = msgspec.Raw(msgspec.json.format(items, indent=-1))
+        raws = _decode_items(items)
+        _check_count(len(raws), most)
+        for item in raws:
+            log = _decode_log(item)
+            unknown.examine(log, item)
+            events.append(_event(log, _decode_members(item), organization_id))
+    except RecordError:
+        raise
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise RecordError(str(error)) from error
-    return Event(timestamp, last, name, json)
+        msg = f"{error} - in item {len(events)} of the page"
+        raise RecordError(msg) from error
+    return events
 
 
-def _last_occurred(log: AuditLog, timestamp: str) -> str | None:
+def _check_count(count: int, most: int) -> None:
+    if count > most:
+        msg = f"{count} items where at most {most} may be"
+        raise RecordError(msg)
+
+
+_FEW_COMMAS = 50
+"""How many of an event's commas are not counted: without long texts it has fewer."""
+
+
+class _Dated(msgspec.Struct, gc=False):
+    timestamp: str
+
+
+_encode = msgspec.json.encode
+_decode_dated = msgspec.json.Decoder(list[_Dated]).decode
+_decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_log = msgspec.json.Decoder(AuditLog).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def _event(log: AuditLog, members: dict[str, Any], organization_id: str) -> Event:
+    timestamp = canonical(log.timestamp)
+    last = _last_occurred(log, timestamp)
+    one = event_id(organization_id, timestamp, log)
+    for name in ("id", "organization_id"):
+        if name in members:
+            _rename(members, name)
+    members["id"] = one
+    members["organization_id"] = organization_id
+    members["timestamp"] = timestamp
+    members["lastOccurredTimestamp"] = last or None
+    return Event(timestamp, last, one, _encode(members))
+
+
+def _rename(members: dict[str, Any], name: str) -> None:
+    other = f"akuity_{name}"
+    while other in members:
+        other = f"akuity_{other}"
+    members[other] = members.pop(name)
+
+
+def _last_occurred(log: AuditLog, timestamp: str) -> str:
     text = log.last_occurred_timestamp
     if not text:
-        return None
+        return ""
     if text == log.timestamp:
         return timestamp
     try:
@@ -146,81 +139,3 @@ def _last_occurred(log: AuditLog, timestamp: str) -> str | None:
     except TimestampError as error:
         msg = f"lastOccurredTimestamp: {error}"
         raise TimestampError(msg) from error
-
-
-def _whole(
-    item: msgspec.Raw,
-    name: str,
-    organization_id: str,
-    timestamp: str,
-    last_occurred: str | None,
-) -> dict[str, Any]:
-    """Make a record of all that the API sent, known or not."""
-    sent: dict[str, Any] = _decode(item)
-    for ours in ("id", "organization_id"):
-        if ours in sent:
-            sent[f"akuity_{ours}"] = sent.pop(ours)
-    return {
-        "id": name,
-        "organization_id": organization_id,
-        **sent,
-        "timestamp": timestamp,
-        "lastOccurredTimestamp": last_occurred,
-    }
-
-
-def event_id(organization_id: str, timestamp: str, log: AuditLog) -> str:
-    r"""Compute the `id` of an audit log.
-
-    The id is the SHA-256, as 64 hexadecimal digits, of the UTF-8 text of a JSON array
-    of 16 strings, written without spaces and with only `"`, `\` and control characters
-    escaped:
-
-        organization_id, timestamp, action,
-        actor.type, actor.id, actor.ip,
-        object.type, object.id.name, object.id.kind, object.id.group,
-        object.parentId.name, object.parentId.parentName,
-        object.parentId.applicationName,
-        details.message, details.patch, details.actionType
-
-    `timestamp` is the emitted text (UTC, nine fraction digits). What is absent, null,
-    or in an absent or null object, counts as the empty string. In Python:
-
-        array = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
-        hashlib.sha256(array.encode()).hexdigest()
-
-    `count` and `lastOccurredTimestamp` stay out, because they grow when the same event
-    is seen again. So does every field that Akuity may add: an event keeps its id.
-
-    Args:
-        organization_id: The organization's id, as in the settings.
-        timestamp: The emitted timestamp.
-        log: The audit log.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    actor = log.actor or _NO_ACTOR
-    target = log.object or _NO_OBJECT
-    target_id = target.id or _NO_OBJECT_ID
-    parent_id = target.parent_id or _NO_PARENT_ID
-    details = log.details or _NO_DETAILS
-    values = (
-        organization_id,
-        timestamp,
-        log.action or "",
-        actor.type or "",
-        actor.id or "",
-        actor.ip or "",
-        target.type or "",
-        target_id.name or "",
-        target_id.kind or "",
-        target_id.group or "",
-        parent_id.name or "",
-        parent_id.parent_name or "",
-        parent_id.application_name or "",
-        details.message or "",
-        details.patch or "",
-        details.action_type or "",
-    )
-    return hashlib.sha256(_encode(values)).hexdigest()

@@ -1,0 +1,214 @@
+"""The reader: from a range of time to its events, window by window."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import msgspec
+from singer_sdk.exceptions import FatalAPIError
+
+from tap_akuity.api.audit_log import Actor
+from tap_akuity.api.errors import BadRequestError
+from tap_akuity.api.query import Query
+from tap_akuity.masking import one_line
+from tap_akuity.reading.asks import Found, Nothing, Page, Range, Refused
+from tap_akuity.reading.plan import Piece
+from tap_akuity.reading.windows import windows
+from tap_akuity.records import timestamps
+from tap_akuity.records.event import RecordError, parse_items
+from tap_akuity.records.members import UnknownMembers
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable, Collection, Iterator
+
+    from tap_akuity.api.client import AkuityClient, PageResponse
+    from tap_akuity.reading.asks import Ask, Response
+    from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.windows import Window
+    from tap_akuity.records.event import Event
+
+CLOCK_TOLERANCE = 5 * timestamps.SECOND
+"""By how much the local clock may differ from the server's and still be used."""
+
+MAX_NAMES = 20
+"""How many names of members a line of the log shows."""
+
+
+class Reader:
+    """Reads the events of an organization."""
+
+    def __init__(  # noqa: PLR0913, all by name
+        self,
+        client: AkuityClient,
+        *,
+        organization_id: str,
+        limits: Limits,
+        origins: Collection[str],
+        actor_ips: Collection[str],
+        logger: logging.Logger,
+    ) -> None:
+        """Begin, with nothing read yet.
+
+        Args:
+            client: Fetches the pages.
+            organization_id: The organization that the client asks about.
+            limits: How much to read at a time.
+            origins: Only events with one of these origins are wanted; all if empty.
+            actor_ips: Only events from one of these addresses; all if empty.
+            logger: Where to say what is unusual.
+        """
+        self._client = client
+        self._organization_id = organization_id
+        self._limits = limits
+        self._origins = set(origins)
+        self._addresses = set(map(_address, actor_ips))
+        self._logger = logger
+        self._unknown = UnknownMembers()
+        self._unfiltered = False
+
+    def now(self) -> int:
+        """Ask for the time: the server's, to the second, if it says so.
+
+        Returns:
+            Nanoseconds since the Unix epoch.
+        """
+        here = time.time_ns()
+        query = Query(here, here + timestamps.SECOND, 0, 1)
+        return self._client.fetch(query).date or here
+
+    def begin(self, start: int, end: int | None) -> Piece:
+        """Fix the end of the range to read, so that no page shifts.
+
+        Args:
+            start: Where it starts: nanoseconds since the Unix epoch.
+            end: Where it ends at the latest. It does not end in the future: by the
+                server's clock if that differs from the local one.
+
+        Returns:
+            The range and its first page.
+        """
+        here = time.time_ns()
+        span = Range(start, _until(here, start, end))
+        query = span.query(0, self._limits.page_size)
+        response = self._client.fetch(query)
+        there = response.date
+        if span.end != end and there and abs(there - here) >= CLOCK_TOLERANCE:
+            self._logger.info(
+                "Local clock is %d seconds off; using the server's.",
+                (here - there) // timestamps.SECOND,
+            )
+            span = Range(start, _until(there + timestamps.SECOND, start, end))
+            query = span.query(0, self._limits.page_size)
+            response = self._client.fetch(query)
+        page = self._page(query, response)
+        return Piece(span, page.total, page)
+
+    def windows(self, whole: Piece) -> Iterator[Window]:
+        """Read a range, completely and in order.
+
+        Args:
+            whole: From `begin`.
+
+        Yields:
+            Windows in ascending order that together are the range.
+        """
+        twins: set[str] = set()
+        try:
+            for window in windows(self._fetch, whole, self._limits):
+                twins |= window.twins
+                yield self._filtered(window)
+        finally:
+            if twins:
+                self._logger.warning(
+                    "Events of one instant differ in nothing but %s, which now is part "
+                    "of their ids: please report this, so that the tap can take it "
+                    "into account.",
+                    _names(twins),
+                )
+            if self._unknown.names:
+                self._logger.info(
+                    "Akuity sends members that the schema does not describe yet; the "
+                    "records have them all the same: %s.",
+                    _names(self._unknown.names),
+                )
+
+    def _fetch(self, ask: Ask) -> Callable[[], Response]:
+        if isinstance(ask, Query):
+            return partial(self._page, ask, self._client.fetch(ask))
+        try:
+            query = Query(ask.start, ask.end, ask.offset, 1)
+            return partial(self._found, query, self._client.fetch(query))
+        except BadRequestError:
+            return Refused
+
+    def _found(self, query: Query, response: PageResponse) -> Found | Nothing:
+        page = self._page(query, response)
+        if not page.events:
+            return Nothing(page.total)
+        return Found(timestamps.parse(page.events[0].timestamp))
+
+    def _page(self, query: Query, response: PageResponse) -> Page:
+        try:
+            events = parse_items(
+                response.items,
+                self._organization_id,
+                # Some servers may give their default where less is asked for.
+                most=2 * max(query.limit, 1_000),
+                unknown=self._unknown,
+            )
+        except RecordError as error:
+            msg = (
+                f"An event from {Range(query.start, query.end)} cannot be read, so the "
+                f"sync stops before it: {one_line(str(error))}."
+            )
+            raise FatalAPIError(msg) from error
+        return Page(events, response.total_count)
+
+    def _filtered(self, window: Window) -> Window:
+        """Leave out what a server of an older version did not filter."""
+        if not (self._origins or self._addresses):
+            return window
+        events = [event for event in window.events if self._matches(event)]
+        if len(events) < len(window.events) and not self._unfiltered:
+            self._unfiltered = True
+            self._logger.warning(
+                "The server does not filter by `origins` or `actor_ips`, which it may "
+                "be too old for: its events are filtered here."
+            )
+        return window._replace(events=events)
+
+    def _matches(self, event: Event) -> bool:
+        actor = _decode_actor(event.json).actor or _NO_ACTOR
+        return (not self._origins or (actor.origin or "") in self._origins) and (
+            not self._addresses or _address(actor.ip or "") in self._addresses
+        )
+
+
+class _ActorOnly(msgspec.Struct):
+    actor: Actor | None = None
+
+
+_NO_ACTOR = Actor()
+_decode_actor = msgspec.json.Decoder(_ActorOnly).decode
+
+
+def _address(text: str) -> object:
+    """Read an address, which IPv6 can write in several ways."""
+    try:
+        return ip_address(text)
+    except ValueError:
+        return text
+
+
+def _names(names: Collection[str]) -> str:
+    shown = ", ".join(f"`{one_line(name)}`" for name in sorted(names)[:MAX_NAMES])
+    return f"{shown} and others" if len(names) > MAX_NAMES else shown
+
+
+def _until(now: int, start: int, end: int | None) -> int:
+    """Find the end of a range that may not be in the future, nor empty."""
+    return max(now if end is None else min(now, end), start + 1)

@@ -1,0 +1,122 @@
+"""What is asked about a range of time, and what the responses say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from tap_akuity.api.query import Query
+from tap_akuity.records.timestamps import MILLISECOND, SECOND, to_bound
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+    from typing import TypeAlias
+
+    from tap_akuity.records.event import Event
+
+MARGIN = MILLISECOND
+"""How much before a whole second a range is asked for.
+
+It makes an exclusive start as good as an inclusive one, also for a server that drops
+fractions of a second: that one sees the second before.
+"""
+
+WIDE_MARGIN = SECOND + MILLISECOND
+"""The margin for a server for which `MARGIN` is not enough, whatever it does."""
+
+
+class Probe(NamedTuple):
+    """Asks when the event happened that has so many newer ones in a range."""
+
+    start: int
+    """Nanoseconds since the Unix epoch, as is the end."""
+
+    end: int
+    offset: int
+    """How many events of the range are newer."""
+
+
+class Page(NamedTuple):
+    """The response to a query."""
+
+    events: list[Event]
+    total: int
+    """How many events the range holds, before limit and offset."""
+
+
+class Found(NamedTuple):
+    """The response to a probe: an event."""
+
+    instant: int
+    """When it happened: nanoseconds since the Unix epoch."""
+
+
+class Nothing(NamedTuple):
+    """The response to a probe: no event at this offset."""
+
+    total: int
+    """How many events the range holds now."""
+
+
+class Refused(NamedTuple):
+    """The response to a probe: the server does not skip so many events."""
+
+
+Ask: TypeAlias = "Query | Probe"
+Response: TypeAlias = "Page | Found | Nothing | Refused"
+Outcome: TypeAlias = "Response | Exception"
+"""A response, or why there is none."""
+
+_T = TypeVar("_T")
+Asking: TypeAlias = "Generator[list[Ask], list[Outcome], _T]"
+"""Something that asks, resumes with the outcomes in the same order, and returns."""
+
+
+class Range(NamedTuple):
+    """A half-open range of time, in nanoseconds since the Unix epoch."""
+
+    start: int
+    end: int
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether a whole second lies inside."""
+        return self.end - self.start // SECOND * SECOND > SECOND
+
+    def query(self, offset: int, limit: int, margin: int = MARGIN) -> Query:
+        """Ask for a page of the range, and of a little more: see `MARGIN`."""
+        return Query(*self._bounds(margin), offset, limit)
+
+    def probe(self, offset: int, margin: int = MARGIN) -> Probe:
+        """Ask when the event with so many newer ones happened."""
+        return Probe(*self._bounds(margin), offset)
+
+    def _bounds(self, margin: int) -> tuple[int, int]:
+        start = self.start // SECOND * SECOND - margin
+        return start, -(-self.end // SECOND) * SECOND
+
+    def __str__(self) -> str:
+        """Name the range in messages."""
+        return f"{to_bound(self.start)} to {to_bound(self.end)}"
+
+
+def leading(outcomes: Sequence[Outcome], kind: type[_T]) -> list[_T]:
+    """Give the responses before the first failure.
+
+    Args:
+        outcomes: In the order asked.
+        kind: What the responses are.
+
+    Returns:
+        At least one response.
+
+    Raises:
+        Exception: The first failure, if there is no response before it.
+    """
+    responses: list[_T] = []
+    for outcome in outcomes:
+        if not isinstance(outcome, kind):
+            if not responses and isinstance(outcome, Exception):
+                raise outcome
+            break
+        responses.append(outcome)
+    return responses

@@ -1,0 +1,61 @@
+"""How much is read at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from typing_extensions import Self
+
+    from tap_akuity.records.event import Event
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is asked for, and held in memory, at a time."""
+
+    page_size: int
+    """How many events to ask for in one request."""
+
+    concurrency: int
+    """How many requests may be under way at a time."""
+
+    max_events: int = 11_000
+    """How many events a window may hold before it is cut, and so the largest offset."""
+
+    max_bytes: int = 32 << 20
+    """How large the records of a window may be before it is cut."""
+
+    slack: int = 10
+    """How many events fewer than full pages a window aims at: it is cut at a whole
+    second, and gets what the second before did not."""
+
+    windows_ahead: int = 4
+    """How many windows may be planned and not yet begun. To plan one may take several
+    requests, one after the other; of each, the first page is kept."""
+
+    @property
+    def goal(self) -> int:
+        """How many events a window aims at.
+
+        Full pages but for the slack, and fewer than it may hold, as more may come.
+        """
+        pages = (self.max_events - self.max_events // 25) // self.page_size
+        return min(max(1, max(1, pages) * self.page_size - self.slack), self.max_events)
+
+    @property
+    def events_ahead(self) -> int:
+        """How many events may be under way: all threads stay busy meanwhile."""
+        if self.concurrency == 1:
+            return 1
+        return self.max_events + 4 * self.concurrency * self.page_size
+
+    def suited_to(self, events: Collection[Event]) -> Self:
+        """Give the limits for windows of events that are as large as these."""
+        size = sum(len(event.json) for event in events)
+        if size * self.max_events <= self.max_bytes * len(events):
+            return self
+        return replace(self, max_events=max(1, self.max_bytes * len(events) // size))

@@ -1,0 +1,155 @@
+"""The plan: a range of time cut into pieces that can each be read at once.
+
+The API gives pages by offset only, and a server that is asked for a far offset has to
+skip all rows before it. So a range that holds many events is cut. Results are newest
+first: a probe at offset k finds the moment with exactly k newer events, and a cut there
+is exact whatever the distribution. A server that sorts in another way, or refuses far
+offsets, costs requests and nothing else: what a piece really holds, the `totalCount` of
+its first page tells, and a piece that holds too many is cut again.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+from tap_akuity.reading.asks import (
+    MARGIN,
+    WIDE_MARGIN,
+    Found,
+    Nothing,
+    Page,
+    Range,
+    leading,
+)
+from tap_akuity.records.timestamps import SECOND
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from typing import TypeAlias
+
+    from tap_akuity.reading.asks import Ask, Outcome
+    from tap_akuity.reading.limits import Limits
+
+
+class Piece(NamedTuple):
+    """A part of the range to read."""
+
+    range: Range
+    total: int
+    """How many events it holds, as far as known; 0 if not known at all."""
+
+    first: Page | None = None
+    """Its first page; the total is then what that says."""
+
+
+Planning: TypeAlias = "Generator[list[Ask] | Piece, list[Outcome], int]"
+
+
+def plan(whole: Piece, limits: Limits, margin: int = MARGIN) -> Planning:
+    """Cut a range into pieces, in ascending order.
+
+    Args:
+        whole: The range, with its first page.
+        limits: How much a piece may hold, and how many requests to make at a time.
+        margin: See `MARGIN`.
+
+    Yields:
+        What to ask, to be resumed with the outcomes in the same order; or a piece that
+        is small enough to be read, or cannot be cut, with its first page.
+
+    Returns:
+        How many events the pieces hold, by their first pages.
+    """
+    held = 0
+    stack = [whole]  # The earliest on top.
+    while stack:
+        piece = stack.pop()
+        if _is_too_large(piece, limits):
+            stack += (yield from _cut(piece, limits, margin))[::-1]
+        elif piece.first:
+            held += piece.first.total
+            yield piece
+        else:
+            batch = [piece]
+            while (
+                stack
+                and len(batch) < limits.concurrency
+                and not stack[-1].first
+                and not _is_too_large(stack[-1], limits)
+            ):
+                batch.append(stack.pop())
+            outcomes = yield [
+                one.range.query(0, limits.page_size, margin) for one in batch
+            ]
+            pages = leading(outcomes, Page)
+            # What failed is asked again when it is the next that is due.
+            stack += batch[len(pages) :][::-1]
+            stack += [
+                Piece(one.range, page.total, page)
+                for one, page in zip(batch, pages, strict=False)
+            ][::-1]
+    return held
+
+
+def _is_too_large(piece: Piece, limits: Limits) -> bool:
+    if not piece.range.can_be_cut:
+        return False
+    if piece.first is None:
+        return piece.total > limits.max_events
+    # Without a row, the total is not believed.
+    own = limits.suited_to(piece.first.events)
+    return bool(piece.first.events) and piece.total > own.max_events
+
+
+def _cut(
+    piece: Piece, limits: Limits, margin: int
+) -> Generator[list[Ask], list[Outcome], list[Piece]]:
+    """Cut a piece at moments that are looked up, in ascending order."""
+    span, total, first = piece
+    goal = (limits.suited_to(first.events) if first else limits).goal
+    windows = -(-total // goal)
+    ways = max(2, min(limits.concurrency + 1, windows))
+    step = -(-windows // ways) * goal
+    # How many of the oldest events shall lie before each cut.
+    ranks = range(step, total, step)
+    outcomes = yield [span.probe(total - rank - 1, margin) for rank in ranks]
+    moments: list[int] = []
+    for rank, outcome in zip(ranks, outcomes, strict=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+        if isinstance(outcome, Nothing) and outcome.total < total - rank:
+            return [Piece(span, outcome.total)]  # Events went away meanwhile.
+        if isinstance(outcome, Found):
+            moments.append(outcome.instant)
+    if len(moments) < len(ranks) or not _in_order(moments, span):
+        # The server refuses, or sorts in another way.
+        return _pieces(span, {(span.start + span.end) // 2: 0}, 0)
+    return _pieces(span, dict(zip(moments[::-1], ranks[::-1], strict=True)), total)
+
+
+def _in_order(moments: list[int], span: Range) -> bool:
+    early, late = span.start - WIDE_MARGIN, span.end + SECOND
+    return moments == sorted(moments) and early <= moments[0] <= moments[-1] <= late
+
+
+def _pieces(span: Range, cuts: dict[int, int], total: int) -> list[Piece]:
+    """Cut a range.
+
+    Args:
+        span: A range that can be cut.
+        cuts: By the moment to cut at how many events are before it, at most.
+        total: How many events the range holds; 0 if not known.
+
+    Returns:
+        At least two pieces, cut at the whole second of each moment, in ascending order.
+    """
+    first, last = span.start // SECOND + 1, -(-span.end // SECOND) - 1
+    ranks: dict[int, int] = {}
+    for moment, rank in sorted(cuts.items()):
+        ranks.setdefault(min(max(moment // SECOND, first), last) * SECOND, rank)
+    edges = [(span.start, 0), *ranks.items(), (span.end, total)]
+    return [
+        Piece(Range(start, end), later - earlier)
+        for (start, earlier), (end, later) in pairwise(edges)
+    ]

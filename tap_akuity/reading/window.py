@@ -1,0 +1,223 @@
+"""One window, read completely.
+
+What is assumed, and what happens where the assumption is wrong:
+
+- Nobody knows whether the ends of a range are inclusive, or whether the server compares
+  fractions of a second. Windows meet at whole seconds, each is asked for from a margin
+  before its start, and an event that came with two windows is kept once.
+- Nobody knows whether the server filters on the first or the last time of an event. An
+  event from outside its window is kept. It is in order within its window only.
+
+What is checked:
+
+- A window is read until as many events were seen as the server counts. If some are
+  missing, or rows went away meanwhile, it is read again, with the pages cut elsewhere,
+  and what was seen before still counts. Ties that the server shuffles come together in
+  this way. If reading brings nothing new any more, `IncompleteError` ends it.
+- Where rows come and go each time that a window is read, its count is never still.
+  After `MAX_MOVING` readings it is enough to have seen as many events as the least of
+  the last counts.
+- Rows that differ in nothing, on one page, are one event and count as many.
+- A window may hold no more rows than follows from its count.
+
+What cannot be known: what arrives in a window after it was read (the lookback of the
+next run is for that), and what the server leaves out of its count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from tap_akuity.reading.asks import MARGIN, Page, leading
+from tap_akuity.records.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from tap_akuity.api.query import Query
+    from tap_akuity.reading.asks import Ask, Asking, Outcome
+    from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.plan import Piece
+    from tap_akuity.records.event import Event
+    from tap_akuity.records.rows import Key
+
+MAX_FRUITLESS = 10
+"""How often an incomplete window is read again without anything new.
+
+If 50,000 ties come in a new order with every page, a reading misses each with a chance
+of 1/e; then the chance to give up wrongly is 1 to 20,000.
+"""
+
+MAX_SECOND = 3
+"""How many times as large as a window the records of one second may be."""
+
+MAX_MOVING = 3
+"""How often a window is read in which rows come and go, before that is accepted."""
+
+
+class IncompleteError(Exception):
+    """The server's count of a window and the events that it gives disagree."""
+
+
+class TooLargeError(Exception):
+    """The records of a window are larger than its first page suggests."""
+
+    def __init__(self, limits: Limits) -> None:
+        """Begin.
+
+        Args:
+            limits: With which it is to be read.
+        """
+        super().__init__()
+        self.limits = limits
+
+
+def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Event]]:
+    """Read a window.
+
+    Args:
+        piece: A range and its first page.
+        limits: How much to ask for, and to hold.
+        margin: See `asks.MARGIN`.
+
+    Yields:
+        Queries, to be resumed with the outcomes in the same order.
+
+    Returns:
+        All that the server gave, each event once, in ascending order.
+
+    Raises:
+        IncompleteError: If the server counts more events than it gives, or gives more
+            than it counts.
+        TooLargeError: If the records take more memory than a window may.
+        Exception: What a query ended in.
+    """
+    window = _Window(piece, limits, margin)
+    counted: dict[Key, int] = {}
+    first, total = piece.first, piece.total
+    rounds = moving = fruitless = 0
+    while first:
+        known = len(window.rows)
+        totals, copies = yield from window.walk(first)
+        least = min(totals)
+        if least < total:
+            counted.clear()  # Rows went away, and what was counted may be among them.
+        _raise_to(counted, copies)
+        total, held = max(totals), sum(counted.values())
+        if held >= total == least:
+            break
+        moving = moving + 1 if least < total else 0
+        if moving >= MAX_MOVING and held >= least:
+            break
+        fruitless = fruitless + 1 if len(window.rows) == known else 0
+        if fruitless >= MAX_FRUITLESS:
+            msg = (
+                f"Akuity counts {total} events from {piece.range} but gives {held}, "
+                "again and again: run the sync again later, and contact Akuity's "
+                "support if that does not help."
+            )
+            raise IncompleteError(msg)
+        # Pages that are cut elsewhere bring together what the last ones held apart.
+        rounds += 1
+        outcomes = yield [
+            piece.range.query(0, rounds % window.step or window.step, margin)
+        ]
+        (first,) = leading(outcomes, Page)
+    return window.rows.events()
+
+
+class _Window:
+    """What has come of a window so far."""
+
+    def __init__(self, piece: Piece, limits: Limits, margin: int) -> None:
+        self.rows = Rows()
+        received = len(piece.first.events) if piece.first else 0
+        # What a full page holds: the server may cap the limit without a word.
+        capped = 0 < received < min(limits.page_size, piece.total)
+        self.step = received if capped else limits.page_size
+        self._range = piece.range
+        self._limits = limits
+        self._margin = margin
+        # Room for rows that arrive meanwhile, and an end to rows without end.
+        self._most = 2 * piece.total + limits.max_events
+
+    def walk(
+        self, first: Page
+    ) -> Generator[list[Ask], list[Outcome], tuple[list[int], dict[Key, int]]]:
+        """Ask for all pages after the first, many at a time.
+
+        What counts is what came, not what was asked for; and neither the server's count
+        nor a page that is not full tells the end alone. Past the count, or more than a
+        window may hold, pages with nothing new do; before it, events that arrive
+        meanwhile may have pushed old ones on.
+
+        Returns:
+            The counts of all pages, and how often each event stands on one page.
+        """
+        totals, copies = [first.total], self._take(first)
+        reached = len(first.events)
+        full = reached >= self.step
+        ahead = range(reached, first.total, self.step)
+        at_once = -(-self._limits.max_events // self.step)
+        rests: list[Query] = []
+        while rests or ahead or full or reached < totals[-1]:
+            queries = rests or [
+                self._range.query(offset, self.step, self._margin)
+                for offset in ahead[:at_once] or (reached,)
+            ]
+            if not rests:
+                ahead = ahead[at_once:]
+            rests = []
+            known, rows = len(copies), 0
+            for query, page in zip(queries, (yield from _pages(queries)), strict=True):
+                totals.append(page.total)
+                _raise_to(copies, self._take(page))
+                got = len(page.events)
+                rows += got
+                end = query.offset + got
+                reached, full = max((reached, full), (end, got >= query.limit))
+                if 0 < got < query.limit and end < page.total:
+                    rests.append(query._replace(offset=end, limit=query.limit - got))
+            past = reached >= min(totals[-1], self._limits.max_events)
+            if len(copies) == known and (past or not rows):
+                break
+        return totals, copies
+
+    def _take(self, page: Page) -> dict[Key, int]:
+        """Keep the rows of a page, and count how often each event stands there."""
+        keys = self.rows.add(page.events)
+        if len(self.rows) > self._most:
+            msg = (
+                f"Akuity gives more and more events from {self._range}, of which it "
+                "counted far fewer: run the sync again later, and contact Akuity's "
+                "support if that does not help."
+            )
+            raise IncompleteError(msg)
+        if self.rows.size > self._limits.max_bytes:
+            if self._range.can_be_cut:
+                raise TooLargeError(self._limits.suited_to(self.rows.events()))
+            if self.rows.size > MAX_SECOND * self._limits.max_bytes:
+                msg = (
+                    f"The events from {self._range} are too large to be held in "
+                    "memory: leave them out by `start_date`, `end_date` or a filter."
+                )
+                raise IncompleteError(msg)
+        return Counter(keys)
+
+
+def _raise_to(counts: dict[Key, int], others: dict[Key, int]) -> None:
+    if counts.keys().isdisjoint(others):
+        counts.update(others)  # As nearly always, and faster.
+        return
+    for key, count in others.items():
+        counts[key] = max(count, counts.get(key, 0))
+
+
+def _pages(
+    queries: list[Query],
+) -> Generator[list[Ask], list[Outcome], list[Page]]:
+    outcomes = yield list(queries)
+    pages = leading(outcomes, Page)
+    leading(outcomes[len(pages) :] or pages, Page)  # Raises what failed.
+    return pages

@@ -1,0 +1,73 @@
+"""Members of an item that the tap does not know yet."""
+
+from __future__ import annotations
+
+import typing
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from tap_akuity.api.audit_log import AuditLog
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import TypeAlias
+
+    Known: TypeAlias = Mapping[str, "Known"]
+
+MAX_KINDS = 1_000
+"""How many kinds of events are examined at most."""
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+class UnknownMembers:
+    """Finds out which members of items are not known.
+
+    One item of each kind is examined: Akuity sends the same members for all of them.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.names: set[str] = set()
+        """As in `object.id.name`."""
+
+        self._kinds: set[tuple[object, ...]] = set()
+
+    def examine(self, log: AuditLog, raw: msgspec.Raw) -> None:
+        """Note the members of an item, if it is the first of its kind.
+
+        Args:
+            log: What is known of the item.
+            raw: The item as it was sent, a JSON object.
+        """
+        actor, target = log.actor, log.object
+        kind = log.action, actor and actor.type, target and target.type
+        if kind not in self._kinds and len(self._kinds) < MAX_KINDS:
+            self._kinds.add(kind)
+            self.names.update(_unknown(raw, _KNOWN))
+
+
+def _unknown(raw: msgspec.Raw, known: Known, path: str = "") -> Iterator[str]:
+    if bytes(memoryview(raw)[:1]) != b"{":
+        return
+    for name, value in _decode(raw).items():
+        if name not in known:
+            yield path + name
+        elif known[name]:
+            yield from _unknown(value, known[name], f"{path}{name}.")
+
+
+def _members(kind: Any) -> dict[str, Any]:  # noqa: ANN401, a type or a union of types
+    """Give the names of a structure's members, each with those of its own members."""
+    if args := typing.get_args(kind):
+        return {name: one for arg in args for name, one in _members(arg).items()}
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return {}
+    return {
+        field.encode_name: _members(field.type)
+        for field in msgspec.structs.fields(kind)
+    }
+
+
+_KNOWN = _members(AuditLog)
