@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 
+from tap_akuity.output.lines import CHUNK_BYTES, unbroken
+
 if sys.version_info >= (3, 12):
     from typing import override
 else:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from singer_sdk.singerlib import Message
-
-CHUNK_BYTES = 1 << 18
-"""How much is written at a time, when many records are."""
 
 GRACE_SECONDS = 1.0
 """How long a line that is being written may delay the end of the process."""
@@ -41,29 +40,40 @@ class LineWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        self._write(self.format_message(message))
+        self.write_lines(self.format_message(message))
 
-    def write_records(self, stream: str, records: Iterable[bytes]) -> None:
+    def write_records(self, records: Iterable[tuple[str, bytes]]) -> None:
         """Write RECORD messages, many of them at a time.
 
         Args:
-            stream: The name of the stream.
-            records: Each a JSON object.
+            records: The stream of each, and it as JSON.
         """
         extracted = datetime.now(timezone.utc)
-        before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
+        before: dict[str, bytes] = {}
         lines = bytearray()
-        for record in records:
-            lines += before
+        for stream, record in records:
+            if stream not in before:
+                name = encoder.encode(stream)
+                before[stream] = b'{"type":"RECORD","stream":%b,"record":' % name
+            lines += before[stream]
             lines += record
             lines += after
             if len(lines) >= CHUNK_BYTES:
-                self._write(lines)
+                self.write_lines(lines)
                 lines.clear()
-        self._write(lines)
+        self.write_lines(lines)
 
-    def _write(self, lines: bytes | bytearray) -> None:
+    def write_lines(self, lines: bytes | bytearray) -> None:
+        """Write messages.
+
+        Args:
+            lines: Each a line.
+
+        Raises:
+            OutputError: If they cannot be written.
+        """
+        lines = unbroken(lines)
         self._writing = True
         try:
             written = sys.stdout.buffer.write(lines)
