@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DEFAULT_API_URL = "https://akuity.cloud"
 ENVIRONMENT_PREFIX = "TAP_AKUITY_"
 
+FLATTENING_DEPTH = 3
+"""One more than the objects that are known need, for what Akuity may add."""
+
 _FILTER_HELP = (
     "Each value goes to the API as a filter; the other {} stay in Akuity and are not "
     "fetched."
@@ -169,7 +172,7 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
         config: As it came from files and the environment.
 
     Returns:
-        A new configuration, without the defaults.
+        A new configuration, without the defaults but the depth of the flattening.
     """
     result: dict[str, Any] = {}
     for name, value in config.items():
@@ -192,6 +195,9 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
             result[name] = value.strip().rstrip("/")
         else:
             result[name] = value
+    if result.get("flattening_enabled"):
+        # The SDK would not start without it.
+        result.setdefault("flattening_max_depth", FLATTENING_DEPTH)
     return result
 
 

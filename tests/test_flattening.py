@@ -114,6 +114,15 @@ def test_so_it_is_with_names_cut_short(item: dict[str, Any], length: int) -> Non
     assert record.keys() == properties.keys()
 
 
+def test_without_a_depth_all_that_is_known_is_flattened() -> None:
+    config = {"organization_id": "o", "api_key_id": "k", "api_key_secret": "s"}
+    tap = TapAkuity(config={**config, "flattening_enabled": True})
+    (schema,) = tap.streams["audit_logs"]._generate_schema_messages()
+    known = {"__".join(path) for path, _ in columns({}, SCHEMA, 9)}
+    assert schema.schema["properties"].keys() == known
+    assert {"object__parentId__applicationName", "details__patch"} < known
+
+
 @given(item=ITEMS)
 def test_what_is_deselected_stays_away(item: dict[str, Any]) -> None:
     catalog = catalog_without(

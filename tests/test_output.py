@@ -408,6 +408,24 @@ def test_every_line_is_one_message(
     assert types[-1] == "STATE"
 
 
+def test_a_line_is_one_for_every_reader(
+    capsysbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    text = "a\u2028b\u2029c\x85d\u2014é"
+    item = {"timestamp": "2026-01-01 00:00:00 +0000 UTC", "action": text}
+    maps = {"audit_logs": {"__alias__": "'a\u2028b'"}}
+    for more in ({}, {"stream_maps": maps}, {"flattening_enabled": True}):
+        with Sandbox([item]) as sandbox:
+            TapAkuity(config=config_for(sandbox, **more)).sync_all()
+        lines = capsysbinary.readouterr().out.decode().splitlines()
+        messages = [json.loads(line) for line in lines]
+        (message,) = [one for one in messages if one["type"] == "RECORD"]
+        assert message["record"]["action"] == text
+        assert message["stream"] == (
+            "a\u2028b" if "stream_maps" in more else "audit_logs"
+        )
+
+
 def test_a_catalog_that_knows_less_drops_what_it_does_not_know(
     served: Sandbox,
 ) -> None:

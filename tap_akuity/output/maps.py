@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.mapper import (
+    MAPPER_ELSE_OPTION,
     MAPPER_FILTER_OPTION,
     MAPPER_SOURCE_OPTION,
     NULL_STRING,
@@ -50,7 +51,8 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
         if not fnmatch(stream, definition.get(MAPPER_SOURCE_OPTION, name)):
             continue
         for key in keys:
-            if definition.get(key, "") in {None, NULL_STRING}:
+            unmapped = None if MAPPER_ELSE_OPTION in definition else key
+            if definition.get(key, unmapped) in {None, NULL_STRING}:
                 raise StreamMapError(_removes(name, key))
         for place, expression in _expressions(definition):
             try:
