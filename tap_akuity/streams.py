@@ -22,7 +22,7 @@ from tap_akuity.api.client import AkuityStream, PageAnswer
 from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
 from tap_akuity.output.batches import batches
-from tap_akuity.output.conversion import converter
+from tap_akuity.output.conversion import converters
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
 from tap_akuity.output.writer import LineWriter
@@ -143,7 +143,7 @@ class AuditLogsStream(AkuityStream):
             self._complete(window, state)
 
     @cached_property
-    def convert(self) -> Convert:
+    def converters(self) -> list[tuple[str, Convert]]:
         """What makes records of an event; see `tap_akuity.output.conversion`.
 
         Raises:
@@ -161,7 +161,7 @@ class AuditLogsStream(AkuityStream):
 
         keys = (*type(self).primary_keys, type(self).replication_key)
         select = selecting(self.effective_schema, self.mask, warn)
-        return converter(select, self.stream_maps, self.config, keys)
+        return converters(select, self.stream_maps, self.config, keys)
 
     @override
     def _sync_records(
@@ -176,9 +176,9 @@ class AuditLogsStream(AkuityStream):
             )
             raise TypeError(msg)
         for events in self._synced(context):
-            writer.write_records(
-                record for event in events for record in self.convert(event.json)
-            )
+            for name, convert in self.converters:
+                records = (convert(event.json) for event in events)
+                writer.write_records(name, filter(None, records))
             self.state_manager.is_flushed = False
             yield from ()
         self.finalize_state_progress_markers(self.get_context_state(context))
@@ -210,7 +210,8 @@ class AuditLogsStream(AkuityStream):
             record
             for events in self._synced(context)
             for event in events
-            for _, record in self.convert(event.json)
+            for _, convert in self.converters
+            if (record := convert(event.json)) is not None
         )
         for manifest in batches(self.tap_name, self.name, batch_config, records):
             yield batch_config.encoding, manifest

@@ -80,7 +80,7 @@ class TapAkuity(Tap):
         super().setup_mapper()
         for stream in streams:
             if stream.selected and isinstance(stream, AuditLogsStream):
-                _ = stream.convert
+                _ = stream.converters
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ class Output(LineWriter):
         super().__init__()
         self.messages: list[Message] = []
 
-    def write_lines(self, lines: bytes | bytearray) -> None:
+    def write_lines(self, lines: bytes) -> None:
         self.messages += [json.loads(line) for line in lines.splitlines()]
 
 

@@ -57,8 +57,9 @@ def flattened(
     stream = TapAkuity(config=config | flat, catalog=catalog).streams["audit_logs"]
     (schema,) = stream._generate_schema_messages()
     assert isinstance(stream, AuditLogsStream)
-    ((_, record),) = stream.convert(event_of(item, "o").json)
-    return json.loads(record), schema.schema["properties"]
+    ((_, convert),) = stream.converters
+    record = json.loads(convert(event_of(item, "o").json) or b"")
+    return record, schema.schema["properties"]
 
 
 def columns(

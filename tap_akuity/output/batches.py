@@ -14,7 +14,7 @@ from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import ConfigurationError
 
 from tap_akuity.output.conversion import decode
-from tap_akuity.output.lines import CHUNK_BYTES, unbroken
+from tap_akuity.output.lines import chunks, unbroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -90,14 +90,8 @@ def _json_lines(
 
 
 def _write_lines(file: Any, records: Iterable[bytes]) -> None:  # noqa: ANN401 - a file
-    lines = bytearray()
-    for record in records:
-        lines += record
-        lines += b"\n"
-        if len(lines) >= CHUNK_BYTES:
-            file.write(unbroken(lines))
-            lines.clear()
-    file.write(unbroken(lines))
+    for chunk in chunks(records):
+        file.write(unbroken(b"\n".join(chunk) + b"\n"))
 
 
 def _parquet(

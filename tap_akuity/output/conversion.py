@@ -1,7 +1,7 @@
 """One event to the JSON of each of its records.
 
-What the catalog selects, the stream maps and the flattening are compiled once for a
-stream, and everything that is written goes through the one function that comes of it.
+What the catalog selects, a stream map and the flattening are compiled once into a
+function for each stream that is made of the events: everything goes through it.
 With nothing to do, a record is the very bytes that it was.
 
 Numbers keep every digit.
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from tap_akuity.output.selection import Change
 
-    Convert: TypeAlias = Callable[[bytes], list[tuple[str, bytes]]]
-    """Makes of an event, as JSON, its records: the stream of each, and it as JSON."""
+    Convert: TypeAlias = Callable[[bytes], bytes | None]
+    """Makes of an event a record, both as JSON; None if it is filtered out."""
 
     Step: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
@@ -35,12 +35,12 @@ decode = msgspec.json.Decoder(float_hook=Decimal).decode
 """Unpacks a record, with numbers that are no integers as `Decimal`."""
 
 
-def converter(
+def converters(
     select: Change | None,
     stream_maps: Sequence[StreamMap],
     config: Mapping[str, Any],
     keys: Sequence[str],
-) -> Convert:
+) -> list[tuple[str, Convert]]:
     """Compile what becomes of an event.
 
     Args:
@@ -50,34 +50,33 @@ def converter(
         keys: The properties that no record can do without.
 
     Returns:
-        The function. It raises `maps.StreamMapError` if a stream map fails.
+        The name of each stream that is made of the events, and the function that makes
+        its records. It raises `maps.StreamMapError` if a stream map fails.
 
     Raises:
         maps.StreamMapError: If a stream would lack one of the keys.
     """
-    outlets = []
+    found = []
     for stream_map in stream_maps:
         if not isinstance(stream_map, RemoveRecordTransform):
             maps.check_keys(stream_map, keys)
-            outlets.append((stream_map.stream_alias, _steps(stream_map, config, keys)))
-    if not select and not any(steps for _, steps in outlets):
-        names = [name for name, _ in outlets]
-        return lambda json: [(name, json) for name in names]
+            steps = [select] if select else []
+            steps += _steps(stream_map, config, keys)
+            found.append((stream_map.stream_alias, _converter(steps)))
+    return found
 
-    def convert(json: bytes) -> list[tuple[str, bytes]]:
-        event = decode(json)
-        if select:
-            event = select(event)
-        records = []
-        for name, steps in outlets:
-            record = event
-            for step in steps:
-                record = step(record)
-                if record is None:
-                    break
-            else:
-                records.append((name, encoder.encode(record)))
-        return records
+
+def _converter(steps: Sequence[Step]) -> Convert:
+    if not steps:
+        return lambda json: json
+
+    def convert(json: bytes) -> bytes | None:
+        record = decode(json)
+        for step in steps:
+            record = step(record)
+            if record is None:
+                return None
+        return encoder.encode(record)
 
     return convert
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 
-from tap_akuity.output.lines import CHUNK_BYTES, unbroken
+from tap_akuity.output.lines import chunks, unbroken
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -40,31 +40,22 @@ class LineWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        self.write_lines(self.format_message(message))
+        self.write_lines(bytes(self.format_message(message)))
 
-    def write_records(self, records: Iterable[tuple[str, bytes]]) -> None:
+    def write_records(self, stream: str, records: Iterable[bytes]) -> None:
         """Write RECORD messages, many of them at a time.
 
         Args:
-            records: The stream of each, and it as JSON.
+            stream: The name of the stream.
+            records: Each a JSON object.
         """
         extracted = datetime.now(timezone.utc)
+        before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
-        before: dict[str, bytes] = {}
-        lines = bytearray()
-        for stream, record in records:
-            if stream not in before:
-                name = encoder.encode(stream)
-                before[stream] = b'{"type":"RECORD","stream":%b,"record":' % name
-            lines += before[stream]
-            lines += record
-            lines += after
-            if len(lines) >= CHUNK_BYTES:
-                self.write_lines(lines)
-                lines.clear()
-        self.write_lines(lines)
+        for chunk in chunks(records):
+            self.write_lines(before + (after + before).join(chunk) + after)
 
-    def write_lines(self, lines: bytes | bytearray) -> None:
+    def write_lines(self, lines: bytes) -> None:
         """Write messages.
 
         Args:
