@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CHUNK_BYTES = 1 << 18
-"""How much to gather before it is written or compressed."""
+CHUNK_BYTES = 1 << 16
+"""How much to gather before it is written or compressed.
+
+What a pipe holds; four times as much takes twice as long, outside of the cache.
+"""
 
 _BREAKS = {
     character.encode(): b"\\u%04x" % ord(character)
     for character in ("\N{NEXT LINE}", "\u2028", "\u2029")
 }
+_FIRST_BYTES = {character[:1] for character in _BREAKS}
 
 
 def unbroken(lines: bytes) -> bytes:
@@ -25,11 +29,22 @@ def unbroken(lines: bytes) -> bytes:
     Returns:
         The same JSON without them; mostly the argument itself.
     """
-    for character, escape in _BREAKS.items():
-        # To look for one byte is much faster, and mostly enough.
-        if character[:1] in lines and character in lines:
+    if _has_breaks(lines):
+        for character, escape in _BREAKS.items():
             lines = lines.replace(character, escape)
     return lines
+
+
+def _has_breaks(lines: bytes) -> bool:
+    # To look for one byte is much faster than to look for two or three.
+    characters = tuple(_BREAKS)
+    for byte in _FIRST_BYTES:
+        place = lines.find(byte)
+        while place >= 0:
+            if lines.startswith(characters, place):
+                return True
+            place = lines.find(byte, place + 1)
+    return False
 
 
 def chunks(records: Iterable[bytes]) -> Iterator[list[bytes]]:
