@@ -6,6 +6,7 @@ import contextlib
 import copy
 import gzip
 import json
+from bisect import bisect_right
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -23,7 +24,7 @@ from tap_akuity.output.maps import StreamMapError
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
-from tests.running import bookmark, config_for, last_state, records, sync
+from tests.running import Output, bookmark, config_for, last_state, records, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -482,17 +483,35 @@ def test_batches_of_two_maps_are_refused(served: Sandbox, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
-def test_state_follows_the_batches(served: Sandbox, tmp_path: Path) -> None:
-    messages = run(served, "all", batch_config=in_batches(tmp_path))
-    plain = records(run(served, "all"))
-    assert bookmark(last_state(messages)) == plain[-1]["timestamp"]
-    # No state runs ahead of the batches that it covers.
+def test_state_follows_the_batches(tmp_path: Path) -> None:
+    batch_config = in_batches(tmp_path) | {"batch_size": 4_000}
+    with Sandbox(Dataset(records=15_000)) as sandbox:
+        settings = {"page_size": 1000, "batch_config": batch_config}
+        messages = sync(config_for(sandbox, **settings))
+    times = [record["timestamp"] for record in batched(messages)]
+    assert len(times) == 15_000
+    assert bookmark(last_state(messages)) == times[-1]
     assert messages[1]["type"] == "BATCH"
+    # No state runs ahead of the batches that it covers.
     emitted = 0
+    bookmarks = set()
     for message in messages:
         if message["type"] == "BATCH":
-            emitted += 300
+            emitted += 4_000
         elif message["type"] == "STATE":
             covered = bookmark(message["value"]) or ""
-            upto = sum(record["timestamp"] <= covered for record in plain)
-            assert upto <= emitted
+            bookmarks.add(covered)
+            assert bisect_right(times, covered) <= emitted
+    assert len(bookmarks) > 2
+
+
+@pytest.mark.parametrize("batched_too", [False, True])
+def test_a_test_of_the_connection_ends_after_one_record(
+    served: Sandbox, tmp_path: Path, *, batched_too: bool
+) -> None:
+    more = {"batch_config": in_batches(tmp_path)} if batched_too else {}
+    output = Output()
+    tap = TapAkuity(config=config_for(served, **more), message_writer=output)
+    assert tap.run_connection_test()
+    assert len(records(output.messages)) == (0 if batched_too else 1)
+    assert list(tmp_path.iterdir()) == []
