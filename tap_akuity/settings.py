@@ -25,6 +25,9 @@ MAX_PAGE_SIZE = 10_000
 MAX_TIMEOUT_SECONDS = 3600
 """Longer than any server or proxy in between keeps a request open."""
 
+FLATTENING_DEPTH = 3
+"""One more than the objects that are known need, for what Akuity may add."""
+
 _FILTER_HELP = (
     "Each value goes to the API as a filter; the other {} stay in Akuity and are not "
     "fetched."
@@ -200,7 +203,7 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
         config: As it came from files and the environment.
 
     Returns:
-        A new configuration, without the defaults.
+        A new configuration, without the defaults but the depth of the flattening.
     """
     result: dict[str, Any] = {}
     for name, value in config.items():
@@ -224,6 +227,9 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
             result[name] = value.strip().rstrip("/")
         else:
             result[name] = value
+    if result.get("flattening_enabled"):
+        # The SDK would not start without it.
+        result.setdefault("flattening_max_depth", FLATTENING_DEPTH)
     return result
 
 

@@ -20,6 +20,7 @@ from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 
 from tap_akuity import settings
 from tap_akuity.masking import hide_key, one_line
+from tap_akuity.output import maps
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
@@ -87,6 +88,17 @@ class TapAkuity(Tap):
     @override
     def discover_streams(self) -> Sequence[Stream]:
         return [AuditLogsStream(self)]
+
+    @override
+    def setup_mapper(self) -> None:
+        # The catalog first, or a stream map would be blamed for what it deselects.
+        streams = list(self.streams.values())
+        keys = (*AuditLogsStream.primary_keys, AuditLogsStream.replication_key)
+        maps.check(self.config, AuditLogsStream.name, keys)
+        super().setup_mapper()
+        for stream in streams:
+            if stream.selected and isinstance(stream, AuditLogsStream):
+                _ = stream.converters
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from singer_sdk.contrib.msgspec import serialize_jsonl
-from singer_sdk.io_base import GenericSingerWriter
-
 from sandbox.server import Sandbox
 from sandbox.state import Options
+from tap_akuity.output.writer import LineWriter
 from tap_akuity.tap import TapAkuity
 
 Message = dict[str, Any]
 
 
-class Output(GenericSingerWriter[bytes, Any]):
+class Output(LineWriter):
     """Keeps the messages as a target would read them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.messages: list[Message] = []
 
-    def serialize_message(self, message: Any) -> bytes:
-        return bytes(serialize_jsonl(message.to_dict()))
-
-    def write_message(self, message: Any) -> None:
-        self.messages.append(json.loads(self.format_message(message)))
+    def write_lines(self, lines: bytes) -> None:
+        self.messages += [json.loads(line) for line in lines.splitlines()]
 
 
 def config_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:

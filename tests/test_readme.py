@@ -30,7 +30,8 @@ from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
-from tap_akuity.reading.windows import MAX_EVENTS, MAX_MOVING
+from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.window import MAX_MOVING
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
 from tests.running import config_for, last_state, records, sync
@@ -171,7 +172,7 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
     path.write_text(code, encoding="utf-8")
     audit_log_id = runpy.run_path(str(path))["audit_log_id"]
     for item in (sample, *Dataset(records=500)):
-        record = event_of(item, "org-1").record()
+        record = json.loads(event_of(item, "org-1").json)
         assert audit_log_id(record) == record["id"]
 
 
@@ -443,7 +444,7 @@ def test_numbers() -> None:
     replication = section("How replication works")
     assert SCHEMA["properties"]["lookback_seconds"]["default"] == 5 * 60
     assert "the last five minutes before the bookmark" in replication
-    assert f"at most {MAX_EVENTS:,} events" in replication
+    assert f"at most {Limits.max_events:,} events" in replication
     assert MAX_RETRY_AFTER_SECONDS == 5 * 60
     assert "up to five minutes each time" in replication
     assert MAX_MOVING == 3

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 PACKAGE = Path(tap_akuity.__file__).parent
 
 PRIVATE: dict[tuple[type, str], str] = {
-    (Stream, "_generate_record_messages"): "(self, record)",
-    (Stream, "_increment_stream_state"): "(self, latest_record, *, context=None)",
     (Stream, "_sync_records"): "(self, context=None, *, write_messages=True)",
     (Stream, "_write_starting_replication_value"): "(self, context)",
     (Stream, "_write_state_message"): "(self)",
@@ -54,9 +52,6 @@ def test_the_sdk_still_has_it(owner: type, name: str) -> None:
     ("name", "caller"),
     [
         ("_sync_records", Stream.sync),
-        ("_write_record_message", Stream._sync_records),
-        ("_generate_record_messages", Stream._write_record_message),
-        ("_increment_stream_state", Stream._sync_records),
         ("_validate_config", PluginBase.__init__),
     ],
 )

@@ -1,36 +1,102 @@
-"""The columns of a flattened record; pure.
+"""A record's nested objects to columns.
 
-The SDK flattens an object to the names of its members, but one that is null to a null
-under its own name, which the schema does not have: some targets refuse that.
+The names of the columns, and how deep objects are flattened, are the SDK's affair: it
+is asked once for each member, and the answer is kept. Unlike the SDK's, a flattened
+record has exactly the columns of its schema, and members that the schema does not know:
+where an object is null, the SDK gives a null under the object's own name, which some
+targets refuse, and no value for its columns.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from singer_sdk.singerlib.json import serialize_json
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+
+    from singer_sdk.mapper import StreamMap
+
+MAX_KEPT_NAMES = 10_000
+"""How many members to keep the SDK's answers for.
+
+Akuity may add an object whose members have ever new names.
+"""
 
 
-def with_columns(
-    record: Mapping[str, Any], properties: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Give a flattened record every column that its schema names.
+def flattening(stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Compile the flattening of a stream's records.
 
     Args:
-        record: As the SDK flattened it.
-        properties: Those of the flattened schema.
+        stream_map: Of the stream, with flattening enabled.
 
     Returns:
-        The record, with null where it had nothing for a property that may be null,
-        and without nulls that are under no name of the schema.
+        What makes a flattened record of a record: null where it has nothing for a
+        column that may be null, and no null under a name that is not a column.
     """
-    columns = {
-        name: None for name, one in properties.items() if "null" in one.get("type", ())
+    columns: dict[str, Any] = stream_map.transformed_schema["properties"]
+    empty = {
+        name: None for name, one in columns.items() if "null" in one.get("type", ())
     }
-    found = {
-        name: value
-        for name, value in record.items()
-        if value is not None or name in properties
-    }
-    return columns | found
+    root = _Members(stream_map, ())
+
+    def flatten(record: dict[str, Any]) -> dict[str, Any]:
+        flat: dict[str, Any] = empty.copy()
+        _fill(flat, record, root)
+        return flat
+
+    return flatten
+
+
+class _Members(dict[str, "tuple[str, bool, _Members | None]"]):
+    """What becomes of the members of an object.
+
+    Of each, the name of its column, whether the schema has that, and, unless an object
+    is written as text there, what becomes of its own members.
+    """
+
+    def __init__(
+        self,
+        stream_map: StreamMap,
+        path: tuple[str, ...],
+        kept: list[int] | None = None,
+    ) -> None:
+        super().__init__()
+        self._stream_map = stream_map
+        self._path = path
+        self._kept = [0] if kept is None else kept
+
+    def __missing__(self, name: str) -> tuple[str, bool, _Members | None]:
+        path = (*self._path, name)
+        (column,) = self._stream_map.flatten_record(_nested(path, None))
+        # An object that is flattened leaves nothing of itself.
+        whole = self._stream_map.flatten_record(_nested(path, {}))
+        members = None if whole else _Members(self._stream_map, path, self._kept)
+        known = column in self._stream_map.transformed_schema["properties"]
+        found = (column, known, members)
+        if self._kept[0] < MAX_KEPT_NAMES:
+            self._kept[0] += 1
+            self[name] = found
+        return found
+
+
+def _nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    for name in reversed(path):
+        value = {name: value}
+    return dict(value)
+
+
+def _fill(flat: dict[str, Any], value: dict[str, Any], members: _Members) -> None:
+    for name, one in value.items():
+        column, known, inner = members[name]
+        if isinstance(one, str):
+            flat[column] = one
+        elif isinstance(one, dict) and inner is not None:
+            _fill(flat, one, inner)
+        elif isinstance(one, dict | list):
+            flat[column] = serialize_json(one)
+        elif one is not None or known:
+            flat[column] = one
+        else:
+            flat.pop(column, None)

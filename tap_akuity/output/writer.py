@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
 
+from tap_akuity.output.lines import chunks, unbroken
+
 if sys.version_info >= (3, 12):
     from typing import override
 else:
@@ -19,9 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from singer_sdk.singerlib import Message
-
-CHUNK_BYTES = 1 << 18
-"""How much is written at a time, when many records are."""
 
 GRACE_SECONDS = 1.0
 """How long a line that is being written may delay the end of the process."""
@@ -41,7 +40,7 @@ class LineWriter(MsgSpecWriter):
 
     @override
     def write_message(self, message: Message) -> None:
-        self._write(self.format_message(message))
+        self.write_lines(bytes(self.format_message(message)))
 
     def write_records(self, stream: str, records: Iterable[bytes]) -> None:
         """Write RECORD messages, many of them at a time.
@@ -53,17 +52,19 @@ class LineWriter(MsgSpecWriter):
         extracted = datetime.now(timezone.utc)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
-        lines = bytearray()
-        for record in records:
-            lines += before
-            lines += record
-            lines += after
-            if len(lines) >= CHUNK_BYTES:
-                self._write(lines)
-                lines.clear()
-        self._write(lines)
+        for chunk in chunks(records):
+            self.write_lines(before + (after + before).join(chunk) + after)
 
-    def _write(self, lines: bytes | bytearray) -> None:
+    def write_lines(self, lines: bytes) -> None:
+        """Write messages.
+
+        Args:
+            lines: Each a line.
+
+        Raises:
+            OutputError: If they cannot be written.
+        """
+        lines = unbroken(lines)
         self._writing = True
         try:
             written = sys.stdout.buffer.write(lines)

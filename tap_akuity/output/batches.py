@@ -1,0 +1,116 @@
+"""Records into batch files."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import itertools
+import shutil
+import tempfile
+from typing import IO, TYPE_CHECKING, Any, cast
+from uuid import uuid4
+
+from singer_sdk.batch import Batcher
+from singer_sdk.exceptions import ConfigurationError
+
+from tap_akuity.output.conversion import decode
+from tap_akuity.output.lines import chunks, unbroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from singer_sdk.helpers._batch import BatchConfig
+
+GZIP_LEVEL = 4
+"""How hard to compress.
+
+For 100,000 records, 60 MB, the process took 1.6 s at level 1 (11.8 MB), 1.8 s at 4
+(10.0 MB), 2.1 s at 6 (9.3 MB) and 2.6 s at 9 (9.1 MB), beside 1.3 s without
+batches: from here on, compressing would cost more than it saves.
+"""
+
+MEMORY_BYTES = 1 << 24
+"""How much of a file is kept in memory before it is kept on disk."""
+
+
+def batches(
+    tap: str, stream: str, config: BatchConfig, records: Iterator[bytes]
+) -> Iterator[list[str]]:
+    """Write records into files, each of which is there only when it is whole.
+
+    Args:
+        tap: The name of the tap.
+        stream: The name of the stream.
+        config: How, and where to.
+        records: Each as JSON. When a batch is yielded, no more of them were taken than
+            are in it and in those before.
+
+    Yields:
+        The URLs of the files of a batch.
+
+    Raises:
+        ConfigurationError: If the files cannot be written so.
+    """
+    size = config.batch_size
+    if not isinstance(size, int) or size < 1:
+        msg = "Setting `batch_config.batch_size` must be an integer of at least 1."
+        raise ConfigurationError(msg)
+    make = _parquet if config.encoding.format == "parquet" else _json_lines
+    write = make(tap, stream, config)
+    for first in records:
+        yield write(itertools.chain([first], itertools.islice(records, size - 1)))
+
+
+def _json_lines(
+    tap: str, stream: str, config: BatchConfig
+) -> Callable[[Iterable[bytes]], list[str]]:
+    """Write JSON lines, of which only a few are in memory at a time."""
+    storage = config.storage
+    name = f"{storage.prefix or ''}{tap}--{stream}-{uuid4()}"
+    compressed = config.encoding.compression == "gzip"
+    numbers = itertools.count(1)
+
+    def write(records: Iterable[bytes]) -> list[str]:
+        file_name = f"{name}-{next(numbers)}.json{'.gz' if compressed else ''}"
+        # A sync that is killed, or fails, leaves no half of a file behind.
+        with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spool:
+            if compressed:
+                with gzip.GzipFile(
+                    "", "wb", GZIP_LEVEL, cast("IO[bytes]", spool)
+                ) as file:
+                    _write_lines(file, records)
+            else:
+                _write_lines(spool, records)
+            spool.seek(0)
+            with storage.open(file_name, "wb") as file:
+                shutil.copyfileobj(spool, file)
+        return [storage.get_url(file_name)]
+
+    return write
+
+
+def _write_lines(file: Any, records: Iterable[bytes]) -> None:  # noqa: ANN401 - a file
+    for chunk in chunks(records):
+        file.write(unbroken(b"\n".join(chunk) + b"\n"))
+
+
+def _parquet(
+    tap: str, stream: str, config: BatchConfig
+) -> Callable[[Iterable[bytes]], list[str]]:
+    """Have the SDK write Parquet, for which a whole batch is in memory."""
+    if not importlib.util.find_spec("pyarrow"):
+        msg = (
+            "Setting `batch_config` asks for Parquet, which requires pyarrow: install "
+            "`tap-akuity[parquet]`."
+        )
+        raise ConfigurationError(msg)
+    batcher = Batcher(tap, stream, config)
+
+    def write(records: Iterable[bytes]) -> list[str]:
+        rows: list[dict[str, Any]] = [decode(record) for record in records]
+        # The first row alone says which columns there are.
+        rows[0] = {name: None for row in rows for name in row} | rows[0]
+        (manifest,) = batcher.get_batches(iter(rows))
+        return manifest
+
+    return write

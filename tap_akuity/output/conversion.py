@@ -1,0 +1,92 @@
+"""One event to the JSON of each of its records.
+
+What the catalog selects, a stream map and the flattening are compiled once into a
+function for each stream that is made of the events: everything goes through it.
+With nothing to do, a record is the very bytes that it was.
+
+Numbers keep every digit.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+from singer_sdk.contrib.msgspec import encoder
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+
+from tap_akuity.output import maps
+from tap_akuity.output.flattening import flattening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from singer_sdk.mapper import StreamMap
+
+    from tap_akuity.output.selection import Change
+
+    Convert: TypeAlias = Callable[[bytes], bytes | None]
+    """Makes of an event a record, both as JSON; None if it is filtered out."""
+
+    Step: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+
+decode = msgspec.json.Decoder(float_hook=Decimal).decode
+"""Unpacks a record, with numbers that are no integers as `Decimal`."""
+
+
+def converters(
+    select: Change | None,
+    stream_maps: Sequence[StreamMap],
+    config: Mapping[str, Any],
+    keys: Sequence[str],
+) -> list[tuple[str, Convert]]:
+    """Compile what becomes of an event.
+
+    Args:
+        select: What the catalog leaves of it; None for all.
+        stream_maps: Those of the stream.
+        config: Of the tap, for messages.
+        keys: The properties that no record can do without.
+
+    Returns:
+        The name of each stream that is made of the events, and the function that makes
+        its records. It raises `maps.StreamMapError` if a stream map fails.
+
+    Raises:
+        maps.StreamMapError: If a stream would lack one of the keys.
+    """
+    found = []
+    for stream_map in stream_maps:
+        if not isinstance(stream_map, RemoveRecordTransform):
+            maps.check_keys(stream_map, keys)
+            steps = [select] if select else []
+            steps += _steps(stream_map, config, keys)
+            found.append((stream_map.stream_alias, _converter(steps)))
+    return found
+
+
+def _converter(steps: Sequence[Step]) -> Convert:
+    if not steps:
+        return lambda json: json
+
+    def convert(json: bytes) -> bytes | None:
+        record = decode(json)
+        for step in steps:
+            record = step(record)
+            if record is None:
+                return None
+        return encoder.encode(record)
+
+    return convert
+
+
+def _steps(
+    stream_map: StreamMap, config: Mapping[str, Any], keys: Sequence[str]
+) -> list[Step]:
+    steps: list[Step] = []
+    if not isinstance(stream_map, SameRecordTransform):
+        steps.append(maps.mapping(stream_map, config, keys))
+    if stream_map.flattening_enabled:
+        steps.append(flattening(stream_map))
+    return steps

@@ -1,0 +1,220 @@
+"""Stream maps: what is wrong with them, and a clear message when one fails.
+
+The maps themselves, and their expressions, are the SDK's.
+"""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+from fnmatch import fnmatch
+from typing import TYPE_CHECKING, Any
+
+from singer_sdk.exceptions import ConfigurationError
+from singer_sdk.mapper import (
+    MAPPER_ELSE_OPTION,
+    MAPPER_FILTER_OPTION,
+    MAPPER_SOURCE_OPTION,
+    NULL_STRING,
+    CustomStreamMap,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from singer_sdk.mapper import StreamMap
+
+_HASHES = frozenset({"md5", "sha256"})
+
+_QUOTED = re.compile(r",? (for|in) expression.*", re.DOTALL)
+"""The end of a message of the SDK that quotes the expression, perhaps with a secret."""
+
+
+class StreamMapError(ConfigurationError):
+    """A stream map cannot be used; the text names it, and says why and what to do."""
+
+
+def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
+    """Refuse stream maps that cannot work, before anything is fetched.
+
+    Args:
+        config: Of the tap.
+        stream: The name of the stream.
+        keys: The properties that it cannot do without.
+
+    Raises:
+        StreamMapError: If one cannot.
+    """
+    settings = config.get("stream_map_config") or {}
+    for name, definition in _definitions(config):
+        if not fnmatch(stream, definition.get(MAPPER_SOURCE_OPTION, name)):
+            continue
+        for key in keys:
+            unmapped = None if MAPPER_ELSE_OPTION in definition else key
+            if definition.get(key, unmapped) in {None, NULL_STRING}:
+                raise StreamMapError(_removes(name, key))
+        for place, expression in _expressions(definition):
+            try:
+                parsed = ast.parse(expression)
+            except (SyntaxError, ValueError):
+                parsed = ast.Module([], [])
+            if not parsed.body:
+                msg = (
+                    f"Stream map `{name}` has an expression for `{place}` that is not "
+                    "valid Python: correct it."
+                )
+                raise StreamMapError(msg)
+            for setting in _settings(parsed):
+                # Whoever has the hashes would soon find what they are made of.
+                if settings.get(setting) == "" and _hashes(parsed):
+                    raise StreamMapError(_lacks(name, place, setting))
+
+
+def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
+    """Refuse a stream that lacks what nothing can be loaded safely without.
+
+    Args:
+        stream_map: Of the stream.
+        keys: The properties that it cannot do without.
+
+    Raises:
+        StreamMapError: If it lacks one.
+    """
+    for key in keys:
+        if key in stream_map.transformed_schema["properties"]:
+            continue
+        if stream_map.flatten_record({key: None}) != {key: None}:
+            msg = (
+                f"Setting `flattening_max_key_length` cuts `{key}` short, without "
+                "which nothing can be loaded safely: give it a greater number."
+            )
+            raise StreamMapError(msg)
+        raise StreamMapError(_removes(stream_map.stream_alias, key))
+
+
+def mapping(
+    stream_map: StreamMap, config: Mapping[str, Any], keys: Sequence[str]
+) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
+    """Wrap the transformation of a stream map.
+
+    Args:
+        stream_map: What transforms.
+        config: Of the tap.
+        keys: The properties that no record can do without.
+
+    Returns:
+        What makes of a record the mapped one, not flattened, or None if it is filtered
+        out. It raises `StreamMapError` if that fails.
+    """
+    unflattened = copy.copy(stream_map)
+    unflattened.flattening_options = None
+    transform = unflattened.transform
+
+    def apply(record: dict[str, Any]) -> dict[str, Any] | None:
+        try:
+            mapped = transform(record)
+        except Exception as error:
+            msg = _failure(stream_map, config, record, error)
+            raise StreamMapError(msg) from error
+        if mapped is not None:
+            for key in keys:
+                if mapped.get(key) is None:
+                    raise StreamMapError(_removes(stream_map.stream_alias, key))
+        return mapped
+
+    return apply
+
+
+def _definitions(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, definition in (config.get("stream_maps") or {}).items():
+        if isinstance(definition, dict):
+            yield name, definition
+
+
+def _expressions(definition: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for place, expression in definition.items():
+        if place.startswith("__") and place != MAPPER_FILTER_OPTION:
+            continue
+        if isinstance(expression, str) and expression != NULL_STRING:
+            yield place, expression
+
+
+def _failure(
+    stream_map: StreamMap,
+    config: Mapping[str, Any],
+    record: Mapping[str, Any],
+    error: Exception,
+) -> str:
+    # The evaluator keeps the last expression that it was given.
+    expression = (
+        stream_map.expr_evaluator.expr
+        if isinstance(stream_map, CustomStreamMap)
+        else ""
+    )
+    name, place = _place(config, stream_map.stream_alias, expression)
+    settings = config.get("stream_map_config") or {}
+    for setting in _settings(ast.parse(expression)):
+        if settings.get(setting) is None:
+            return _lacks(name, place, setting)
+    return (
+        f"Stream map `{name}` cannot compute `{place}` of the event of "
+        f"{record.get('timestamp')}: correct the expression ({_reason(error)})."
+    )
+
+
+def _place(config: Mapping[str, Any], alias: str, expression: str) -> tuple[str, str]:
+    """Find the map and the property that an expression stands at."""
+    places = [
+        (name, place)
+        for name, definition in _definitions(config)
+        for place, found in _expressions(definition)
+        if found == expression
+    ]
+    of_alias = [(name, place) for name, place in places if name == alias]
+    return next(iter([*of_alias, *places]), (alias, "?"))
+
+
+def _reason(error: Exception) -> str:
+    """Say why, without the expression or what an event holds."""
+    cause = error.__cause__ or error
+    if isinstance(cause, KeyError):
+        return f"there is no {cause}"
+    if isinstance(cause, ValueError) and error is cause:
+        return type(cause).__name__
+    return _QUOTED.sub("", str(cause)) or type(cause).__name__
+
+
+def _settings(parsed: ast.AST) -> Iterator[str]:
+    """Name the members of `config` that an expression subscripts."""
+    for node in ast.walk(parsed):
+        if (
+            isinstance(node, ast.Subscript)
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "config"
+            and isinstance(node.slice, ast.Constant)
+        ):
+            yield str(node.slice.value)
+
+
+def _hashes(parsed: ast.AST) -> bool:
+    return any(
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in _HASHES
+        for node in ast.walk(parsed)
+    )
+
+
+def _removes(name: str, key: str) -> str:
+    return (
+        f"Stream map `{name}` removes `{key}`, without which nothing can be loaded "
+        "safely: keep it."
+    )
+
+
+def _lacks(name: str, place: str, setting: str) -> str:
+    return (
+        f"Stream map `{name}` computes `{place}` with `{setting}`, which is not set: "
+        f"give `{setting}` a value in setting `stream_map_config`."
+    )

@@ -1,0 +1,111 @@
+"""What the catalog leaves of a record; pure.
+
+The catalog is walked once, not for each record: what it says becomes functions for the
+members that it changes, and all others are never looked at.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    Breadcrumb: TypeAlias = tuple[str, ...]
+    Schema: TypeAlias = Mapping[str, Any]
+    Change: TypeAlias = Callable[[Any], Any]
+    """Gives what a value becomes; an object is changed in place."""
+
+    Unknown: TypeAlias = Callable[[str], None]
+
+
+def selecting(
+    schema: Schema, mask: Mapping[Breadcrumb, bool], unknown: Unknown
+) -> Change | None:
+    """Compile what a catalog selects.
+
+    Args:
+        schema: Of the stream, as the catalog has it.
+        mask: Which breadcrumbs are selected.
+        unknown: Called with the path of a member that the schema neither names nor
+            allows, which is left out.
+
+    Returns:
+        What to do to each record; None if all of it stays as it is.
+    """
+    return _Compiler(mask, unknown).of_object(schema, ())
+
+
+class _Compiler:
+    def __init__(self, mask: Mapping[Breadcrumb, bool], unknown: Unknown) -> None:
+        self._mask = mask
+        self._unknown = unknown
+
+    def of_object(self, schema: Schema | None, breadcrumb: Breadcrumb) -> Change | None:
+        """Compile an object; without a schema, only what the mask deselects goes."""
+        properties: Schema = {} if schema is None else schema["properties"]
+        closed = schema is not None and not schema.get("additionalProperties")
+        selected = {
+            place[-1]: chosen
+            for place, chosen in self._mask.items()
+            if place[:-1] == (*breadcrumb, "properties")
+        }
+        deselected = [name for name, chosen in selected.items() if not chosen]
+        changes = {}
+        for name in {*properties, *selected}.difference(deselected):
+            place = (*breadcrumb, "properties", name)
+            if change := self.of_value(properties.get(name), place):
+                changes[name] = change
+        if not (deselected or closed or changes):
+            return None
+        path = breadcrumb[1::2]
+        known = {*properties, *deselected}
+
+        def narrow(record: dict[str, Any]) -> dict[str, Any]:
+            if closed and not record.keys() <= known:
+                for name in record.keys() - known:
+                    self._unknown(".".join((*path, name)))
+                    del record[name]
+            for name in deselected:
+                record.pop(name, None)
+            for name, change in changes.items():
+                if name in record:
+                    record[name] = change(record[name])
+            return record
+
+        return narrow
+
+    def of_value(self, schema: Schema | None, breadcrumb: Breadcrumb) -> Change | None:
+        """Compile a value of any type."""
+        schema = schema or {}
+        types = _types(schema)
+        named = "object" in types and "properties" in schema
+        members = self.of_object(schema if named else None, breadcrumb)
+        items = _items(schema) if "array" in types else None
+        # No mask reaches into an array.
+        each = items and _Compiler({}, self._unknown).of_value(items, breadcrumb)
+        boolean = types in ({"boolean"}, {"boolean", "null"})
+        if not (members or each or boolean):
+            return None
+
+        def change(value: Any) -> Any:  # noqa: ANN401 - JSON
+            if members and isinstance(value, dict):
+                value = members(value)
+            elif each and isinstance(value, list):
+                value = [each(one) for one in value]
+            if boolean and not isinstance(value, Decimal | None):
+                return value != 0
+            return value
+
+        return change
+
+
+def _types(schema: Schema) -> set[str]:
+    kind = schema.get("type", ())
+    return {kind} if isinstance(kind, str) else set(kind)
+
+
+def _items(schema: Schema) -> Schema | None:
+    items = schema.get("items")
+    return items if isinstance(items, dict) and "prefixItems" not in schema else None
