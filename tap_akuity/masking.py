@@ -193,4 +193,5 @@ def _characters(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _basic_token(user_info: str) -> str:
-    return base64.b64encode(user_info.encode()).decode()
+    # The environment may hold bytes that are not UTF-8.
+    return base64.b64encode(user_info.encode(errors="surrogateescape")).decode()

@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import backoff
 import pytest
 import trustme
 from requests.auth import HTTPBasicAuth
@@ -201,8 +202,9 @@ def test_what_is_quoted_is_bounded(tmp_path: Path, member: str, level: str) -> N
     ],
 )
 def test_nothing_reads_on_when_the_time_is_over(
-    answer: Callable[[], Iterable[bytes]],
+    answer: Callable[[], Iterable[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.001)
     with Peer(lambda _: answer()) as peer:
         client = client_at(peer, timeout=0.3, max_attempts=3)
         client._logger.disabled = True
