@@ -41,7 +41,7 @@ ANY_SERVER = 400.0
 
 def client_at(peer: Peer, **options: Any) -> AkuityClient:
     given = {
-        "auth": HTTPBasicAuth("id-of-the-key", "secret-of-the-key"),
+        "auth": HTTPBasicAuth("kid-7f3a9c2e1b", "Zx81-qWertz-99aB"),
         "headers": {},
         "timeout": 30,
         "max_attempts": 1,
@@ -276,7 +276,7 @@ def test_what_is_broken_is_one_sentence(answer: bytes, sentence: str) -> None:
     assert "('" not in str(caught.value)
 
 
-KEY = ("id-of-the-key", "secret-of-the-key")
+KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
 BASIC = base64.b64encode(":".join(KEY).encode()).decode()
 
 
