@@ -120,7 +120,8 @@ def hide_proxies(environment: Mapping[str, str]) -> None:
             continue
         user_info, at, _ = url.rpartition("@")
         if at:
-            user_info = user_info.rpartition("//")[2]
+            before, slashes, after = user_info.partition("//")
+            user_info = after if slashes else before
             password = user_info.partition(":")[2]
             hide(user_info)
             hide(password)
@@ -193,4 +194,5 @@ def _characters(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _basic_token(user_info: str) -> str:
-    return base64.b64encode(user_info.encode()).decode()
+    # The environment may hold bytes that are not UTF-8.
+    return base64.b64encode(user_info.encode(errors="surrogateescape")).decode()

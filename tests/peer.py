@@ -143,8 +143,8 @@ def config_at(path: Path, peer: Peer, **settings: Any) -> Path:
     """Write settings for a peer."""
     config = {
         "organization_id": "o",
-        "api_key_id": "id-of-the-key",
-        "api_key_secret": "secret-of-the-key",
+        "api_key_id": "kid-7f3a9c2e1b",
+        "api_key_secret": "Zx81-qWertz-99aB",
         "api_url": peer.url,
         "start_date": "2025-01-01",
         "max_retries": 0,

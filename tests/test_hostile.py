@@ -12,6 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+import backoff
 import pytest
 import trustme
 from requests.auth import HTTPBasicAuth
@@ -40,7 +41,7 @@ ANY_SERVER = 400.0
 
 def client_at(peer: Peer, **options: Any) -> AkuityClient:
     given = {
-        "auth": HTTPBasicAuth("id-of-the-key", "secret-of-the-key"),
+        "auth": HTTPBasicAuth("kid-7f3a9c2e1b", "Zx81-qWertz-99aB"),
         "headers": {},
         "timeout": 30,
         "max_attempts": 1,
@@ -201,8 +202,9 @@ def test_what_is_quoted_is_bounded(tmp_path: Path, member: str, level: str) -> N
     ],
 )
 def test_nothing_reads_on_when_the_time_is_over(
-    answer: Callable[[], Iterable[bytes]],
+    answer: Callable[[], Iterable[bytes]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.001)
     with Peer(lambda _: answer()) as peer:
         client = client_at(peer, timeout=0.3, max_attempts=3)
         client._logger.disabled = True
@@ -274,7 +276,7 @@ def test_what_is_broken_is_one_sentence(answer: bytes, sentence: str) -> None:
     assert "('" not in str(caught.value)
 
 
-KEY = ("id-of-the-key", "secret-of-the-key")
+KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
 BASIC = base64.b64encode(":".join(KEY).encode()).decode()
 
 

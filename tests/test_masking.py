@@ -75,6 +75,7 @@ def test_a_key_is_its_id_its_secret_and_its_token() -> None:
         "http://user:pa55word-of-it@",
         "http://user:pa55word-of-it@[",
         "http://us@er:pa55word-of-it@[",
+        "http://us\udcffer:pa55word-of-it@proxy",
     ],
 )
 def test_passwords_of_proxies(url: str) -> None:

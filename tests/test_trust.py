@@ -278,7 +278,7 @@ def test_a_bundle_that_cannot_be_used_is_named(
     assert result.returncode == 1
 
 
-PASSWORD = "pa55word-of-the-proxy"
+PASSWORD = "pa55word-hunter-2"
 UNUSABLE = "Could not send a request to https://127.0.0.1:9: correct the proxy in HTTP"
 REFUSED = "The proxy did not connect to https://127.0.0.1:9: check HTTPS_PROXY and NO_"
 PROXIES = {
@@ -288,6 +288,10 @@ PROXIES = {
     f"http://user:{PASSWORD}@[bad": UNUSABLE,
     f"http://user:{PASSWORD}@": UNUSABLE,
     f"http://user:{PASSWORD}@127.0.0.1:port": UNUSABLE,
+    f"http://user:{PASSWORD}@127.0.0.1:99999": UNUSABLE,
+    f"http://user:{PASSWORD}/x@127.0.0.1:9": UNUSABLE,
+    f"http://user:{PASSWORD}//x@127.0.0.1:9": UNUSABLE,
+    f"http://user:{PASSWORD}#x@127.0.0.1:9": UNUSABLE,
     f"user:{PASSWORD}@[::": UNUSABLE,
     f"http:/user:{PASSWORD}@[": UNUSABLE,
     f"http://user:{PASSWORD}@127.0.0.1:9": REFUSED,

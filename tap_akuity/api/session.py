@@ -138,9 +138,9 @@ class BoundedSession:
             msg = f"no complete response within {timeout:g} seconds"
             raise requests.Timeout(msg) from error
         except requests.RequestException as error:
-            if self._allowance.wire:
+            if self._allowance.response:
                 # urllib3 leaves a response open whose headers it does not like.
-                self._allowance.wire.close()
+                self._allowance.response.close()
             if self._allowance.expired:
                 msg = f"no complete response within {timeout:g} seconds"
                 raise requests.Timeout(msg) from error
@@ -232,7 +232,7 @@ class _Allowance:
     def __init__(self) -> None:
         self._deadline = 0.0
         self._bytes = 0
-        self.wire: _Wire | None = None
+        self.response: _WireResponse | None = None
 
     def renew(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
@@ -296,6 +296,7 @@ class _WireResponse(http.client.HTTPResponse):
         super().__init__(sock, debuglevel, method)
         unbounded, self.fp = self.fp, _Reader(_Wire(sock, allowance))
         unbounded.close()
+        allowance.response = self
 
 
 class _Wire(io.RawIOBase):
@@ -305,7 +306,6 @@ class _Wire(io.RawIOBase):
         self._sock = sock
         self._raw = sock.makefile("rb", buffering=0)
         self._allowance = allowance
-        allowance.wire = self
 
     @override
     def readable(self) -> bool:
