@@ -278,7 +278,7 @@ class AuditLogsStream(RESTStream[Query]):
             record
             for events in self._synced(context)
             for event in events
-            for _, convert in self.converters
+            for name, convert in self.converters
             if (record := convert(event.json)) is not None
         )
         for manifest in batches(self.tap_name, self.name, batch_config, records):
@@ -299,6 +299,7 @@ class AuditLogsStream(RESTStream[Query]):
                 yield window.events[:left]
                 done += len(window.events)
                 if limit is not None and done > limit:  # With `--test`.
+                    self._write_state_message()
                     raise AbortedSyncPausedException
                 counter.increment(len(window.events))
                 self._complete(window, state)

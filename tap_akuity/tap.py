@@ -98,7 +98,8 @@ class TapAkuity(Tap):
         super().setup_mapper()
         for stream in streams:
             if stream.selected and isinstance(stream, AuditLogsStream):
-                _ = stream.converters
+                names = ", ".join(dict(stream.converters))
+                self.logger.debug("`%s` becomes: %s", stream.name, names)
 
     @override
     def load_state(self, state: dict[str, Any]) -> None:

@@ -169,6 +169,13 @@ def test_no_hash_is_made_with_an_empty_salt() -> None:
     assert json.loads(record)["who"] == "created"
 
 
+def test_the_map_of_the_stream_is_named_when_two_are_alike() -> None:
+    source = {"__source__": "audit_logs", "number": "int(action)"}
+    maps = {"filtered": {**source, "__filter__": "False"}, "other": source}
+    with pytest.raises(StreamMapError, match="map `other` cannot compute"):
+        convert(tap_with(maps), json.dumps(EVENT).encode())
+
+
 def test_a_map_that_fails_ends_the_sync_with_what_was_before() -> None:
     items = [
         {"timestamp": f"2026-01-0{day} 00:00:00 +0000 UTC", "action": action}

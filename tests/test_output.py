@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
@@ -271,7 +271,32 @@ def settings(draw: st.DrawFn) -> dict[str, Any]:
     return found
 
 
+def catalog_of_more() -> dict[str, Any]:
+    catalog = catalog_without()
+    catalog["streams"][0]["schema"]["properties"] |= copy.deepcopy(PROPERTIES)
+    return catalog
+
+
+ARRAYS = {
+    "labels": [{"type": 1, "new": 2}, None, 3],
+    "team": [0, 2, None, [1]],
+    "added": "x",
+    "a__b": {"x": 1},
+    "_": {"ip": 1, "new": 1},
+}
+CLASH = {"a__b": 1, "a": {"b": None}}
+FLAT = {"flattening_enabled": True, "flattening_max_depth": 1}
+
+
 @trying(max_examples=200)
+@example(catalog_of_more(), {}, [encoder.encode({**RECORD, **ARRAYS})])
+@example(catalog_of_more(), {}, [encoder.encode({**RECORD, "team": [Decimal("0.0")]})])
+@example(None, FLAT, [encoder.encode({**RECORD, **CLASH})])
+@example(
+    None,
+    {**FLAT, "stream_maps": {"audit_logs": {"count": None}}},
+    [encoder.encode({**RECORD, "object": {"id": {"a": {"b": 1}}}})],
+)
 @given(
     catalog=st.none() | catalogs(),
     settings=settings(),
