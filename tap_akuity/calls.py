@@ -1,0 +1,87 @@
+"""Calls in daemon threads, which the end of the process does not wait for."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import weakref
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    _Call: TypeAlias = tuple[Future[Any], Callable[[], Any]]
+    _Calls: TypeAlias = SimpleQueue[_Call | None]
+
+_T = TypeVar("_T")
+
+
+class DaemonPool:
+    """A bounded number of daemon threads that run calls in the order submitted.
+
+    `concurrent.futures.ThreadPoolExecutor` joins its threads when the interpreter
+    exits, which a signal must not wait for. A thread starts when a call finds none
+    idle, stays for later calls, and ends once the pool is closed or garbage.
+    """
+
+    def __init__(self, size: int) -> None:
+        """Begin, with no thread started yet.
+
+        Args:
+            size: The largest number of threads.
+        """
+        self._size = size
+        self._started = 0
+        self._calls: _Calls = SimpleQueue()
+        self._idle = threading.Semaphore(0)
+        self._close = weakref.finalize(self, _close, self._calls)
+        self._close.atexit = False
+
+    def submit(self, function: Callable[[], _T]) -> Future[_T]:
+        """Run a call as soon as a thread is free.
+
+        Only one thread may submit.
+
+        Args:
+            function: The call.
+
+        Returns:
+            Its future. `result(timeout)` waits no longer than the timeout, and leaves
+            the call to itself then; `cancel()` drops a call that has not begun.
+        """
+        future: Future[_T] = Future()
+        self._calls.put((future, function))
+        if not self._idle.acquire(blocking=False) and self._started < self._size:
+            self._started += 1
+            threading.Thread(
+                target=_work, args=(self._calls, self._idle), daemon=True
+            ).start()
+        return future
+
+    def close(self) -> None:
+        """Begin no more calls; those that run are left to themselves."""
+        self._close()
+
+
+def _work(calls: _Calls, idle: threading.Semaphore) -> None:
+    while call := calls.get():
+        future, function = call
+        if future.set_running_or_notify_cancel():
+            try:
+                future.set_result(function())
+            except BaseException as error:  # noqa: BLE001, raised by `future.result`
+                future.set_exception(error)
+        # A thread that waits for its next call keeps nothing of the last one alive.
+        del call, future, function
+        idle.release()
+    calls.put(None)  # For the next thread to end.
+
+
+def _close(calls: _Calls) -> None:
+    with contextlib.suppress(Empty):
+        while call := calls.get_nowait():
+            call[0].cancel()
+    calls.put(None)
