@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from random import Random
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sandbox.instants import Distribution, instants
 from sandbox.patches import patch
 from sandbox.timestamps import DAY, HOUR, to_go
-from sandbox.vocabulary import REMARKS, THINGS, Worker
+from sandbox.vocabulary import REMARKS, THINGS, Thing, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _T = TypeVar("_T")
 Item = dict[str, Any]
@@ -24,6 +25,16 @@ RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: 
 REPEATED = 0.06
 PATCHED = 0.25
 REMARKED = 0.08
+BY_AGENTS = 0.05  # of what people and API keys do, through MCP
+
+# What the older generation of the API does not send.
+NEWER = (
+    ("actor", "origin"),
+    ("object", "id", "namespace"),
+    ("object", "parentId", "projectName"),
+)
+# Where twins differ, one after the other.
+TWIN_PLACES = ((), ("actor",), ("object",), ("object", "id"), ("details",))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _THINGS = tuple(thing for thing in THINGS for _ in range(thing.weight))
@@ -39,6 +50,9 @@ class Dataset:
         until: All happened before this instant; now, if it is `None`.
         days: All happened within so many days; by default 90, or five years
             if clustered.
+        twins: How many of them have a twin besides: an event of the same instant that
+            differs in nothing but a member that nobody knows.
+        unknown_members: Whether each event has members that nobody knows.
         distribution: An `organization` with working hours and releases, an `even`
             spread, or heavily `clustered` in short bursts.
     """
@@ -48,6 +62,8 @@ class Dataset:
     until: datetime | None = None
     days: int | None = None
     distribution: Distribution = "organization"
+    twins: int = 0
+    unknown_members: bool = False
 
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's shape, oldest first."""
@@ -56,8 +72,16 @@ class Dataset:
         start = end - (self.days or DEFAULT_DAYS[self.distribution]) * DAY
         rng = Random(self.seed)
         organization = Organization(rng)
-        for at in instants(self.distribution, self.records, rng, start, end):
-            yield organization.event(at, end)
+        moments = instants(self.distribution, self.records, rng, start, end)
+        for place, at in enumerate(moments):
+            item = organization.event(at, end)
+            if self.unknown_members:
+                item["requestId"] = f"{at:x}-{place:x}"
+                (item["object"] or item)["labels"] = {"number": place}
+            yield item
+            twin = place * self.twins // self.records
+            if twin < (place + 1) * self.twins // self.records:
+                yield _twin(item, TWIN_PLACES[twin % len(TWIN_PLACES)])
 
 
 def generate(
@@ -71,12 +95,40 @@ def generate(
     return list(Dataset(records, seed, until, days, distribution))
 
 
+def older(item: Mapping[str, Any]) -> Item:
+    """Return the item as the older generation of the API sends it."""
+    for path in NEWER:
+        item = _without(item, path)
+    return dict(item)
+
+
+def _without(item: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+    first, *rest = path
+    if not isinstance(item, dict) or first not in item:
+        return item
+    if rest:
+        return {**item, first: _without(item[first], rest)}
+    return {name: value for name, value in item.items() if name != first}
+
+
+def _twin(item: Item, places: tuple[str, ...]) -> Item:
+    """Return a twin that has one member more, at the given places or on top."""
+    twin = deepcopy(item)
+    owner: Any = twin
+    for place in places:
+        owner = owner and owner[place]
+    (twin if owner is None else owner)["revision"] = {"number": 2}
+    return twin
+
+
 class Organization:
     """Makes up events, and never the same one twice at the same instant."""
 
     def __init__(self, rng: Random) -> None:
         """Draw all that is left to chance from `rng`."""
         self._rng = rng
+        # For members that came later, so that a seed's history stays what it was.
+        self._later = Random(copy(rng).getrandbits(64))
         self._at: int | None = None
         self._told: list[Item] = []
 
@@ -85,9 +137,9 @@ class Organization:
         if at != self._at:
             self._at, self._told = at, []
         content = self._content()
-        while content in self._told:
+        while (known := older(content)) in self._told:
             content = self._content()
-        self._told.append(content)
+        self._told.append(known)
         count, last = self._repeats(at, now)
         return {
             "timestamp": to_go(at),
@@ -104,6 +156,7 @@ class Organization:
         if thing.hash_digits:
             bits = self._rng.getrandbits(4 * thing.hash_digits)
             name = f"{name}.{bits:0{thing.hash_digits}x}"
+        namespace = self._namespace(thing)
         return {
             "action": deed.action,
             "actor": None if self._chance(RARE) else self._actor(worker),
@@ -113,8 +166,13 @@ class Organization:
                 "type": thing.type,
                 "id": None
                 if self._chance(RARE)
-                else {"name": name, "kind": thing.kind, "group": thing.group},
-                "parentId": self._parent(thing.parents, thing.applications),
+                else {
+                    "name": name,
+                    "kind": thing.kind,
+                    "group": thing.group,
+                    "namespace": namespace,
+                },
+                "parentId": self._parent(thing, namespace),
             },
             "details": None
             if self._chance(RARE)
@@ -130,19 +188,26 @@ class Organization:
     def _actor(self, worker: Worker) -> Item:
         ip = self._pick(worker.ips)
         actor = {"type": worker.type, "id": worker.id}
-        return actor if ip is None else {**actor, "ip": ip}
+        if ip is not None:
+            actor["ip"] = ip
+        if worker.type != "system" and self._later.random() < BY_AGENTS:
+            actor["origin"] = "mcp"
+        return actor
 
-    def _parent(
-        self, parents: tuple[str, ...], applications: tuple[str, ...]
-    ) -> Item | None:
-        if not parents:
+    def _parent(self, thing: Thing, namespace: str) -> Item | None:
+        if not thing.parents:
             return None
-        application = self._pick(applications) if applications else ""
+        application = self._pick(thing.applications) if thing.applications else ""
         return {
-            "name": self._pick(parents),
+            "name": self._pick(thing.parents),
             "parentName": "",
             "applicationName": application,
+            "projectName": namespace if thing.in_project else "",
         }
+
+    def _namespace(self, thing: Thing) -> str:
+        place = int(self._later.random() * len(thing.namespaces))
+        return thing.namespaces[place] if thing.namespaces else ""
 
     def _message(self, text: str) -> str:
         return f"{text}: {self._pick(REMARKS)}" if self._chance(REMARKED) else text

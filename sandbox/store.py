@@ -11,6 +11,9 @@ from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from sandbox.data import older
+from sandbox.errors import ApiError, Code
+from sandbox.query import FILTERS, NEWER_FILTERS
 from sandbox.timestamps import SECOND, from_record, to_go
 
 if TYPE_CHECKING:
@@ -32,8 +35,11 @@ class Behaviour:
         filter_on: The time that is compared, and sorted by.
         order: Of the records; `random` is another order on every request.
         shuffle_ties: Whether equal times come in another order on every request.
+        older: Whether the server is of the older generation, which neither sends nor
+            filters by what came later.
         default_limit: The size of a page when none is asked for.
-        max_limit: The largest size of a page; asking for more is no error.
+        max_limit: The largest size of a page.
+        over_limit: What asking for a larger one gets: the largest, or an error.
         spaces: Whether the JSON has blanks after commas and colons.
         too_big_bytes: The size of a page that the hop behind the gateway refuses.
     """
@@ -44,8 +50,10 @@ class Behaviour:
     filter_on: Literal["timestamp", "lastOccurredTimestamp"] = "timestamp"
     order: Literal["newest", "oldest", "random"] = "newest"
     shuffle_ties: bool = False
-    default_limit: int = 100
+    older: bool = False
+    default_limit: int = 10
     max_limit: int = 1000
+    over_limit: Literal["cap", "refuse"] = "cap"
     spaces: bool = False
     too_big_bytes: int | None = None
 
@@ -55,9 +63,8 @@ class Record(NamedTuple):
 
     timestamp: int
     last: int
-    action: str | None
-    actor_type: str | None
-    actor_id: str | None
+    values: tuple[Any, ...]
+    """Of the members in `FILTERS`, in the same order."""
     body: bytes
 
 
@@ -82,10 +89,17 @@ class Store:
         self.add(items)
 
     def query(self, query: Query) -> tuple[list[bytes], int]:
-        """Return the page that is asked for, and how many records match."""
-        size = min(
-            query.limit or self.behaviour.default_limit, self.behaviour.max_limit
-        )
+        """Return the page that is asked for, and how many records match.
+
+        Raises:
+            ApiError: The limit is too large for a server that says so.
+        """
+        behaviour = self.behaviour
+        size = query.limit or behaviour.default_limit
+        if size > behaviour.max_limit and behaviour.over_limit == "refuse":
+            message = f"limit must not exceed {behaviour.max_limit}"
+            raise ApiError(Code.INVALID_ARGUMENT, message)
+        size = min(size, behaviour.max_limit)
         with self._lock:
             records, low, high = self._matches(query)
             page = self._page(records, low, high, query.offset, size)
@@ -142,14 +156,13 @@ class Store:
         return len(self._records)
 
     def _record(self, item: Mapping[str, Any], at: int | None) -> Record:
+        if self.behaviour.older:
+            item = older(item)
         timestamp = _instant(item.get("timestamp"), at)
-        actor = item.get("actor") or {}
         return Record(
             timestamp,
             _instant(item.get("lastOccurredTimestamp"), timestamp),
-            item.get("action"),
-            actor.get("type"),
-            actor.get("id"),
+            tuple(_find(item, path) for path in FILTERS.values()),
             self._rendered(item),
         )
 
@@ -161,6 +174,8 @@ class Store:
             return json.dumps(item, separators=self._separators).encode()
 
     def _find(self, item: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.behaviour.older:
+            item = older(item)
         timestamp = from_record(item["timestamp"])
         for place, record in enumerate(self._records):
             if record.timestamp == timestamp:
@@ -180,15 +195,16 @@ class Store:
         if query.end_ns is not None:
             end = query.end_ns // unit + self.behaviour.end_inclusive
             high = bisect_left(records, end * unit, low, key=self._key)
-        if query.actions or query.actor_types or query.actor_ids:
-            records = [
-                record
-                for record in records[low:high]
-                if (not query.actions or record.action in query.actions)
-                and (not query.actor_types or record.actor_type in query.actor_types)
-                and (not query.actor_ids or record.actor_id in query.actor_ids)
-            ]
-            low, high = 0, len(records)
+        for place, name in enumerate(FILTERS):
+            ignored = self.behaviour.older and name in NEWER_FILTERS
+            if name in query.filters and not ignored:
+                wanted = query.filters[name]
+                records = [
+                    record
+                    for record in records[low:high]
+                    if record.values[place] in wanted
+                ]
+                low, high = 0, len(records)
         return records, low, high
 
     def _page(
@@ -224,6 +240,13 @@ class Store:
             self._rng.shuffle(group)
             shuffled += group
         return shuffled[first - begin : last - begin]
+
+
+def _find(item: Mapping[str, Any], path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
+    found: Any = item
+    for name in path:
+        found = found and found.get(name)
+    return found
 
 
 def _instant(text: object, otherwise: int | None) -> int:

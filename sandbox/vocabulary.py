@@ -22,7 +22,10 @@ class Deed(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A kind of object; `weight` says how often `workers` work on it."""
+    """A kind of object; `weight` says how often `workers` work on it.
+
+    The project of Kargo that it is in, if it is, has the name of its namespace.
+    """
 
     weight: int
     workers: tuple[Worker, ...]
@@ -34,6 +37,8 @@ class Thing(NamedTuple):
     parents: tuple[str, ...] = ()
     applications: tuple[str, ...] = ()
     hash_digits: int = 0
+    namespaces: tuple[str, ...] = ()
+    in_project: bool = False
 
 
 def _people(*names: str) -> tuple[Worker, ...]:
@@ -134,6 +139,7 @@ THINGS = (
         APPLICATIONS,
         (SYNCED, SYNCED, SYNCED, REFRESHED, UPDATED, UPDATED, ROLLED_BACK, CREATED),
         INSTANCES,
+        namespaces=("argocd",),
     ),
     Thing(
         16,
@@ -146,6 +152,7 @@ THINGS = (
         CLUSTERS,
         APPLICATIONS,
         10,
+        TEAMS,
     ),
     Thing(
         8,
@@ -157,6 +164,7 @@ THINGS = (
         (UPDATED,),
         CLUSTERS,
         APPLICATIONS,
+        namespaces=TEAMS,
     ),
     Thing(
         12,
@@ -168,6 +176,8 @@ THINGS = (
         (PROMOTED, PROMOTED, DELETED),
         SERVICES,
         hash_digits=26,
+        namespaces=TEAMS,
+        in_project=True,
     ),
     Thing(
         6,
@@ -179,6 +189,7 @@ THINGS = (
         (CREATED, APPROVED),
         SERVICES,
         hash_digits=40,
+        namespaces=TEAMS,
     ),
     Thing(
         3,
@@ -189,6 +200,7 @@ THINGS = (
         ENVIRONMENTS,
         CHANGES,
         SERVICES,
+        namespaces=TEAMS,
     ),
     Thing(
         5,

@@ -28,7 +28,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.app import VIEWER_KEY_ID, VIEWER_KEY_SECRET
-from sandbox.data import Dataset, Organization, generate
+from sandbox.data import Dataset, Organization, generate, older
 from sandbox.errors import ApiError
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.instants import instants
@@ -76,7 +76,7 @@ def name(item: Item) -> str:
 
 
 def names(store: Store, **query: Any) -> list[str]:
-    rows, _ = store.query(Query(**query))
+    rows, _ = store.query(Query(**{"limit": 100, **query}))
     return [name(json.loads(row)) for row in rows]
 
 
@@ -155,7 +155,7 @@ def test_rfc3339_is_strict(text):
 )
 def test_a_seed_gives_the_same_bytes_everywhere(distribution, digest):
     items = generate(3000, 7, UNTIL, None, distribution)
-    text = json.dumps(items, ensure_ascii=False)
+    text = json.dumps([older(item) for item in items], ensure_ascii=False)
     assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
 
 
@@ -195,16 +195,22 @@ def test_items_have_the_shape_of_the_api():
             "lastOccurredTimestamp",
         ]
         assert to_go(instant(item)) == item["timestamp"]
-        assert set(item["actor"] or ()) <= {"type", "id", "ip"}
+        assert set(item["actor"] or ()) <= {"type", "id", "ip", "origin"}
         assert all(isinstance(text, str) for text in (item["actor"] or {}).values())
         if item["object"] is not None:
             assert set(item["object"]) == {"type", "id", "parentId"}
             identity, parent = item["object"]["id"], item["object"]["parentId"]
-            assert identity is None or set(identity) == {"name", "kind", "group"}
+            assert identity is None or set(identity) == {
+                "name",
+                "kind",
+                "group",
+                "namespace",
+            }
             assert parent is None or set(parent) == {
                 "name",
                 "parentName",
                 "applicationName",
+                "projectName",
             }
         if item["details"] is not None:
             assert set(item["details"]) == {"message", "patch", "actionType"}
@@ -338,6 +344,61 @@ def test_a_query_gives_what_a_slow_and_simple_one_would(behaviour, times, start,
             assert sorted(map(name, found)) == sorted(map(name, expected))
 
 
+def test_a_server_may_refuse_a_large_limit():
+    store = Store(ITEMS, Behaviour(max_limit=9, over_limit="refuse"))
+    assert len(store.query(Query(limit=9))[0]) == 9
+    with pytest.raises(ApiError, match="limit must not exceed 9") as caught:
+        store.query(Query(limit=10))
+    assert (caught.value.status, caught.value.code) == (400, 3)
+
+
+def test_an_older_server_knows_nothing_of_what_came_later():
+    store, before = Store(ITEMS), Store(ITEMS, Behaviour(older=True))
+    assert [json.loads(body) for body in before.bodies()] == list(map(older, ITEMS))
+    for path, values in {
+        "origin": {"mcp"},
+        "actorIp": {"203.0.113.2", "198.51.100.2"},
+    }.items():
+        query = Query(limit=1000, filters={path: values})
+        rows, total = store.query(query)
+        member = path.removeprefix("actor").lower()
+        assert {json.loads(row)["actor"][member] for row in rows} == values
+        assert before.query(query)[1] == len(ITEMS) > total == len(rows)
+    # What it is asked about may have what it does not know.
+    assert before.bump(ITEMS[3], UNTIL_NS)["count"] == ITEMS[3]["count"] + 1
+
+
+def without_revision(item: Item) -> Item:
+    return {
+        name: without_revision(value) if isinstance(value, dict) else value
+        for name, value in item.items()
+        if name != "revision"
+    }
+
+
+def test_twins_differ_in_an_unknown_member_only():
+    plain = generate(200, 1, UNTIL)
+    items = list(Dataset(200, 1, UNTIL, twins=30))
+    assert len(items) == 230
+    twins = [item for item in items if item != without_revision(item)]
+    assert len(twins) == 30
+    assert [item for item in items if item not in twins] == plain
+    assert all(without_revision(twin) in plain for twin in twins)
+    owners = {
+        path
+        for twin in twins
+        for path in ("", "actor", "object", "id", "details")
+        if "revision" in str(twin.get(path) or (path == "" and [*twin]))
+    }
+    assert owners >= {"", "actor", "object", "details"}
+
+
+def test_every_event_may_have_members_that_nobody_knows():
+    items = list(Dataset(50, 1, UNTIL, unknown_members=True, twins=1))
+    assert len({item["requestId"] for item in items}) == 50
+    assert all("labels" in (item["object"] or item) for item in items)
+
+
 def test_random_is_another_order_on_every_request():
     store = Store(ITEMS, Behaviour(order="random"))
     pages = [store.query(Query(limit=len(ITEMS)))[0] for _ in range(3)]
@@ -364,12 +425,11 @@ def test_filters_are_exact_and_combine():
         event(4, "d", actor={"type": "api_key", "id": "ana"}),
     ]
     store = Store(items)
-    assert names(store, actions=frozenset(["x"])) == ["c", "b"]
-    assert names(store, actions=frozenset(["x,y", "created"])) == ["d", "a"]
-    assert names(store, actor_ids=frozenset(["ana"])) == ["d", "b", "a"]
-    users = frozenset(["user"])
-    assert names(store, actions=frozenset(["x"]), actor_types=users) == ["b"]
-    assert names(store, actor_types=users, end_ns=2) == ["a"]
+    assert names(store, filters={"action": {"x"}}) == ["c", "b"]
+    assert names(store, filters={"action": {"x,y", "created"}}) == ["d", "a"]
+    assert names(store, filters={"actorId": {"ana"}}) == ["d", "b", "a"]
+    assert names(store, filters={"action": {"x"}, "actorType": {"user"}}) == ["b"]
+    assert names(store, filters={"actorType": {"user"}}, end_ns=2) == ["a"]
 
 
 def test_late_records_take_their_place():
@@ -450,6 +510,7 @@ def test_all_that_is_known_is_read():
         "&filters.limit=10&filters.offset=4294967295"
         "&filters.action=a%2Cb&filters.action=c"
         "&filters.actorType=user&filters.actorId=Sarah+Brown%40x"
+        "&filters.origin=mcp&filters.actorIp=::1"
     )
     midnight = from_rfc3339("2025-11-21T00:00:00Z")
     assert query == Query(
@@ -457,9 +518,13 @@ def test_all_that_is_known_is_read():
         end_ns=midnight + HOUR,
         limit=10,
         offset=2**32 - 1,
-        actions=frozenset(["a,b", "c"]),
-        actor_types=frozenset(["user"]),
-        actor_ids=frozenset(["Sarah Brown@x"]),
+        filters={
+            "action": {"a,b", "c"},
+            "actorType": {"user"},
+            "actorId": {"Sarah Brown@x"},
+            "origin": {"mcp"},
+            "actorIp": {"::1"},
+        },
     )
 
 
