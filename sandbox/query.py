@@ -11,7 +11,8 @@ from sandbox.errors import ApiError, Code
 from sandbox.timestamps import from_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence, Set
+    from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
 # The members that can be filtered by.
 FILTERS = {
@@ -38,7 +39,7 @@ class Query:
     end_ns: int | None = None
     limit: int | None = None
     offset: int = 0
-    filters: Mapping[str, Set[str]] = field(default_factory=dict)
+    filters: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
 
 
 def parse(query_string: str) -> Query:
