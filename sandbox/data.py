@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from copy import copy, deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.instants import Distribution, instants
+from sandbox.options import SIGNED, check
 from sandbox.patches import patch
 from sandbox.timestamps import DAY, HOUR, to_go
 from sandbox.vocabulary import REMARKS, THINGS, Thing, Worker
@@ -42,28 +43,38 @@ _THINGS = tuple(thing for thing in THINGS for _ in range(thing.weight))
 
 @dataclass(frozen=True)
 class Dataset:
-    """What to make up.
+    """The history to make up.
 
     Attributes:
-        records: How many.
-        seed: The same seed (and other values) gives the same items.
-        until: All happened before this instant; now, if it is `None`.
-        days: All happened within so many days; by default 90, or five years
-            if clustered.
-        twins: How many of them have a twin besides: an event of the same instant that
-            differs in nothing but a member that nobody knows.
-        unknown_members: Whether each event has members that nobody knows.
+        records: How many events.
+        seed: Chooses the events; the same seed and options give the same ones.
+        until: The end of the history. Now if not set.
+        days: The length of the history. 90 if not set, or five years if clustered.
         distribution: An `organization` with working hours and releases, an `even`
             spread, or heavily `clustered` in short bursts.
+        twins: How many events have a twin: one more event of the same instant that
+            differs only in a member that no client knows.
+        unknown_members: Give each event members that no client knows.
     """
 
     records: int = 2000
-    seed: int = 0
+    seed: int = field(default=0, metadata=SIGNED)
     until: datetime | None = None
     days: int | None = None
     distribution: Distribution = "organization"
     twins: int = 0
     unknown_members: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        check(self)
+        if self.twins > self.records:
+            message = f"twins must be at most {self.records}, the number of records"
+            raise ValueError(message)
 
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's shape, oldest first."""

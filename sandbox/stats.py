@@ -15,7 +15,7 @@ KEPT_QUERIES = 10_000
 
 
 class Stats:
-    """Counts of requests for audit logs."""
+    """Counts of requests for audit logs, and of those for their neighbours."""
 
     def __init__(self) -> None:
         """Begin at nothing."""
@@ -31,6 +31,7 @@ class Stats:
         self.in_flight_max = self._in_flight
         self.faults: Counter[str] = Counter()
         self.queries: deque[str] = deque(maxlen=KEPT_QUERIES)
+        self.neighbours: Counter[str] = Counter()
 
     @contextmanager
     def request(self, query_string: str) -> Iterator[None]:
@@ -62,4 +63,5 @@ class Stats:
             "in_flight_max": self.in_flight_max,
             "faults": dict(self.faults),
             "queries": list(self.queries),
+            "neighbours": dict(self.neighbours),
         }

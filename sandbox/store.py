@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sandbox.data import older
 from sandbox.errors import ApiError, Code
+from sandbox.options import check
 from sandbox.query import FILTERS, NEWER_FILTERS
 from sandbox.timestamps import SECOND, from_record, to_go
 
@@ -26,22 +27,23 @@ IDENTITY = ("timestamp", "action", "actor", "object", "details")
 
 @dataclass(frozen=True)
 class Behaviour:
-    """What nobody outside Akuity knows about the server, one way or another.
+    """How the server behaves where nobody outside Akuity knows.
 
     Attributes:
-        start_inclusive: Whether a record at `startTime` matches.
-        end_inclusive: Whether a record at `endTime` matches.
-        whole_seconds: Whether fractions are dropped before times are compared.
+        start_inclusive: An event at `startTime` matches.
+        end_inclusive: An event at `endTime` matches.
+        whole_seconds: Drop fractions before times are compared.
         filter_on: The time that is compared, and sorted by.
-        order: Of the records; `random` is another order on every request.
-        shuffle_ties: Whether equal times come in another order on every request.
-        older: Whether the server is of the older generation, which neither sends nor
-            filters by what came later.
-        default_limit: The size of a page when none is asked for.
+        order: Of the events; `random` is another order for each request.
+        shuffle_ties: Give equal times in another order for each request.
+        older: Be of the older generation, which neither sends nor filters by what was
+            added in 2026.
+        default_limit: The size of a page if the request names none.
         max_limit: The largest size of a page.
-        over_limit: What asking for a larger one gets: the largest, or an error.
-        spaces: Whether the JSON has blanks after commas and colons.
-        too_big_bytes: The size of a page that the hop behind the gateway refuses.
+        over_limit: What a request for more gets: the largest page, or 400.
+        spaces: Put spaces after commas and colons.
+        too_big_bytes: Refuse pages of more bytes, as the hop behind the gateway does.
+        compressed_hop: Let that hop say so as a compressed one does.
     """
 
     start_inclusive: bool = True
@@ -56,6 +58,15 @@ class Behaviour:
     over_limit: Literal["cap", "refuse"] = "cap"
     spaces: bool = False
     too_big_bytes: int | None = None
+    compressed_hop: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        check(self)
 
 
 class Record(NamedTuple):

@@ -10,6 +10,15 @@ if TYPE_CHECKING:
 
     from sandbox.faults import Plan
 
+BROKEN = (
+    "close-before",
+    "close-mid-length",
+    "close-mid-chunked",
+    "hang",
+    "trickle",
+    "endless-body",
+)
+
 BLANKS = b" " * 65_536
 
 
