@@ -9,10 +9,17 @@ from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.instants import Distribution, instants
-from sandbox.options import SIGNED, check
+from sandbox.options import SIGNED, Checked
 from sandbox.patches import patch
 from sandbox.timestamps import DAY, HOUR, to_go
-from sandbox.vocabulary import REMARKS, THINGS, Thing, Worker
+from sandbox.vocabulary import (
+    ACTION_TYPES,
+    PHRASES,
+    REMARKS,
+    THINGS,
+    Thing,
+    Worker,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,11 +45,10 @@ NEWER = (
 TWIN_PLACES = ((), ("actor",), ("object",), ("object", "id"), ("details",))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_THINGS = tuple(thing for thing in THINGS for _ in range(thing.weight))
 
 
 @dataclass(frozen=True)
-class Dataset:
+class Dataset(Checked):
     """The history to make up.
 
     Attributes:
@@ -71,7 +77,7 @@ class Dataset:
         Raises:
             ValueError: A number is out of range.
         """
-        check(self)
+        super().__post_init__()
         if self.twins > self.records:
             message = f"twins must be at most {self.records}, the number of records"
             raise ValueError(message)
@@ -93,17 +99,6 @@ class Dataset:
             twin = place * self.twins // self.records
             if twin < (place + 1) * self.twins // self.records:
                 yield _twin(item, TWIN_PLACES[twin % len(TWIN_PLACES)])
-
-
-def generate(
-    records: int,
-    seed: int,
-    until: datetime,
-    days: int | None = None,
-    distribution: Distribution = "organization",
-) -> list[Item]:
-    """Return the items of a `Dataset`."""
-    return list(Dataset(records, seed, until, days, distribution))
 
 
 def older(item: Mapping[str, Any]) -> Item:
@@ -160,8 +155,8 @@ class Organization:
         }
 
     def _content(self) -> Item:
-        thing = self._pick(_THINGS)
-        deed = self._pick(thing.deeds)
+        thing = self._pick(THINGS)
+        action = self._pick(thing.actions)
         worker = self._pick(thing.workers)
         name = worker.id if thing.type == "member" else self._pick(thing.names)
         if thing.hash_digits:
@@ -169,7 +164,7 @@ class Organization:
             name = f"{name}.{bits:0{thing.hash_digits}x}"
         namespace = self._namespace(thing)
         return {
-            "action": deed.action,
+            "action": action,
             "actor": None if self._chance(RARE) else self._actor(worker),
             "object": None
             if self._chance(RARE)
@@ -188,11 +183,11 @@ class Organization:
             "details": None
             if self._chance(RARE)
             else {
-                "message": self._message(f"{thing.kind} {name} {deed.phrase}"),
+                "message": self._message(f"{thing.kind} {name}", action),
                 "patch": patch(self._rng)
-                if deed.action == "updated" and self._chance(PATCHED)
+                if action == "updated" and self._chance(PATCHED)
                 else "",
-                "actionType": deed.action_type,
+                "actionType": ACTION_TYPES.get(action, "UPDATE"),
             },
         }
 
@@ -220,7 +215,8 @@ class Organization:
         place = int(self._later.random() * len(thing.namespaces))
         return thing.namespaces[place] if thing.namespaces else ""
 
-    def _message(self, text: str) -> str:
+    def _message(self, what: str, action: str) -> str:
+        text = f"{what} {PHRASES.get(action, action.replace('_', ' '))}"
         return f"{text}: {self._pick(REMARKS)}" if self._chance(REMARKED) else text
 
     def _repeats(self, at: int, now: int) -> tuple[int, int]:

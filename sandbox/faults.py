@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from random import Random
 
 from sandbox.answers import WRONG
-from sandbox.options import SIGNED, check
+from sandbox.options import SIGNED, Checked
 from sandbox.wire import BROKEN
 
 KINDS = (*BROKEN, *WRONG)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Checked):
     """Faults, and when they come.
 
     Attributes:
@@ -42,7 +42,7 @@ class Plan:
         Raises:
             ValueError: There is no such kind, or a number is out of range.
         """
-        check(self)
+        super().__post_init__()
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown:
             message = f"there is no fault {unknown[0]!r}, but {', '.join(KINDS)}"

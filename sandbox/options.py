@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import SUPPRESS, ArgumentTypeError, BooleanOptionalAction
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from inspect import getdoc
 from typing import (
@@ -22,9 +22,7 @@ from sandbox.timestamps import SECOND, from_rfc3339
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from _typeshed import DataclassInstance
-
-_T = TypeVar("_T", bound="DataclassInstance")
+_T = TypeVar("_T", bound="Checked")
 
 SIGNED = {"signed": True}
 """Metadata of the fields that may be negative."""
@@ -39,21 +37,27 @@ _NAMES = {
 }
 
 
-def check(instance: DataclassInstance) -> None:
-    """Check what the fields hold.
+@dataclass(frozen=True)
+class Checked:
+    """A dataclass that checks what its fields hold."""
 
-    Raises:
-        ValueError: A field holds something else than its type says, or is negative.
-    """
-    hints = get_type_hints(type(instance))
-    for field in fields(instance):
-        value = getattr(instance, field.name)
-        kind, optional = _kind(hints[field.name])
-        signed = bool(field.metadata)
-        if not (value is None and optional) and not _fits(value, kind, signed=signed):
-            expected = _expected(kind, signed=signed)
-            message = f"{field.name} must be {expected}, not {value!r}"
-            raise ValueError(message)
+    def __post_init__(self) -> None:
+        """Check the fields.
+
+        Raises:
+            ValueError: A field holds something else than its type says, or a negative
+                number.
+        """
+        hints = get_type_hints(type(self))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            kind, optional = _kind(hints[field.name])
+            signed = bool(field.metadata)
+            unset = value is None and optional
+            if not unset and not _fits(value, kind, signed=signed):
+                expected = _expected(kind, signed=signed)
+                message = f"{field.name} must be {expected}, not {value!r}"
+                raise ValueError(message)
 
 
 def from_json(cls: type[_T], content: dict[str, Any]) -> _T:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from sandbox.access import Role  # noqa: TC001 - read by `sandbox.options`
 from sandbox.data import Organization
 from sandbox.faults import Faults
-from sandbox.options import SIGNED, check
+from sandbox.options import SIGNED, Checked
 from sandbox.stats import Stats
 from sandbox.timestamps import SECOND, months_before
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """The organization, the API key, and the server's speed and clock.
 
     Attributes:
@@ -61,14 +61,6 @@ class Options:
     arrivals: int = 0
     clock_skew_seconds: float = field(default=0.0, metadata=SIGNED)
     date_header: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            ValueError: A number is out of range.
-        """
-        check(self)
 
 
 @dataclass

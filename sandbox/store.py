@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sandbox.data import older
 from sandbox.errors import ApiError, Code
-from sandbox.options import check
+from sandbox.options import Checked
 from sandbox.query import FILTERS, NEWER_FILTERS
 from sandbox.timestamps import SECOND, from_record, to_go
 
@@ -26,7 +26,7 @@ IDENTITY = ("timestamp", "action", "actor", "object", "details")
 
 
 @dataclass(frozen=True)
-class Behaviour:
+class Behaviour(Checked):
     """How the server behaves where nobody outside Akuity knows.
 
     Attributes:
@@ -59,14 +59,6 @@ class Behaviour:
     spaces: bool = False
     too_big_bytes: int | None = None
     compressed_hop: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            ValueError: A number is out of range.
-        """
-        check(self)
 
 
 class Record(NamedTuple):
@@ -156,11 +148,6 @@ class Store:
         """Return the JSON of every item, oldest first."""
         with self._lock:
             return [record.body for record in self._records]
-
-    def newest(self) -> int | None:
-        """Return the timestamp of the newest record."""
-        with self._lock:
-            return max((record.timestamp for record in self._records), default=None)
 
     def __len__(self) -> int:
         """Return how many records there are."""

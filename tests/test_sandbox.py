@@ -30,7 +30,7 @@ from hypothesis import strategies as st
 
 from sandbox.__main__ import parser
 from sandbox.access import EXPIRED_KEY, VIEWER_KEY
-from sandbox.data import Dataset, generate, older
+from sandbox.data import Dataset, older
 from sandbox.errors import ApiError
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.instants import instants
@@ -59,6 +59,11 @@ UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=timezone.utc)
 UNTIL_NS = from_rfc3339("2025-11-21T16:30:00Z")
 SPANS: dict[Distribution, int] = {"organization": 90, "even": 90, "clustered": 1826}
 ROOT = Path(__file__).parent.parent
+
+
+def generate(*values: Any) -> list[Item]:
+    return list(Dataset(*values))
+
 
 ITEMS = generate(250, 1, UNTIL)
 ORGANIZATION = "/api/v1/organizations/sandbox"
