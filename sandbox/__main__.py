@@ -77,8 +77,6 @@ def main() -> None:
     line = parser()
     arguments = line.parse_args()
     stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
     with ExitStack() as stack:
         try:
             sandbox = Sandbox(
@@ -96,6 +94,8 @@ def main() -> None:
                 f"port {arguments.port} is in use or not allowed: name another, or "
                 "leave out --port for any that is free"
             )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
         ready = {
             "url": sandbox.url,
             "organization_id": sandbox.organization_id,

@@ -12,14 +12,7 @@ from sandbox.instants import Distribution, instants
 from sandbox.options import SIGNED, Checked
 from sandbox.patches import patch
 from sandbox.timestamps import DAY, HOUR, to_go
-from sandbox.vocabulary import (
-    ACTION_TYPES,
-    PHRASES,
-    REMARKS,
-    THINGS,
-    Thing,
-    Worker,
-)
+from sandbox.vocabulary import ACTION_TYPES, PHRASES, REMARKS, THINGS, Thing, Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
