@@ -35,6 +35,10 @@ NEIGHBOURS = {
     ORGANIZATION: access.organization,
     "/api/v1/apikeys/{api_key_id}": access.api_key,
 }
+UNROUTED = {
+    404: ApiError(Code.NOT_FOUND, "Not Found"),
+    405: ApiError(Code.UNIMPLEMENTED, "Method Not Allowed"),
+}
 VERSION = "v0.27.0-sandbox"
 
 
@@ -51,7 +55,6 @@ def create_app(state: State) -> Starlette:
     )
     # The gateway knows one path for each thing, and no redirects.
     app.router.redirect_slashes = False
-    app.state.sandbox = state
     return app
 
 
@@ -80,7 +83,7 @@ class AuditLogs:
         with self._state.stats.request(query_string):
             await asyncio.sleep(self._state.options.latency_seconds)
             if request.method != "GET":
-                raise ApiError(Code.UNIMPLEMENTED, "Method Not Allowed")
+                raise HTTPException(405)
             access.authorize(request, self._state)
             page = await self._page(query.parse(query_string))
             answer = self._answer(page)
@@ -124,12 +127,8 @@ def check_size(page: Page, behaviour: Behaviour) -> None:
     """
     size, limit = len(page.body), behaviour.too_big_bytes
     if limit is not None and size > limit:
-        message = f"grpc: received message larger than max ({size} vs. {limit})"
-        if behaviour.compressed_hop:
-            message = (
-                "grpc: received message after decompression larger than max "
-                f"({size} vs. {limit})"
-            )
+        after = " after decompression" if behaviour.compressed_hop else ""
+        message = f"grpc: received message{after} larger than max ({size} vs. {limit})"
         raise ApiError(Code.RESOURCE_EXHAUSTED, message)
 
 
@@ -159,11 +158,7 @@ class Signature:
 
 
 def _refuse(_: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        not_found = isinstance(error, HTTPException) and error.status_code == 404  # noqa: PLR2004
-        error = (
-            ApiError(Code.NOT_FOUND, "Not Found")
-            if not_found
-            else ApiError(Code.UNIMPLEMENTED, "Method Not Allowed")
-        )
+    if isinstance(error, HTTPException):
+        error = UNROUTED[error.status_code]
+    assert isinstance(error, ApiError)  # noqa: S101 - see exception_handlers
     return Response(error.body, error.status, media_type="application/json")

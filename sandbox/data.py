@@ -88,10 +88,14 @@ class Dataset(Checked):
             if self.unknown_members:
                 item["requestId"] = f"{at:x}-{place:x}"
                 (item["object"] or item)["labels"] = {"number": place}
-            yield item
             twin = place * self.twins // self.records
-            if twin < (place + 1) * self.twins // self.records:
-                yield _twin(item, TWIN_PLACES[twin % len(TWIN_PLACES)])
+            if twin == (place + 1) * self.twins // self.records:
+                yield item
+            else:
+                path = TWIN_PLACES[twin % len(TWIN_PLACES)]
+                # One of two has the member, or both have it.
+                yield _planted(item, path, 1) if twin % 2 else item
+                yield _planted(item, path, 2)
 
 
 def older(item: Mapping[str, Any]) -> Item:
@@ -110,14 +114,14 @@ def _without(item: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
     return {name: value for name, value in item.items() if name != first}
 
 
-def _twin(item: Item, places: tuple[str, ...]) -> Item:
-    """Return a twin that has one member more, at the given places or on top."""
-    twin = deepcopy(item)
-    owner: Any = twin
-    for place in places:
-        owner = owner and owner[place]
-    (twin if owner is None else owner)["revision"] = {"number": 2}
-    return twin
+def _planted(item: Item, path: tuple[str, ...], number: int) -> Item:
+    """Return the item with a member more, at the path, or on top if that is null."""
+    copied = deepcopy(item)
+    owner: Any = copied
+    for name in path:
+        owner = owner and owner[name]
+    (copied if owner is None else owner)["revision"] = {"number": number}
+    return copied
 
 
 class Organization:

@@ -41,6 +41,7 @@ class Behaviour(Checked):
         default_limit: The size of a page if the request names none.
         max_limit: The largest size of a page.
         over_limit: What a request for more gets: the largest page, or 400.
+        max_offset: The largest offset; more gets 400. No limit if not set.
         spaces: Put spaces after commas and colons.
         too_big_bytes: Refuse pages of more bytes, as the hop behind the gateway does.
         compressed_hop: Let that hop say so as a compressed one does.
@@ -56,6 +57,7 @@ class Behaviour(Checked):
     default_limit: int = 10
     max_limit: int = 1000
     over_limit: Literal["cap", "refuse"] = "cap"
+    max_offset: int | None = None
     spaces: bool = False
     too_big_bytes: int | None = None
     compressed_hop: bool = False
@@ -95,13 +97,16 @@ class Store:
         """Return the page that is asked for, and how many records match.
 
         Raises:
-            ApiError: The limit is too large for a server that says so.
+            ApiError: The limit or the offset is too large for this server.
         """
         behaviour = self.behaviour
         size = query.limit or behaviour.default_limit
         if size > behaviour.max_limit and behaviour.over_limit == "refuse":
             message = f"limit must not exceed {behaviour.max_limit}"
             raise ApiError(Code.INVALID_ARGUMENT, message)
+        if behaviour.max_offset is not None and query.offset > behaviour.max_offset:
+            message = f"offset must not exceed {behaviour.max_offset}"
+            raise ApiError(Code.OUT_OF_RANGE, message)
         size = min(size, behaviour.max_limit)
         with self._lock:
             records, low, high = self._matches(query)

@@ -62,7 +62,7 @@ def name(item: Item) -> str:
 
 def reach(item: Any, path: Iterable[str]) -> Any:
     for step in path:
-        item = item and item[step]
+        item = item and item.get(step)
     return item
 
 

@@ -7,6 +7,7 @@ import time
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from urllib.parse import quote
 
 import pytest
 
@@ -23,6 +24,7 @@ from tests.sandbox.helpers import (
     UNTIL_NS,
     assert_refused,
     instant,
+    reach,
 )
 
 
@@ -54,6 +56,29 @@ def test_limits(client, behaviour, limit, size):
     client.behave(**behaviour)
     page = client.get(limit).json()
     assert (len(page["items"]), page["totalCount"]) == (size, 250)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "newer"),
+    [
+        ("action", ("action",), False),
+        ("actorType", ("actor", "type"), False),
+        ("actorId", ("actor", "id"), False),
+        ("actorIp", ("actor", "ip"), True),
+        ("origin", ("actor", "origin"), True),
+    ],
+)
+def test_filters_and_a_server_that_does_not_know_them(client, name, path, newer):
+    values = [reach(item, path) for item in ITEMS]
+    value = next(filter(None, values))
+    query = f"filters.limit=1000&filters.{name}={quote(value)}"
+    found = client.get(query).json()
+    assert {reach(item, path) for item in found["items"]} == {value}
+    assert found["totalCount"] == values.count(value) < 250
+    client.behave(older=True)
+    assert client.get(query).json()["totalCount"] == (
+        250 if newer else values.count(value)
+    )
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ def test_items_are_added_as_they_are(client):
         ("events", [event(1, timestamp="soon")], "'soon' is not a timestamp"),
         ("events", [event(1, actor="ana")], "`actor` must be an object"),
         ("events?at=today", [event(1)], "'today' is not a timestamp"),
+        ("events?count=0", None, "count must be a whole number from 1 to 100000"),
         ("events?count=-1", None, "count must be a whole number from 1 to 100000"),
         ("events?count=some", None, "count must be a whole number from 1 to 100000"),
         ("faults", None, "the body is not valid JSON"),

@@ -170,16 +170,18 @@ def test_even_is_even_and_clustered_is_silence_and_bursts():
 def test_twins_differ_in_an_unknown_member_only():
     plain = generate(200, 1, UNTIL)
     items = list(Dataset(200, 1, UNTIL, twins=30))
-    twins = [item for item in items if item not in plain]
-    assert [item for item in items if item in plain] == plain
-    assert len(twins) == 30
+    numbers: Counter[int] = Counter()
     planted = set()
-    for twin in twins:
+    for item in items:
         for path in TWIN_PLACES:
-            if (reach(twin, path) or {}).pop("revision", None):
+            if found := (reach(item, path) or {}).pop("revision", None):
                 planted.add(path)
-        assert twin in plain
+                numbers[found["number"]] += 1
     assert planted == set(TWIN_PLACES)
+    assert numbers == {1: 15, 2: 30}
+    twins = [item for item, after in pairwise(items) if item == after]
+    assert len(twins) == 30
+    assert [item for n, item in enumerate(items) if n == items.index(item)] == plain
 
 
 def test_every_event_may_have_members_that_nobody_knows():

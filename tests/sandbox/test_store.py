@@ -45,9 +45,9 @@ behaviours = st.builds(
     ),
 )
 def test_a_query_gives_what_a_slow_and_simple_one_would(
-    behaviour, rows, start, end, filters
+    behaviour, rows, start, end, asked
 ):
-    items = []
+    items, filters = [], asked
     for n, (at, later, action, actor_id, ip, origin) in enumerate(rows):
         actor = {"type": "a", "id": actor_id, "ip": ip, "origin": origin}
         last = to_go(at + later)
@@ -58,7 +58,7 @@ def test_a_query_gives_what_a_slow_and_simple_one_would(
     store.add(items[::2])  # late ones, too
     if behaviour.older:
         items = list(map(older, items))
-        filters = {k: v for k, v in filters.items() if k not in NEWER_FILTERS}
+        filters = {k: v for k, v in asked.items() if k not in NEWER_FILTERS}
     unit = SECOND if behaviour.whole_seconds else 1
 
     def key(item: Item) -> int:
@@ -75,7 +75,7 @@ def test_a_query_gives_what_a_slow_and_simple_one_would(
     expected = [item for item in items if matches(item)]
     found: list[Item] = []
     while True:
-        query = Query(start, end, 5, len(found), filters)
+        query = Query(start, end, 5, len(found), asked)
         page, total = store.query(query)
         assert total == len(expected)
         assert len(page) == min(5, behaviour.max_limit, len(expected) - len(found))
@@ -103,6 +103,18 @@ def test_the_order_may_be_another_one_on_every_request(behaviour):
     # So pages that cut through ties repeat some records, and miss others.
     pages = [names(store, limit=10, offset=offset) for offset in range(0, 60, 10)]
     assert len({name for page in pages for name in page}) < 60
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [({"max_limit": 9, "over_limit": "refuse"}, 3), ({"max_offset": 9}, 11)],
+)
+def test_a_server_may_refuse_what_is_too_large(behaviour, code):
+    store = Store(ITEMS, Behaviour(**behaviour))
+    assert len(store.query(Query(limit=9, offset=9))[0]) == 9
+    with pytest.raises(ApiError, match="must not exceed 9") as caught:
+        store.query(Query(limit=10, offset=10))
+    assert (caught.value.status, caught.value.code) == (400, code)
 
 
 @pytest.mark.parametrize("is_older", [False, True])
