@@ -23,9 +23,6 @@ PERMISSIONS: dict[Role, dict[str, list[str]]] = {
     "member": {"actions": [], "roles": ["member"], "customRoles": []},
 }
 
-FOREVER = 1200
-"""As many months as an organization says that it keeps what it never forgets."""
-
 
 class Key(NamedTuple):
     """An API key."""
@@ -89,8 +86,8 @@ def organization(request: Request, state: State) -> dict[str, Any]:
     quota = {"maxOrgMembers": "100"}
     if not state.store.behaviour.older:
         # protojson gives 64-bit integers as strings.
-        quota["auditRecordMonths"] = str(options.months_kept or FOREVER)
-        quota["auditRecordArchiveMonths"] = str(options.months_archived or FOREVER)
+        quota["auditRecordMonths"] = str(options.months_kept)
+        quota["auditRecordArchiveMonths"] = str(options.months_archived)
     content = {
         "id": options.organization_id,
         "name": options.organization_name,
@@ -110,7 +107,7 @@ def api_key(request: Request, state: State) -> dict[str, Any]:
     _shown(state)
     if request.path_params["api_key_id"] != key.id or state.store.behaviour.older:
         raise ApiError(Code.NOT_FOUND, "API key not found")
-    expires = key.expires
+    expires = key.expires and key.expires.astimezone(timezone.utc)
     content = {
         "id": key.id,
         "description": "",

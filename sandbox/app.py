@@ -19,7 +19,7 @@ from sandbox import access, control, query
 from sandbox.answers import Page, wrong_answer
 from sandbox.errors import ApiError, Code
 from sandbox.timestamps import SECOND
-from sandbox.wire import BROKEN, BrokenAnswer
+from sandbox.wire import BROKEN, broken_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +91,6 @@ class AuditLogs:
 
     async def _page(self, asked: Query) -> Page:
         state = self._state
-        state.stats.page(asked)
         state.happen(state.options.arrivals)
         state.forget()
         rows, total = state.store.query(asked)
@@ -107,7 +106,7 @@ class AuditLogs:
             return Response(page.body, media_type="application/json")
         self._state.stats.faults[fault] += 1
         if fault in BROKEN:
-            return BrokenAnswer(fault, plan, page.body)
+            return broken_answer(fault, plan, page.body)
         status, headers, body = wrong_answer(fault, plan, page)
         return Response(body, status, headers)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.responses import Response, StreamingResponse
@@ -37,66 +38,55 @@ MOST_AT_ONCE = 100_000
 
 def routes(state: State) -> list[Route]:
     """Return the endpoints for this state."""
-    control = Control(state)
     return [
-        Route("/sandbox/events", control.events, methods=["GET"]),
-        Route("/sandbox/events", control.add, methods=["POST"]),
-        Route("/sandbox/faults", control.misbehave, methods=["POST"]),
-        Route("/sandbox/stats", control.stats, methods=["GET"]),
-        Route("/sandbox/reset-stats", control.reset_stats, methods=["POST"]),
+        Route("/sandbox/events", partial(_events, state), methods=["GET"]),
+        Route("/sandbox/events", partial(_add, state), methods=["POST"]),
+        Route("/sandbox/faults", partial(_misbehave, state), methods=["POST"]),
+        Route("/sandbox/stats", partial(_stats, state), methods=["GET"]),
+        Route("/sandbox/reset-stats", partial(_reset_stats, state), methods=["POST"]),
     ]
 
 
-class Control:
-    """The endpoints."""
+async def _events(state: State, _: Request) -> Response:
+    rows = _array(state.store.bodies())
+    return StreamingResponse(rows, media_type="application/json")
 
-    def __init__(self, state: State) -> None:
-        """Steer this state."""
-        self._state = state
 
-    async def events(self, _: Request) -> Response:
-        """Return every stored event, oldest first: the truth."""
-        rows = _array(self._state.store.bodies())
-        return StreamingResponse(rows, media_type="application/json")
+async def _add(state: State, request: Request) -> Response:
+    body = await request.body()
+    if not body:
+        return _json(state.happen(_count(request)))
+    items = _read(body)
+    if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
+        _refuse("the body must be a JSON array of objects, the events")
+    at = request.query_params.get("at")
+    try:
+        state.store.add(items, from_rfc3339(at) if at else None)
+    except ValueError as error:
+        _refuse(str(error))
+    except AttributeError:
+        _refuse("`actor` must be an object or null")
+    return _json(items)
 
-    async def add(self, request: Request) -> Response:
-        """Add the events of the body, or let `count` events happen."""
-        body = await request.body()
-        if not body:
-            return _json(self._state.happen(_count(request)))
-        items = _read(body)
-        if not isinstance(items, list) or not all(
-            isinstance(one, dict) for one in items
-        ):
-            _refuse("the body must be a JSON array of objects, the events")
-        at = request.query_params.get("at")
-        try:
-            self._state.store.add(items, from_rfc3339(at) if at else None)
-        except ValueError as error:
-            _refuse(str(error))
-        except AttributeError:
-            _refuse("`actor` must be an object or null")
-        return _json(items)
 
-    async def misbehave(self, request: Request) -> Response:
-        """Begin a plan of faults; the body holds fields of `Plan`."""
-        fields = _read(await request.body())
-        if not isinstance(fields, dict):
-            _refuse("the body must be a JSON object, the plan")
-        try:
-            self._state.faults = Faults(from_json(Plan, fields))
-        except ValueError as error:
-            _refuse(str(error))
-        return _json({})
+async def _misbehave(state: State, request: Request) -> Response:
+    members = _read(await request.body())
+    if not isinstance(members, dict):
+        _refuse("the body must be a JSON object, the plan")
+    try:
+        state.faults = Faults(from_json(Plan, members))
+    except ValueError as error:
+        _refuse(str(error))
+    return _json({})
 
-    async def stats(self, _: Request) -> Response:
-        """Return what was asked so far."""
-        return _json(self._state.stats.report())
 
-    async def reset_stats(self, _: Request) -> Response:
-        """Forget what was asked so far."""
-        self._state.stats.reset()
-        return _json({})
+async def _stats(state: State, _: Request) -> Response:
+    return _json(state.stats.report())
+
+
+async def _reset_stats(state: State, _: Request) -> Response:
+    state.stats.reset()
+    return _json({})
 
 
 def _count(request: Request) -> int:

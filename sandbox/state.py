@@ -31,7 +31,7 @@ class Options(Checked):
         organization_name: What it is called.
         plan: What it pays for.
         months_kept: For how many months events can be searched; older ones are
-            forgotten. For ever if not set.
+            forgotten.
         months_archived: For how many months archives are kept.
         api_key_id: The id of the API key.
         api_key_secret: The secret of the API key.
@@ -49,8 +49,8 @@ class Options(Checked):
     organization_id: str = "sandbox"
     organization_name: str = "Northwind"
     plan: str = "enterprise"
-    months_kept: int | None = None
-    months_archived: int | None = None
+    months_kept: int = 1200
+    months_archived: int = 1200
     api_key_id: str = "sandbox-key-id"
     api_key_secret: str = "sandbox-key-secret"  # noqa: S105 - opens nothing
     role: Role = "owner"
@@ -85,9 +85,7 @@ class State:
 
     def forget(self) -> None:
         """Remove the events that are older than what is kept."""
-        if self.options.months_kept is not None:
-            now = self.now()
-            self.store.remove_before(months_before(now, self.options.months_kept))
+        self.store.remove_before(months_before(self.now(), self.options.months_kept))
 
     def happen(self, count: int) -> list[Item]:
         """Let events happen now, one after the other."""

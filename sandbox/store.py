@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import groupby
 from operator import attrgetter
 from random import Random
 from threading import Lock
@@ -88,8 +87,8 @@ class Store:
         self._lock = Lock()
         self._separators = (", ", ": ") if self.behaviour.spaces else (",", ":")
         self._render = json.JSONEncoder(ensure_ascii=False, separators=self._separators)
-        by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
-        self._key = attrgetter("last" if by_last else "timestamp")
+        self._by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
+        self._key = attrgetter("last" if self._by_last else "timestamp")
         self._records: list[Record] = []
         self.add(items)
 
@@ -130,6 +129,12 @@ class Store:
     def remove_before(self, ns: int) -> int:
         """Forget what happened earlier; return how many records that was."""
         with self._lock:
+            if (
+                self._records
+                and not self._by_last
+                and self._key(self._records[0]) >= ns
+            ):
+                return 0
             kept = [record for record in self._records if record.timestamp >= ns]
             removed = len(self._records) - len(kept)
             self._records = kept
@@ -219,30 +224,14 @@ class Store:
         if self.behaviour.order == "random":
             places = self._rng.sample(range(low, high), size)
             return [records[place] for place in places]
-        oldest = self.behaviour.order == "oldest"
-        first = low + offset if oldest else high - offset - size
-        page = records[first : first + size]
         if self.behaviour.shuffle_ties:
-            page = self._shuffled(records, low, high, first, size)
-        return page if oldest else page[::-1]
-
-    def _shuffled(
-        self, records: list[Record], low: int, high: int, first: int, size: int
-    ) -> list[Record]:
-        """Cut the page out of whole groups of ties, each in a new order."""
-        last = first + size
-        begin = bisect_left(
-            records, self._key(records[first]), low, first, key=self._key
-        )
-        end = bisect_right(
-            records, self._key(records[last - 1]), last, high, key=self._key
-        )
-        shuffled: list[Record] = []
-        for _, ties in groupby(records[begin:end], self._key):
-            group = list(ties)
-            self._rng.shuffle(group)
-            shuffled += group
-        return shuffled[first - begin : last - begin]
+            chance = self._rng.random
+            matching = records[low:high]
+            records = sorted(matching, key=lambda one: (self._key(one), chance()))
+            low, high = 0, len(records)
+        if self.behaviour.order == "oldest":
+            return records[low + offset : low + offset + size]
+        return records[high - offset - size : high - offset][::-1]
 
 
 def _find(item: Mapping[str, Any], path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON

@@ -112,9 +112,6 @@ def test_stats(client):
     client.get(auth=("wrong", "wrong"))
     expected = {
         "requests": 4,
-        "max_offset": 7,
-        "max_offset_any": 99,
-        "max_limit": 50,
         "in_flight_max": 1,
         "faults": {},
         "queries": [*queries, ""],
