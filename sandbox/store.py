@@ -82,7 +82,7 @@ class Store:
         seed: int = 0,
     ) -> None:
         """Keep the items; `seed` is for the orders that change."""
-        self.behaviour = behaviour or Behaviour()
+        self._behaviour = behaviour or Behaviour()
         self._rng = Random(seed)
         self._lock = Lock()
         self._separators = (", ", ": ") if self.behaviour.spaces else (",", ":")
@@ -91,6 +91,11 @@ class Store:
         self._key = attrgetter("last" if self._by_last else "timestamp")
         self._records: list[Record] = []
         self.add(items)
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """How the server behaves; fixed, because records are kept accordingly."""
+        return self._behaviour
 
     def query(self, query: Query) -> tuple[list[bytes], int]:
         """Return the page that is asked for, and how many records match.
