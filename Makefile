@@ -9,6 +9,9 @@ ROOMS := $(wildcard tap_akuity sandbox demo tests benchmarks scripts examples)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := -m pip install --quiet
 
+# With the oldest and the newest SDK that are allowed.
+EACH_SDK := .venv-oldest/bin/python .venv/bin/python
+
 # An environment works in the folder and with the version of Python that it was made
 # for. For another one it is made anew, as it is after a change to what it is made of.
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
@@ -21,7 +24,7 @@ define new_environment
 endef
 
 .PHONY: help demo examples test bench test-targets test-meltano test-examples test-airflow
-.PHONY: test-oldest package check-release lint types format meltano clean ANEW
+.PHONY: test-oldest test-newest audit meta package check-release lint types format meltano clean ANEW
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -52,8 +55,23 @@ test-examples: .venv/made .venv-chart/made .venv-meltano/made ## Run the example
 test-airflow: .venv/made .venv-airflow/made ## Run the example's DAGs with the real Airflow
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_airflow.py --quiet
 
-test-oldest: .venv-oldest/made ## Run the tests on the oldest dependencies that are allowed
+test-oldest: .venv/made .venv-oldest/made ## Run the tests on the oldest dependencies that are allowed
+	.venv/bin/python -m scripts.generate_plugin --check $(EACH_SDK)
 	.venv-oldest/bin/python -m pytest --numprocesses=auto --quiet
+
+test-newest: .venv-newest/made ## Run the tests on the newest SDK, pre-releases too, allowed or not
+	.venv-newest/bin/python -m pytest --numprocesses=auto --quiet
+
+audit: .venv-audit/made ## Look for known vulnerabilities in what the tap requires, newest and oldest
+	@for versions in highest lowest-direct; do \
+	  .venv-audit/bin/uv pip compile --quiet --no-header --resolution $$versions \
+	    --output-file .venv-audit/$$versions.txt pyproject.toml && \
+	  .venv-audit/bin/pip-audit --strict --no-deps --disable-pip \
+	    --requirement .venv-audit/$$versions.txt || exit 1; \
+	done
+
+meta: .venv/made .venv-oldest/made ## Generate the settings in meta.yml and meltano.yml
+	.venv/bin/python -m scripts.generate_plugin $(EACH_SDK)
 
 package: .venv/made .venv-package/made ## Build the package into dist, inspect it, and try it on its own
 	rm -rf dist
@@ -88,7 +106,8 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
-	rm -rf .venv .venv-airflow .venv-bench .venv-chart .venv-meltano .venv-oldest .venv-package
+	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-meltano
+	rm -rf .venv-newest .venv-oldest .venv-package
 	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
@@ -118,6 +137,21 @@ clean: ## Delete what was made here, but no data of your own
 	@.venv-oldest/bin/python $(PIP_INSTALL) 'uv>=0.9'
 	@.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
 		--resolution lowest-direct --editable . --group sandbox --group test
+	@echo "$(MADE_FOR)" > $@
+
+# Past the upper bound of pyproject.toml, to know what will break before it is allowed.
+.venv-newest/made: pyproject.toml $(call unless_made,.venv-newest/made)
+	$(call new_environment,the project with the newest SDK)
+	@.venv-newest/bin/python $(PIP_INSTALL) 'uv>=0.9'
+	@echo 'singer-sdk>=0.54.0a0' > .venv-newest/overrides.txt
+	@.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python \
+		--overrides .venv-newest/overrides.txt --editable . --group sandbox --group test
+	@echo "$(MADE_FOR)" > $@
+
+.venv-audit/made: pyproject.toml $(call unless_made,.venv-audit/made)
+	$(call new_environment,what looks for vulnerabilities)
+	@.venv-audit/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-audit/bin/python $(PIP_INSTALL) --group audit
 	@echo "$(MADE_FOR)" > $@
 
 .venv-package/made: pyproject.toml $(call unless_made,.venv-package/made)

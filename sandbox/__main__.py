@@ -6,44 +6,96 @@ import json
 import signal
 import sys
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from contextlib import ExitStack
+from textwrap import fill
 from threading import Event
+from typing import Any, NoReturn
 
-from sandbox.arguments import add_options, read_options
+from sandbox.access import EXPIRED_KEY, VIEWER_KEY
+from sandbox.control import ENDPOINTS
 from sandbox.data import Dataset
-from sandbox.faults import Plan
+from sandbox.faults import KINDS, Plan
+from sandbox.options import add_options, read_options
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
 
+DESCRIPTION = """\
+A local stand-in for Akuity's audit-log API, with a made-up organization. Prints one
+line of JSON when it is ready, with its URL and an API key, and serves until it is
+interrupted."""
+
+INDENTED: dict[str, Any] = {
+    "initial_indent": "  ",
+    "subsequent_indent": "  ",
+    "break_on_hyphens": False,
+}
+EPILOG = f"""\
+Two more keys:
+  {VIEWER_KEY.id}:{VIEWER_KEY.secret}
+      valid, but may not read audit logs: 403
+  {EXPIRED_KEY.id}:{EXPIRED_KEY.secret}
+      no longer valid: 401
+
+Endpoints that steer it, without a key:
+{ENDPOINTS}
+
+Kinds of faults:
+{fill(", ".join(KINDS), 78, **INDENTED)}"""
+
+
+class Parser(ArgumentParser):
+    """Says what is wrong in one sentence, without a page of options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the message."""
+        self.exit(2, f"sandbox: {message} (--help lists all options)\n")
+
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    made = Parser(
+        prog="python -m sandbox",
+        usage="%(prog)s [option ...]",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    made.add_argument(
+        "--port", type=int, default=0, metavar="N", help="Default: any free one."
+    )
+    add_options(made, Dataset)
+    add_options(made, Behaviour)
+    add_options(made, Options)
+    add_options(made, Plan, "fault_")
+    return made
+
 
 def main() -> None:
     """Serve what the command line asks for; say where in one line of JSON."""
-    parser = ArgumentParser(
-        prog="sandbox",
-        description="A local stand-in for Akuity's audit-log API.",
-        formatter_class=RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--port", type=int, default=0, help="default: any free one")
-    add_options(parser, Dataset)
-    add_options(parser, Behaviour)
-    add_options(parser, Options)
-    add_options(parser, Plan, "fault_")
-    arguments = parser.parse_args()
-    try:
-        plan = read_options(arguments, Plan, "fault_")
-    except ValueError as error:
-        parser.error(str(error))
-
+    line = parser()
+    arguments = line.parse_args()
     stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with Sandbox(
-        read_options(arguments, Dataset),
-        behaviour=read_options(arguments, Behaviour),
-        options=read_options(arguments, Options),
-        faults=plan,
-        port=arguments.port,
-    ) as sandbox:
+    with ExitStack() as stack:
+        try:
+            sandbox = Sandbox(
+                read_options(arguments, Dataset),
+                behaviour=read_options(arguments, Behaviour),
+                options=read_options(arguments, Options),
+                faults=read_options(arguments, Plan, "fault_"),
+                port=arguments.port,
+            )
+            stack.enter_context(sandbox)
+        except ValueError as error:
+            line.error(str(error))
+        except (OSError, OverflowError):
+            line.error(
+                f"port {arguments.port} is in use or not allowed: name another, or "
+                "leave out --port for any that is free"
+            )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
         ready = {
             "url": sandbox.url,
             "organization_id": sandbox.organization_id,

@@ -33,6 +33,7 @@ _REFUSALS = {
     "401": ApiError(Code.UNAUTHENTICATED, "unauthenticated"),
     "403": ApiError(Code.PERMISSION_DENIED, "permission denied"),
     "404": ApiError(Code.NOT_FOUND, "organization not found"),
+    "409": ApiError(Code.ABORTED, "operation was aborted"),
     "429": ApiError(Code.RESOURCE_EXHAUSTED, "too many requests"),
     "499": ApiError(Code.CANCELLED, "context canceled"),
     "500": ApiError(Code.INTERNAL, "internal error"),
@@ -112,43 +113,10 @@ def _bomb() -> bytes:
     return head + BOMB_MEMBERS * blanks + tail
 
 
-def _cut_json(page: Page) -> bytes:
-    return page.body[: len(page.body) // 2]
-
-
-def _items_missing(page: Page) -> bytes:
-    return b'{"totalCount":%d}' % page.total
-
-
-def _items_null(page: Page) -> bytes:
-    return b'{"items":null,"totalCount":%d}' % page.total
-
-
-def _items_object(page: Page) -> bytes:
-    return b'{"items":{},"totalCount":%d}' % page.total
-
-
-def _total_missing(page: Page) -> bytes:
-    return _with(page, None)
-
-
-def _total_string(page: Page) -> bytes:
-    return _with(page, f'"{page.total}"')
-
-
-def _huge_number(page: Page) -> bytes:
-    return _with(page, "9" * HUGE_DIGITS)
-
-
-def _with(page: Page, total: str | None) -> bytes:
+def _with(page: Page, total: object) -> bytes:
+    """Return the page with another count."""
     items = json.dumps(json.loads(page.body)["items"])
-    end = "" if total is None else f',"totalCount":{total}'
-    return f'{{"items":{items}{end}}}'.encode()
-
-
-def _deep_json(page: Page) -> bytes:
-    nested = b"[" * DEPTH + b"]" * DEPTH
-    return b'{"items":%b,"totalCount":%d}' % (nested, page.total)
+    return f'{{"items":{items},"totalCount":{total}}}'.encode()
 
 
 def _cdn_page(status: str) -> bytes:
@@ -156,15 +124,18 @@ def _cdn_page(status: str) -> bytes:
     return f"<!DOCTYPE html><html><title>{title}</title>{title}</html>".encode()
 
 
+_CDN = ("502", *map(str, range(520, 528)))
 _PAGES: dict[str, Callable[[Page], bytes]] = {
-    "cut-json": _cut_json,
-    "items-missing": _items_missing,
-    "items-null": _items_null,
-    "items-object": _items_object,
-    "total-missing": _total_missing,
-    "total-string": _total_string,
-    "huge-number": _huge_number,
-    "deep-json": _deep_json,
+    "cut-json": lambda page: page.body[: len(page.body) // 2],
+    "items-missing": lambda page: b'{"totalCount":%d}' % page.total,
+    "items-null": lambda page: b'{"items":null,"totalCount":%d}' % page.total,
+    "items-object": lambda page: b'{"items":{},"totalCount":%d}' % page.total,
+    "total-missing": lambda page: page.body.rpartition(b",")[0] + b"}",
+    "total-string": lambda page: _with(page, f'"{page.total}"'),
+    "huge-number": lambda page: _with(page, "9" * HUGE_DIGITS),
+    "deep-json": lambda page: (
+        b'{"items":%b,"totalCount":%d}' % (b"[" * DEPTH + b"]" * DEPTH, page.total)
+    ),
 }
 _OTHERS: dict[str, Callable[[Plan, Page], Answer]] = {
     "429-retry-after-seconds": _retry_after_seconds,
@@ -174,3 +145,4 @@ _OTHERS: dict[str, Callable[[Plan, Page], Answer]] = {
     "bad-gzip": _bad_gzip,
     "gzip-bomb": _gzip_bomb,
 }
+WRONG = (*_REFUSALS, *_CDN, *_PAGES, *_OTHERS)

@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from email.utils import formatdate
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from sandbox import control, query
+from sandbox import access, control, query
 from sandbox.answers import Page, wrong_answer
 from sandbox.errors import ApiError, Code
-from sandbox.faults import BROKEN
 from sandbox.timestamps import SECOND
-from sandbox.wire import BrokenAnswer
+from sandbox.wire import BROKEN, broken_answer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from sandbox.query import Query
-    from sandbox.state import Options, State
+    from sandbox.state import State
+    from sandbox.store import Behaviour
 
-PATH = "/api/v1/organizations/{organization_id}/audit-logs"
+ORGANIZATION = "/api/v1/organizations/{organization_id}"
+NEIGHBOURS = {
+    ORGANIZATION: access.organization,
+    "/api/v1/apikeys/{api_key_id}": access.api_key,
+}
+UNROUTED = {
+    404: ApiError(Code.NOT_FOUND, "Not Found"),
+    405: ApiError(Code.UNIMPLEMENTED, "Method Not Allowed"),
+}
 VERSION = "v0.27.0-sandbox"
-
-# A key that is valid, but lacks the Owner role.
-VIEWER_KEY_ID = "viewer-key-id"
-VIEWER_KEY_SECRET = "viewer-key-secret"  # noqa: S105 - opens nothing
 
 
 def create_app(state: State) -> Starlette:
     """Return the whole sandbox as an ASGI application."""
     app = Starlette(
-        routes=[Route(PATH, AuditLogs(state)), *control.routes(state)],
+        routes=[
+            Route(f"{ORGANIZATION}/audit-logs", AuditLogs(state)),
+            *(_neighbour(path, read, state) for path, read in NEIGHBOURS.items()),
+            *control.routes(state),
+        ],
         middleware=[Middleware(Signature, state=state)],
         exception_handlers={ApiError: _refuse, HTTPException: _refuse},
     )
     # The gateway knows one path for each thing, and no redirects.
     app.router.redirect_slashes = False
-    app.state.sandbox = state
     return app
+
+
+def _neighbour(
+    path: str, read: Callable[[Request, State], dict[str, Any]], state: State
+) -> Route:
+    async def answer(request: Request) -> Response:
+        state.stats.neighbours[request.url.path] += 1
+        await asyncio.sleep(state.options.latency_seconds)
+        return JSONResponse(read(request, state))
+
+    return Route(path, answer, methods=["GET"])
 
 
 class AuditLogs:
@@ -65,16 +83,16 @@ class AuditLogs:
         with self._state.stats.request(query_string):
             await asyncio.sleep(self._state.options.latency_seconds)
             if request.method != "GET":
-                raise ApiError(Code.UNIMPLEMENTED, "Method Not Allowed")
-            authorize(request, self._state.options)
+                raise HTTPException(405)
+            access.authorize(request, self._state)
             page = await self._page(query.parse(query_string))
             answer = self._answer(page)
             await answer(scope, receive, send)
 
     async def _page(self, asked: Query) -> Page:
         state = self._state
-        state.stats.page(asked)
-        state.arrive(state.options.arrivals)
+        state.happen(state.options.arrivals)
+        state.forget()
         rows, total = state.store.query(asked)
         skipped = min(asked.offset, total)
         await asyncio.sleep(state.options.row_cost_seconds * skipped)
@@ -84,28 +102,13 @@ class AuditLogs:
     def _answer(self, page: Page) -> ASGIApp:
         plan, fault = self._state.faults.plan, self._state.faults.pick()
         if fault is None:
-            check_size(page, self._state.store.behaviour.too_big_bytes)
+            check_size(page, self._state.store.behaviour)
             return Response(page.body, media_type="application/json")
         self._state.stats.faults[fault] += 1
         if fault in BROKEN:
-            return BrokenAnswer(fault, plan, page.body)
+            return broken_answer(fault, plan, page.body)
         status, headers, body = wrong_answer(fault, plan, page)
         return Response(body, status, headers)
-
-
-def authorize(request: Request, options: Options) -> None:
-    """Check the key and the organization.
-
-    Raises:
-        ApiError: The key is missing, wrong or too weak, or the organization unknown.
-    """
-    key = _basic(request.headers.get("authorization", ""))
-    if key == f"{VIEWER_KEY_ID}:{VIEWER_KEY_SECRET}":
-        raise ApiError(Code.PERMISSION_DENIED, "permission denied")
-    if key != f"{options.api_key_id}:{options.api_key_secret}":
-        raise ApiError(Code.UNAUTHENTICATED, "unauthenticated")
-    if request.path_params["organization_id"] != options.organization_id:
-        raise ApiError(Code.NOT_FOUND, "organization not found")
 
 
 def render(rows: list[bytes], total: int, *, spaces: bool) -> bytes:
@@ -115,15 +118,16 @@ def render(rows: list[bytes], total: int, *, spaces: bool) -> bytes:
     return b'{"items":[%b],"totalCount":%d}' % (b",".join(rows), total)
 
 
-def check_size(page: Page, limit: int | None) -> None:
+def check_size(page: Page, behaviour: Behaviour) -> None:
     """Do as the hop behind the gateway does.
 
     Raises:
         ApiError: The page is too big for it.
     """
-    size = len(page.body)
+    size, limit = len(page.body), behaviour.too_big_bytes
     if limit is not None and size > limit:
-        message = f"grpc: received message larger than max ({size} vs. {limit})"
+        after = " after decompression" if behaviour.compressed_hop else ""
+        message = f"grpc: received message{after} larger than max ({size} vs. {limit})"
         raise ApiError(Code.RESOURCE_EXHAUSTED, message)
 
 
@@ -152,22 +156,8 @@ class Signature:
         await self._app(scope, receive, signed)
 
 
-def _basic(header: str) -> str | None:
-    scheme, _, text = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        return base64.b64decode(text, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-
-
 def _refuse(_: Request, error: Exception) -> Response:
-    if not isinstance(error, ApiError):
-        not_found = isinstance(error, HTTPException) and error.status_code == 404  # noqa: PLR2004
-        error = (
-            ApiError(Code.NOT_FOUND, "Not Found")
-            if not_found
-            else ApiError(Code.UNIMPLEMENTED, "Method Not Allowed")
-        )
+    if isinstance(error, HTTPException):
+        error = UNROUTED[error.status_code]
+    assert isinstance(error, ApiError)  # noqa: S101 - see exception_handlers
     return Response(error.body, error.status, media_type="application/json")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from copy import copy, deepcopy
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sandbox.instants import Distribution, instants
+from sandbox.options import SIGNED, Checked
 from sandbox.patches import patch
 from sandbox.timestamps import DAY, HOUR, to_go
-from sandbox.vocabulary import REMARKS, THINGS, Worker
+from sandbox.vocabulary import ACTION_TYPES, PHRASES, REMARKS, THINGS, Thing, Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _T = TypeVar("_T")
 Item = dict[str, Any]
@@ -24,30 +26,54 @@ RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: 
 REPEATED = 0.06
 PATCHED = 0.25
 REMARKED = 0.08
+BY_AGENTS = 0.05  # of what people and API keys do, through MCP
+
+# What the older generation of the API does not send.
+NEWER = (
+    ("actor", "origin"),
+    ("object", "id", "namespace"),
+    ("object", "parentId", "projectName"),
+)
+# Where twins differ, one after the other.
+TWIN_PLACES = ((), ("actor",), ("object",), ("object", "id"), ("details",))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_THINGS = tuple(thing for thing in THINGS for _ in range(thing.weight))
 
 
 @dataclass(frozen=True)
-class Dataset:
-    """What to make up.
+class Dataset(Checked):
+    """The history to make up.
 
     Attributes:
-        records: How many.
-        seed: The same seed (and other values) gives the same items.
-        until: All happened before this instant; now, if it is `None`.
-        days: All happened within so many days; by default 90, or five years
-            if clustered.
+        records: How many events.
+        seed: Chooses the events; the same seed and options give the same ones.
+        until: The end of the history. Now if not set.
+        days: The length of the history. 90 if not set, or five years if clustered.
         distribution: An `organization` with working hours and releases, an `even`
             spread, or heavily `clustered` in short bursts.
+        twins: How many events have a twin: one more event of the same instant that
+            differs only in a member that no client knows.
+        unknown_members: Give each event members that no client knows.
     """
 
     records: int = 2000
-    seed: int = 0
+    seed: int = field(default=0, metadata=SIGNED)
     until: datetime | None = None
     days: int | None = None
     distribution: Distribution = "organization"
+    twins: int = 0
+    unknown_members: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what makes no sense.
+
+        Raises:
+            ValueError: A number is out of range.
+        """
+        super().__post_init__()
+        if self.twins > self.records:
+            message = f"twins must be at most {self.records}, the number of records"
+            raise ValueError(message)
 
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's shape, oldest first."""
@@ -56,19 +82,46 @@ class Dataset:
         start = end - (self.days or DEFAULT_DAYS[self.distribution]) * DAY
         rng = Random(self.seed)
         organization = Organization(rng)
-        for at in instants(self.distribution, self.records, rng, start, end):
-            yield organization.event(at, end)
+        moments = instants(self.distribution, self.records, rng, start, end)
+        for place, at in enumerate(moments):
+            item = organization.event(at, end)
+            if self.unknown_members:
+                item["requestId"] = f"{at:x}-{place:x}"
+                (item["object"] or item)["labels"] = {"number": place}
+            twin = place * self.twins // self.records
+            if twin == (place + 1) * self.twins // self.records:
+                yield item
+            else:
+                path = TWIN_PLACES[twin % len(TWIN_PLACES)]
+                # One of two has the member, or both have it.
+                yield _planted(item, path, 1) if twin % 2 else item
+                yield _planted(item, path, 2)
 
 
-def generate(
-    records: int,
-    seed: int,
-    until: datetime,
-    days: int | None = None,
-    distribution: Distribution = "organization",
-) -> list[Item]:
-    """Return the items of a `Dataset`."""
-    return list(Dataset(records, seed, until, days, distribution))
+def older(item: Mapping[str, Any]) -> Item:
+    """Return the item as the older generation of the API sends it."""
+    for path in NEWER:
+        item = _without(item, path)
+    return dict(item)
+
+
+def _without(item: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
+    first, *rest = path
+    if not isinstance(item, dict) or first not in item:
+        return item
+    if rest:
+        return {**item, first: _without(item[first], rest)}
+    return {name: value for name, value in item.items() if name != first}
+
+
+def _planted(item: Item, path: tuple[str, ...], number: int) -> Item:
+    """Return the item with a member more, at the path, or on top if that is null."""
+    copied = deepcopy(item)
+    owner: Any = copied
+    for name in path:
+        owner = owner and owner[name]
+    (copied if owner is None else owner)["revision"] = {"number": number}
+    return copied
 
 
 class Organization:
@@ -77,6 +130,8 @@ class Organization:
     def __init__(self, rng: Random) -> None:
         """Draw all that is left to chance from `rng`."""
         self._rng = rng
+        # For members that came later, so that a seed's history stays what it was.
+        self._later = Random(copy(rng).getrandbits(64))
         self._at: int | None = None
         self._told: list[Item] = []
 
@@ -85,9 +140,9 @@ class Organization:
         if at != self._at:
             self._at, self._told = at, []
         content = self._content()
-        while content in self._told:
+        while (known := older(content)) in self._told:
             content = self._content()
-        self._told.append(content)
+        self._told.append(known)
         count, last = self._repeats(at, now)
         return {
             "timestamp": to_go(at),
@@ -97,15 +152,16 @@ class Organization:
         }
 
     def _content(self) -> Item:
-        thing = self._pick(_THINGS)
-        deed = self._pick(thing.deeds)
+        thing = self._pick(THINGS)
+        action = self._pick(thing.actions)
         worker = self._pick(thing.workers)
         name = worker.id if thing.type == "member" else self._pick(thing.names)
         if thing.hash_digits:
             bits = self._rng.getrandbits(4 * thing.hash_digits)
             name = f"{name}.{bits:0{thing.hash_digits}x}"
+        namespace = self._namespace(thing)
         return {
-            "action": deed.action,
+            "action": action,
             "actor": None if self._chance(RARE) else self._actor(worker),
             "object": None
             if self._chance(RARE)
@@ -113,38 +169,51 @@ class Organization:
                 "type": thing.type,
                 "id": None
                 if self._chance(RARE)
-                else {"name": name, "kind": thing.kind, "group": thing.group},
-                "parentId": self._parent(thing.parents, thing.applications),
+                else {
+                    "name": name,
+                    "kind": thing.kind,
+                    "group": thing.group,
+                    "namespace": namespace,
+                },
+                "parentId": self._parent(thing, namespace),
             },
             "details": None
             if self._chance(RARE)
             else {
-                "message": self._message(f"{thing.kind} {name} {deed.phrase}"),
+                "message": self._message(f"{thing.kind} {name}", action),
                 "patch": patch(self._rng)
-                if deed.action == "updated" and self._chance(PATCHED)
+                if action == "updated" and self._chance(PATCHED)
                 else "",
-                "actionType": deed.action_type,
+                "actionType": ACTION_TYPES.get(action, "UPDATE"),
             },
         }
 
     def _actor(self, worker: Worker) -> Item:
         ip = self._pick(worker.ips)
         actor = {"type": worker.type, "id": worker.id}
-        return actor if ip is None else {**actor, "ip": ip}
+        if ip is not None:
+            actor["ip"] = ip
+        if worker.type != "system" and self._later.random() < BY_AGENTS:
+            actor["origin"] = "mcp"
+        return actor
 
-    def _parent(
-        self, parents: tuple[str, ...], applications: tuple[str, ...]
-    ) -> Item | None:
-        if not parents:
+    def _parent(self, thing: Thing, namespace: str) -> Item | None:
+        if not thing.parents:
             return None
-        application = self._pick(applications) if applications else ""
+        application = self._pick(thing.applications) if thing.applications else ""
         return {
-            "name": self._pick(parents),
+            "name": self._pick(thing.parents),
             "parentName": "",
             "applicationName": application,
+            "projectName": namespace if thing.in_project else "",
         }
 
-    def _message(self, text: str) -> str:
+    def _namespace(self, thing: Thing) -> str:
+        place = int(self._later.random() * len(thing.namespaces))
+        return thing.namespaces[place] if thing.namespaces else ""
+
+    def _message(self, what: str, action: str) -> str:
+        text = f"{what} {PHRASES.get(action, action.replace('_', ' '))}"
         return f"{text}: {self._pick(REMARKS)}" if self._chance(REMARKED) else text
 
     def _repeats(self, at: int, now: int) -> tuple[int, int]:

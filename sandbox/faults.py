@@ -2,76 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
-# Faults of the connection: see `sandbox.wire`.
-BROKEN = (
-    "close-before",
-    "close-mid-length",
-    "close-mid-chunked",
-    "hang",
-    "trickle",
-    "endless-body",
-)
-# Whole answers, but wrong ones: see `sandbox.answers`.
-WRONG = (
-    "400",
-    "401",
-    "403",
-    "404",
-    "429",
-    "429-retry-after-seconds",
-    "429-retry-after-date",
-    "499",
-    "500",
-    "501",
-    "502",
-    "503",
-    "504",
-    "520",
-    "521",
-    "522",
-    "523",
-    "524",
-    "525",
-    "526",
-    "527",
-    "not-json",
-    "cut-json",
-    "items-missing",
-    "items-null",
-    "items-object",
-    "total-missing",
-    "total-string",
-    "bad-gzip",
-    "gzip-bomb",
-    "redirect",
-    "escape-message",
-    "deep-json",
-    "huge-number",
-)
-KINDS = BROKEN + WRONG
+from sandbox.answers import WRONG
+from sandbox.options import SIGNED, Checked
+from sandbox.wire import BROKEN
+
+KINDS = (*BROKEN, *WRONG)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which faults, and how often.
+class Plan(Checked):
+    """Faults, and when they come.
 
     Attributes:
-        kinds: Of these, one by chance.
+        kinds: The kinds to choose from by chance, listed below.
         rate: The share of requests that meet a fault.
-        seed: For the choices.
-        times: No more than so many faults.
-        after: Not before so many requests went well.
-        retry_after: The text of that header, where the kind has it.
-        location: Where a redirect leads to.
-        trickle_seconds: Between two bytes.
+        seed: Chooses which ones.
+        times: How many faults at most. No end if not set.
+        after: How many requests are served before the first fault.
+        retry_after: The `Retry-After` of the kinds that have it.
+        location: Where a redirect leads.
+        trickle_seconds: The pause between two bytes.
     """
 
     kinds: tuple[str, ...] = ()
     rate: float = 1.0
-    seed: int = 0
+    seed: int = field(default=0, metadata=SIGNED)
     times: int | None = None
     after: int = 0
     retry_after: str | None = None
@@ -82,14 +40,15 @@ class Plan:
         """Refuse what makes no sense.
 
         Raises:
-            ValueError: A kind doesn't exist, or the rate is no share.
+            ValueError: There is no such kind, or a number is out of range.
         """
+        super().__post_init__()
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown:
-            message = f"no such fault: {', '.join(unknown)}"
+            message = f"there is no fault {unknown[0]!r}, but {', '.join(KINDS)}"
             raise ValueError(message)
-        if not 0 <= self.rate <= 1:
-            message = f"{self.rate} is not between 0 and 1"
+        if self.rate > 1:
+            message = f"rate must be a number from 0 to 1, not {self.rate}"
             raise ValueError(message)
 
 

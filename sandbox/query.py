@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -12,6 +12,17 @@ from sandbox.timestamps import from_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+# The members that can be filtered by.
+FILTERS = {
+    "action": ("action",),
+    "actorType": ("actor", "type"),
+    "actorId": ("actor", "id"),
+    "origin": ("actor", "origin"),
+    "actorIp": ("actor", "ip"),
+}
+NEWER_FILTERS = ("origin", "actorIp")
 
 _DIGITS = re.compile(r"[0-9]+")
 _UINT32_END = 1 << 32
@@ -19,15 +30,16 @@ _UINT32_END = 1 << 32
 
 @dataclass(frozen=True)
 class Query:
-    """Time bounds, a place in the list, and filters; empty filters match all."""
+    """Time bounds, a place in the list, and filters: the values that match.
+
+    The names of filters are those of `FILTERS`.
+    """
 
     start_ns: int | None = None
     end_ns: int | None = None
     limit: int | None = None
     offset: int = 0
-    actions: frozenset[str] = frozenset()
-    actor_types: frozenset[str] = frozenset()
-    actor_ids: frozenset[str] = frozenset()
+    filters: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
 
 
 def parse(query_string: str) -> Query:
@@ -44,9 +56,11 @@ def parse(query_string: str) -> Query:
         end_ns=_time(values, "endTime"),
         limit=_uint32(values, "limit"),
         offset=_uint32(values, "offset") or 0,
-        actions=frozenset(values.get("filters.action", ())),
-        actor_types=frozenset(values.get("filters.actorType", ())),
-        actor_ids=frozenset(values.get("filters.actorId", ())),
+        filters={
+            name: frozenset(values[f"filters.{name}"])
+            for name in FILTERS
+            if f"filters.{name}" in values
+        },
     )
 
 

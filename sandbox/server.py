@@ -99,6 +99,7 @@ class Sandbox:
 
         Raises:
             OSError: The port is taken, or a certificate can't be read.
+            OverflowError: There is no such port.
             RuntimeError: The server did not start.
         """
         self._config.load()
@@ -142,7 +143,7 @@ def _listen(port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((LOOPBACK, port))
         listener.listen()
-    except OSError:
+    except (OSError, OverflowError):
         listener.close()
         raise
     return listener

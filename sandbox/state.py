@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from datetime import datetime  # noqa: TC003 - read by `sandbox.options`
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from sandbox.access import Role  # noqa: TC001 - read by `sandbox.options`
 from sandbox.data import Organization
 from sandbox.faults import Faults
+from sandbox.options import SIGNED, Checked
 from sandbox.stats import Stats
-from sandbox.timestamps import SECOND
+from sandbox.timestamps import SECOND, months_before
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,27 +23,43 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
-    """Who may ask, how slow the answers are, and what the server's clock says.
+class Options(Checked):
+    """The organization, the API key, and the server's speed and clock.
 
     Attributes:
         organization_id: The only organization there is.
-        api_key_id: The key of its owner.
-        api_key_secret: The secret of that key.
-        latency_seconds: How long every request takes.
-        row_cost_seconds: How much longer for each row that an offset skips.
-        arrivals: How many events happen just before every request.
+        organization_name: What it is called.
+        plan: What it pays for.
+        months_kept: For how many months events can be searched; older ones are
+            forgotten.
+        months_archived: For how many months archives are kept.
+        api_key_id: The id of the API key.
+        api_key_secret: The secret of the API key.
+        role: What the key may do: an `owner` everything, an `auditor` get the audit
+            log, a `member` all but that.
+        key_expires: When the key expires. Never if not set.
+        neighbours: Show the organization and the key, or answer with that status.
+        latency_seconds: How long each request takes.
+        row_cost_seconds: How much longer for each event that an offset skips.
+        arrivals: How many events happen just before each request.
         clock_skew_seconds: How far the server's clock is ahead.
-        date_header: Whether responses carry a `Date`.
+        date_header: Send a `Date` with each response.
     """
 
     organization_id: str = "sandbox"
+    organization_name: str = "Northwind"
+    plan: str = "enterprise"
+    months_kept: int = 1200
+    months_archived: int = 1200
     api_key_id: str = "sandbox-key-id"
     api_key_secret: str = "sandbox-key-secret"  # noqa: S105 - opens nothing
+    role: Role = "owner"
+    key_expires: datetime | None = None
+    neighbours: Literal["shown", "403", "404"] = "shown"
     latency_seconds: float = 0.0
     row_cost_seconds: float = 0.0
     arrivals: int = 0
-    clock_skew_seconds: float = 0.0
+    clock_skew_seconds: float = field(default=0.0, metadata=SIGNED)
     date_header: bool = True
 
 
@@ -58,35 +77,19 @@ class State:
     def __post_init__(self) -> None:
         """Found the organization where new events happen."""
         # Not the stream of chance that made the first records.
-        self._rng = Random(~self.seed)
-        self._organization = Organization(self._rng)
+        self._organization = Organization(Random(~self.seed))
 
     def now(self) -> int:
         """Return what the server's clock says."""
         return self.clock() + int(self.options.clock_skew_seconds * SECOND)
 
-    def arrive(self, count: int) -> list[Item]:
-        """Let events happen just now."""
-        now = self.now()
-        items = [self._organization.event(now, now) for _ in range(count)]
-        self.store.add(items)
-        return items
+    def forget(self) -> None:
+        """Remove the events that are older than what is kept."""
+        self.store.remove_before(months_before(self.now(), self.options.months_kept))
 
     def happen(self, count: int) -> list[Item]:
-        """Let events happen between the newest record and now.
-
-        Raises:
-            ValueError: The newest record is not in the past.
-        """
+        """Let events happen now, one after the other."""
         now = self.now()
-        newest = self.store.newest()
-        newest = now - SECOND if newest is None else newest
-        if newest >= now:
-            message = "the newest event is not in the past"
-            raise ValueError(message)
-        instants = sorted(
-            newest + 1 + int(self._rng.random() * (now - newest)) for _ in range(count)
-        )
-        items = [self._organization.event(at, now) for at in instants]
+        items = [self._organization.event(now + n, now + n) for n in range(count)]
         self.store.add(items)
         return items

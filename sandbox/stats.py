@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.query import Query
-
 KEPT_QUERIES = 10_000
 
 
 class Stats:
-    """Counts of requests for audit logs."""
+    """Counts of requests for audit logs, and of those for their neighbours."""
 
     def __init__(self) -> None:
         """Begin at nothing."""
@@ -25,12 +23,10 @@ class Stats:
     def reset(self) -> None:
         """Forget all but the requests that are under way."""
         self.requests = 0
-        self.max_offset = 0
-        self.max_offset_any = 0
-        self.max_limit = 0
         self.in_flight_max = self._in_flight
         self.faults: Counter[str] = Counter()
         self.queries: deque[str] = deque(maxlen=KEPT_QUERIES)
+        self.neighbours: Counter[str] = Counter()
 
     @contextmanager
     def request(self, query_string: str) -> Iterator[None]:
@@ -44,22 +40,12 @@ class Stats:
         finally:
             self._in_flight -= 1
 
-    def page(self, query: Query) -> None:
-        """Note which page is asked for."""
-        self.max_limit = max(self.max_limit, query.limit or 0)
-        self.max_offset_any = max(self.max_offset_any, query.offset)
-        # A limit of 1 asks for the count, not for the page.
-        if query.limit != 1:
-            self.max_offset = max(self.max_offset, query.offset)
-
     def report(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
         return {
             "requests": self.requests,
-            "max_offset": self.max_offset,
-            "max_offset_any": self.max_offset_any,
-            "max_limit": self.max_limit,
             "in_flight_max": self.in_flight_max,
             "faults": dict(self.faults),
             "queries": list(self.queries),
+            "neighbours": dict(self.neighbours),
         }

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from dataclasses import dataclass
-from itertools import groupby
 from operator import attrgetter
 from random import Random
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from sandbox.data import older
+from sandbox.errors import ApiError, Code
+from sandbox.options import Checked
+from sandbox.query import FILTERS, NEWER_FILTERS
 from sandbox.timestamps import SECOND, from_record, to_go
 
 if TYPE_CHECKING:
@@ -22,20 +25,25 @@ IDENTITY = ("timestamp", "action", "actor", "object", "details")
 
 
 @dataclass(frozen=True)
-class Behaviour:
-    """What nobody outside Akuity knows about the server, one way or another.
+class Behaviour(Checked):
+    """How the server behaves where nobody outside Akuity knows.
 
     Attributes:
-        start_inclusive: Whether a record at `startTime` matches.
-        end_inclusive: Whether a record at `endTime` matches.
-        whole_seconds: Whether fractions are dropped before times are compared.
+        start_inclusive: An event at `startTime` matches.
+        end_inclusive: An event at `endTime` matches.
+        whole_seconds: Drop fractions before times are compared.
         filter_on: The time that is compared, and sorted by.
-        order: Of the records; `random` is another order on every request.
-        shuffle_ties: Whether equal times come in another order on every request.
-        default_limit: The size of a page when none is asked for.
-        max_limit: The largest size of a page; asking for more is no error.
-        spaces: Whether the JSON has blanks after commas and colons.
-        too_big_bytes: The size of a page that the hop behind the gateway refuses.
+        order: Of the events; `random` is another order for each request.
+        shuffle_ties: Give equal times in another order for each request.
+        older: Be of the older generation, which neither sends nor filters by what was
+            added in 2026.
+        default_limit: The size of a page if the request names none.
+        max_limit: The largest size of a page.
+        over_limit: What a request for more gets: the largest page, or 400.
+        max_offset: The largest offset; more gets 400. No limit if not set.
+        spaces: Put spaces after commas and colons.
+        too_big_bytes: Refuse pages of more bytes, as the hop behind the gateway does.
+        compressed_hop: Let that hop say so as a compressed one does.
     """
 
     start_inclusive: bool = True
@@ -44,10 +52,14 @@ class Behaviour:
     filter_on: Literal["timestamp", "lastOccurredTimestamp"] = "timestamp"
     order: Literal["newest", "oldest", "random"] = "newest"
     shuffle_ties: bool = False
-    default_limit: int = 100
+    older: bool = False
+    default_limit: int = 10
     max_limit: int = 1000
+    over_limit: Literal["cap", "refuse"] = "cap"
+    max_offset: int | None = None
     spaces: bool = False
     too_big_bytes: int | None = None
+    compressed_hop: bool = False
 
 
 class Record(NamedTuple):
@@ -55,9 +67,8 @@ class Record(NamedTuple):
 
     timestamp: int
     last: int
-    action: str | None
-    actor_type: str | None
-    actor_id: str | None
+    values: tuple[Any, ...]
+    """Of the members in `FILTERS`, in the same order."""
     body: bytes
 
 
@@ -71,21 +82,36 @@ class Store:
         seed: int = 0,
     ) -> None:
         """Keep the items; `seed` is for the orders that change."""
-        self.behaviour = behaviour or Behaviour()
+        self._behaviour = behaviour or Behaviour()
         self._rng = Random(seed)
         self._lock = Lock()
         self._separators = (", ", ": ") if self.behaviour.spaces else (",", ":")
         self._render = json.JSONEncoder(ensure_ascii=False, separators=self._separators)
-        by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
-        self._key = attrgetter("last" if by_last else "timestamp")
+        self._by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
+        self._key = attrgetter("last" if self._by_last else "timestamp")
         self._records: list[Record] = []
         self.add(items)
 
+    @property
+    def behaviour(self) -> Behaviour:
+        """How the server behaves; fixed, because records are kept accordingly."""
+        return self._behaviour
+
     def query(self, query: Query) -> tuple[list[bytes], int]:
-        """Return the page that is asked for, and how many records match."""
-        size = min(
-            query.limit or self.behaviour.default_limit, self.behaviour.max_limit
-        )
+        """Return the page that is asked for, and how many records match.
+
+        Raises:
+            ApiError: The limit or the offset is too large for this server.
+        """
+        behaviour = self.behaviour
+        size = query.limit or behaviour.default_limit
+        if size > behaviour.max_limit and behaviour.over_limit == "refuse":
+            message = f"limit must not exceed {behaviour.max_limit}"
+            raise ApiError(Code.INVALID_ARGUMENT, message)
+        if behaviour.max_offset is not None and query.offset > behaviour.max_offset:
+            message = f"offset must not exceed {behaviour.max_offset}"
+            raise ApiError(Code.OUT_OF_RANGE, message)
+        size = min(size, behaviour.max_limit)
         with self._lock:
             records, low, high = self._matches(query)
             page = self._page(records, low, high, query.offset, size)
@@ -108,6 +134,12 @@ class Store:
     def remove_before(self, ns: int) -> int:
         """Forget what happened earlier; return how many records that was."""
         with self._lock:
+            if (
+                self._records
+                and not self._by_last
+                and self._key(self._records[0]) >= ns
+            ):
+                return 0
             kept = [record for record in self._records if record.timestamp >= ns]
             removed = len(self._records) - len(kept)
             self._records = kept
@@ -132,24 +164,18 @@ class Store:
         with self._lock:
             return [record.body for record in self._records]
 
-    def newest(self) -> int | None:
-        """Return the timestamp of the newest record."""
-        with self._lock:
-            return max((record.timestamp for record in self._records), default=None)
-
     def __len__(self) -> int:
         """Return how many records there are."""
         return len(self._records)
 
     def _record(self, item: Mapping[str, Any], at: int | None) -> Record:
+        if self.behaviour.older:
+            item = older(item)
         timestamp = _instant(item.get("timestamp"), at)
-        actor = item.get("actor") or {}
         return Record(
             timestamp,
             _instant(item.get("lastOccurredTimestamp"), timestamp),
-            item.get("action"),
-            actor.get("type"),
-            actor.get("id"),
+            tuple(_find(item, path) for path in FILTERS.values()),
             self._rendered(item),
         )
 
@@ -161,6 +187,8 @@ class Store:
             return json.dumps(item, separators=self._separators).encode()
 
     def _find(self, item: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.behaviour.older:
+            item = older(item)
         timestamp = from_record(item["timestamp"])
         for place, record in enumerate(self._records):
             if record.timestamp == timestamp:
@@ -180,15 +208,16 @@ class Store:
         if query.end_ns is not None:
             end = query.end_ns // unit + self.behaviour.end_inclusive
             high = bisect_left(records, end * unit, low, key=self._key)
-        if query.actions or query.actor_types or query.actor_ids:
-            records = [
-                record
-                for record in records[low:high]
-                if (not query.actions or record.action in query.actions)
-                and (not query.actor_types or record.actor_type in query.actor_types)
-                and (not query.actor_ids or record.actor_id in query.actor_ids)
-            ]
-            low, high = 0, len(records)
+        for place, name in enumerate(FILTERS):
+            ignored = self.behaviour.older and name in NEWER_FILTERS
+            if name in query.filters and not ignored:
+                wanted = query.filters[name]
+                records = [
+                    record
+                    for record in records[low:high]
+                    if record.values[place] in wanted
+                ]
+                low, high = 0, len(records)
         return records, low, high
 
     def _page(
@@ -200,30 +229,21 @@ class Store:
         if self.behaviour.order == "random":
             places = self._rng.sample(range(low, high), size)
             return [records[place] for place in places]
-        oldest = self.behaviour.order == "oldest"
-        first = low + offset if oldest else high - offset - size
-        page = records[first : first + size]
         if self.behaviour.shuffle_ties:
-            page = self._shuffled(records, low, high, first, size)
-        return page if oldest else page[::-1]
+            chance = self._rng.random
+            matching = records[low:high]
+            records = sorted(matching, key=lambda one: (self._key(one), chance()))
+            low, high = 0, len(records)
+        if self.behaviour.order == "oldest":
+            return records[low + offset : low + offset + size]
+        return records[high - offset - size : high - offset][::-1]
 
-    def _shuffled(
-        self, records: list[Record], low: int, high: int, first: int, size: int
-    ) -> list[Record]:
-        """Cut the page out of whole groups of ties, each in a new order."""
-        last = first + size
-        begin = bisect_left(
-            records, self._key(records[first]), low, first, key=self._key
-        )
-        end = bisect_right(
-            records, self._key(records[last - 1]), last, high, key=self._key
-        )
-        shuffled: list[Record] = []
-        for _, ties in groupby(records[begin:end], self._key):
-            group = list(ties)
-            self._rng.shuffle(group)
-            shuffled += group
-        return shuffled[first - begin : last - begin]
+
+def _find(item: Mapping[str, Any], path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
+    found: Any = item
+    for name in path:
+        found = found and found.get(name)
+    return found
 
 
 def _instant(text: object, otherwise: int | None) -> int:

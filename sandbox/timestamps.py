@@ -48,6 +48,15 @@ def from_record(text: str) -> int:
     return _instant(_GO.fullmatch(text) or _RFC3339.fullmatch(text), text)
 
 
+def months_before(ns: int, months: int) -> int:
+    """Return the instant so many months earlier, at the 28th of a month at most."""
+    days, rest = divmod(ns, DAY)
+    day = date.fromordinal(_EPOCH + days)
+    years, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    earlier = day.replace(year=years, month=month + 1, day=min(day.day, 28))
+    return (earlier.toordinal() - _EPOCH) * DAY + rest
+
+
 def _instant(match: re.Match[str] | None, text: str) -> int:
     if match is None:
         message = f"{text!r} is not a timestamp"

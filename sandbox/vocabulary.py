@@ -1,7 +1,13 @@
-"""Who works on what in the sandbox's organization."""
+"""Who works on what in the sandbox's organization.
+
+The kinds of objects are the rows of `things.csv`. Its columns name the tuples of
+`WORDS` and `WORKERS`; a name that is none of theirs stands for itself.
+"""
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -13,27 +19,23 @@ class Worker(NamedTuple):
     ips: tuple[str | None, ...]
 
 
-class Deed(NamedTuple):
-    """What can be done to a thing."""
-
-    action: str
-    action_type: str
-    phrase: str
-
-
 class Thing(NamedTuple):
-    """A kind of object; `weight` says how often `workers` work on it."""
+    """A kind of object, and what is done to it.
 
-    weight: int
+    The Kargo project that it is in, if it is, has the name of its namespace.
+    """
+
     workers: tuple[Worker, ...]
     type: str
     kind: str
     group: str
     names: tuple[str, ...]
-    deeds: tuple[Deed, ...]
-    parents: tuple[str, ...] = ()
-    applications: tuple[str, ...] = ()
-    hash_digits: int = 0
+    actions: tuple[str, ...]
+    parents: tuple[str, ...]
+    applications: tuple[str, ...]
+    hash_digits: int
+    namespaces: tuple[str, ...]
+    in_project: bool
 
 
 def _people(*names: str) -> tuple[Worker, ...]:
@@ -76,175 +78,47 @@ AUTOMATIONS = (
     Worker("system", "kargo-controller", (None,)),
     Worker("system", "image-updater", (None,)),
 )
-STAFF = PEOPLE + KEYS
-EVERYONE = STAFF + 4 * AUTOMATIONS
+WORKERS = {
+    "people": PEOPLE,
+    "staff": PEOPLE + KEYS,
+    "everyone": PEOPLE + KEYS + 4 * AUTOMATIONS,
+}
 
 ENVIRONMENTS = ("dev", "test", "staging", "prod")
 REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1")
 SERVICES = (
-    "billing",
-    "catalog",
-    "checkout",
-    "email",
-    "frontend",
-    "identity",
-    "inventory",
-    "ledger",
-    "notifications",
-    "orders",
-    "payments",
-    "pricing",
-    "recommendations",
-    "search",
-    "shipping",
-    "web-app",
+    *("billing", "catalog", "checkout", "email", "frontend", "identity", "inventory"),
+    *("ledger", "notifications", "orders", "payments", "pricing", "recommendations"),
+    *("search", "shipping", "web-app"),
 )
 TEAMS = ("platform", "payments", "storefront", "data", "mobile", "security")
-APPLICATIONS = _joined(ENVIRONMENTS, SERVICES)
-CLUSTERS = _joined(ENVIRONMENTS, REGIONS)
-INSTANCES = ("main", "edge", "sandbox")
-WORKSPACES = ("default", *TEAMS)
-PERSON_NAMES = tuple(person.id for person in PEOPLE)
+WORDS: dict[str, tuple[str, ...]] = {
+    "": (),
+    "applications": _joined(ENVIRONMENTS, SERVICES),
+    "clusters": _joined(ENVIRONMENTS, REGIONS),
+    "environments": ENVIRONMENTS,
+    "instances": ("main", "edge", "sandbox"),
+    "person_names": tuple(person.id for person in PEOPLE),
+    "services": SERVICES,
+    "teams": TEAMS,
+    "workspaces": ("default", *TEAMS),
+}
 
-CREATED = Deed("created", "CREATE", "created")
-UPDATED = Deed("updated", "UPDATE", "updated")
-DELETED = Deed("deleted", "DELETE", "deleted")
-SYNCED = Deed("synced", "UPDATE", "synced to the desired revision")
-ROLLED_BACK = Deed("rolled_back", "UPDATE", "rolled back")
-REFRESHED = Deed("refreshed", "UPDATE", "refreshed")
-PROMOTED = Deed("promoted", "CREATE", "promoted")
-APPROVED = Deed("approved", "UPDATE", "approved")
-CONNECTED = Deed("connected", "UPDATE", "connected")
-DISCONNECTED = Deed("disconnected", "UPDATE", "disconnected")
-UPGRADED = Deed("upgraded", "UPDATE", "upgraded")
-INVITED = Deed("invited", "CREATE", "invited")
-LOGGED_IN = Deed("logged_in", "LOGIN", "logged in")
-LOGGED_OUT = Deed("logged_out", "LOGOUT", "logged out")
-ROTATED = Deed("regenerated", "UPDATE", "secret regenerated")
+ACTION_TYPES = {
+    "created": "CREATE",
+    "deleted": "DELETE",
+    "invited": "CREATE",
+    "logged_in": "LOGIN",
+    "logged_out": "LOGOUT",
+    "promoted": "CREATE",
+}
+"""Of all other actions it is UPDATE."""
 
-CHANGES = (CREATED, UPDATED, UPDATED, UPDATED, DELETED)
-
-THINGS = (
-    Thing(
-        30,
-        EVERYONE,
-        "argocd_application",
-        "Application",
-        "argoproj.io",
-        APPLICATIONS,
-        (SYNCED, SYNCED, SYNCED, REFRESHED, UPDATED, UPDATED, ROLLED_BACK, CREATED),
-        INSTANCES,
-    ),
-    Thing(
-        16,
-        EVERYONE,
-        "k8s_resource",
-        "Pod",
-        "",
-        SERVICES,
-        (CREATED, DELETED, DELETED, UPDATED),
-        CLUSTERS,
-        APPLICATIONS,
-        10,
-    ),
-    Thing(
-        8,
-        EVERYONE,
-        "k8s_resource",
-        "Deployment",
-        "apps",
-        SERVICES,
-        (UPDATED,),
-        CLUSTERS,
-        APPLICATIONS,
-    ),
-    Thing(
-        12,
-        EVERYONE,
-        "kargo_promotion",
-        "Promotion",
-        "kargo.akuity.io",
-        ENVIRONMENTS,
-        (PROMOTED, PROMOTED, DELETED),
-        SERVICES,
-        hash_digits=26,
-    ),
-    Thing(
-        6,
-        EVERYONE,
-        "kargo_freight",
-        "Freight",
-        "kargo.akuity.io",
-        ("freight",),
-        (CREATED, APPROVED),
-        SERVICES,
-        hash_digits=40,
-    ),
-    Thing(
-        3,
-        STAFF,
-        "kargo_stage",
-        "Stage",
-        "kargo.akuity.io",
-        ENVIRONMENTS,
-        CHANGES,
-        SERVICES,
-    ),
-    Thing(
-        5,
-        STAFF,
-        "argocd_cluster",
-        "Cluster",
-        "argoproj.io",
-        CLUSTERS,
-        (CONNECTED, DISCONNECTED, UPGRADED, UPDATED, CREATED, DELETED),
-        INSTANCES,
-    ),
-    Thing(2, STAFF, "argocd_instance", "ArgoCD", "", INSTANCES, (UPDATED, UPGRADED)),
-    Thing(
-        2,
-        STAFF,
-        "argocd_project",
-        "AppProject",
-        "argoproj.io",
-        TEAMS,
-        CHANGES,
-        INSTANCES,
-    ),
-    Thing(1, STAFF, "kargo_instance", "Kargo", "", INSTANCES, (UPDATED, UPGRADED)),
-    Thing(2, STAFF, "kargo_agent", "Agent", "", CLUSTERS, CHANGES, INSTANCES),
-    Thing(
-        10,
-        PEOPLE,
-        "member",
-        "Member",
-        "",
-        PERSON_NAMES,
-        (LOGGED_IN, LOGGED_IN, LOGGED_OUT),
-    ),
-    Thing(
-        1, PEOPLE, "organization_invite", "Invite", "", PERSON_NAMES, (INVITED, DELETED)
-    ),
-    Thing(
-        2, PEOPLE, "workspace_member", "Member", "", PERSON_NAMES, CHANGES, WORKSPACES
-    ),
-    Thing(1, PEOPLE, "workspace", "Workspace", "", WORKSPACES, CHANGES),
-    Thing(2, PEOPLE, "custom_role", "CustomRole", "", TEAMS, CHANGES),
-    Thing(
-        2,
-        PEOPLE,
-        "api_key",
-        "ApiKey",
-        "",
-        TEAMS,
-        (CREATED, ROTATED, DELETED),
-        (),
-        (),
-        8,
-    ),
-    Thing(1, PEOPLE, "notification_cfg", "NotificationConfig", "", TEAMS, CHANGES),
-    Thing(1, STAFF, "addon_repo", "AddonRepo", "", TEAMS, CHANGES, INSTANCES),
-)
+PHRASES = {
+    "regenerated": "secret regenerated",
+    "synced": "synced to the desired revision",
+}
+"""Of all other actions it is their name."""
 
 REMARKS = (
     "requested in OPS-4711",
@@ -258,3 +132,30 @@ REMARKS = (
     "path C:\\deploy\\values.yaml",
     "tab\there",
 )
+
+
+def _things() -> tuple[Thing, ...]:
+    """Read each kind of object as often as its weight says."""
+    found: list[Thing] = []
+    path = Path(__file__).with_name("things.csv")
+    with path.open(encoding="utf-8", newline="") as rows:
+        for row in csv.DictReader(rows):
+            words = {
+                column: WORDS.get(row[column], (row[column],))
+                for column in ("names", "parents", "applications", "namespaces")
+            }
+            thing = Thing(
+                workers=WORKERS[row["workers"]],
+                type=row["type"],
+                kind=row["kind"],
+                group=row["group"],
+                actions=tuple(row["actions"].split()),
+                hash_digits=int(row["hash_digits"] or 0),
+                in_project=bool(row["in_project"]),
+                **words,
+            )
+            found += [thing] * int(row["weight"])
+    return tuple(found)
+
+
+THINGS = _things()

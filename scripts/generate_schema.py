@@ -1,7 +1,8 @@
 """Generate the JSON Schema of `audit_logs` from the sample record.
 
-Types and nesting come from the record; what one record cannot tell (which texts are
-times, what may be null, what a field means) is refined here.
+Types and nesting come from the record, and from Akuity's published definitions for
+members that are younger than it; what neither can tell (which strings are times, what
+may be null, what a member means) is refined here.
 
     python -m scripts.generate_schema
 """
@@ -18,6 +19,11 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests" / "fixtures" / "audit_log.json"
 SCHEMA = ROOT / "tap_akuity" / "schemas" / "audit_logs.json"
 
+# The members that the published definitions have, and the sample record has not.
+PUBLISHED = {
+    "actor": {"origin": "mcp"},
+    "object": {"id": {"namespace": ""}, "parentId": {"projectName": ""}},
+}
 ADDED = {
     "id": {"type": "string"},
     "organization_id": {"type": "string"},
@@ -34,6 +40,10 @@ DESCRIPTIONS = {
     "timestamp": "When it happened, in UTC with nine fraction digits",
     "action": "What was done, such as created, updated or deleted",
     "actor": "Who did it",
+    "actor.origin": (
+        "Interface that the action came in through: mcp means an AI agent; absent for "
+        "the UI, the API and the CLI"
+    ),
     "actor.type": "Kind of actor, such as user or api_key",
     "actor.id": "Identity of the actor, such as an e-mail address",
     "actor.ip": "IP address of the actor; absent when Akuity does not know it",
@@ -43,10 +53,12 @@ DESCRIPTIONS = {
     "object.id.name": "Name of the object",
     "object.id.kind": "Kubernetes kind of the object",
     "object.id.group": "Kubernetes API group of the object",
+    "object.id.namespace": "Kubernetes namespace of the object",
     "object.parentId": "What the object belongs to",
     "object.parentId.name": "Name of the parent",
     "object.parentId.parentName": "Name of the parent's parent",
     "object.parentId.applicationName": "Argo CD application of the object",
+    "object.parentId.projectName": "Kargo project of the object",
     "details": "How it was done",
     "details.message": "Description for people",
     "details.patch": "The change as text, often JSON; can be many KB",
@@ -67,6 +79,7 @@ def generate(sample: dict[str, Any]) -> dict[str, Any]:
     """
     builder = SchemaBuilder(schema_uri="https://json-schema.org/draft-07/schema#")
     builder.add_object(sample)
+    builder.add_object(PUBLISHED)
     schema = builder.to_schema()
     schema["properties"] = {**ADDED, **schema["properties"]}
     return _refined(schema, "")

@@ -174,13 +174,8 @@ def test_two_maps_have_each_their_own_columns() -> None:
         if one["type"] == "SCHEMA"
     }
     assert "count" not in of["audit_logs"]
-    assert of["who"] == {
-        "id",
-        "timestamp",
-        "actor__id",
-        "actor__ip",
-        "actor__type",
-    }
+    columns = {"actor__id", "actor__ip", "actor__origin", "actor__type"}
+    assert of["who"] == {"id", "timestamp", *columns}
     found = [one for one in messages if one["type"] == "RECORD"]
     assert [set(one["record"]) for one in found] == [of[one["stream"]] for one in found]
     assert len(found) == 4

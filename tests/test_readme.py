@@ -370,7 +370,7 @@ def test_a_hash_in_the_place_of_the_ip_address(
         if plain["actor"]:
             ip = plain["actor"].get("ip")
             hashed = sha256(f"pepper{ip}".encode()).hexdigest() if ip else None
-            assert record["actor"] == {**plain["actor"], "ip": hashed}
+            assert record["actor"] == {"origin": None, **plain["actor"], "ip": hashed}
         else:
             assert record["actor"] is None
         assert record["id"] == plain["id"]

@@ -8,7 +8,6 @@ import pytest
 
 from sandbox.data import Dataset
 from scripts.generate_schema import SAMPLE, SCHEMA, generate
-from tests.test_records import event_of
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def test_records_are_valid(schema: dict[str, Any]) -> None:
     validator = jsonschema.Draft7Validator(schema)
     validator.check_schema(schema)
     for item in Dataset(records=500):
-        validator.validate(json.loads(event_of(item).json))
+        validator.validate({**item, "id": "id", "organization_id": "organization"})
 
 
 def objects(schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -120,7 +120,7 @@ def test_without_start_date_the_first_run_is_remembered(
     write(folder.path / "config.json", settings)
     folder.run("bash sync.sh")
     assert folder.ids() == []
-    sandbox.state.arrive(3)
+    sandbox.state.happen(3)
     folder.run("bash sync.sh")
     newest = [json.loads(body) for body in sandbox.store.bodies()[-3:]]
     assert sorted(folder.ids()) == sorted(ids(newest))
