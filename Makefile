@@ -4,7 +4,7 @@
 PYTHON ?= python3
 MELTANO := meltano>=4,<5
 
-ROOMS := $(wildcard tap_akuity sandbox demo tests benchmarks scripts examples)
+ROOMS := $(wildcard tap_akuity sandbox harness demo tests benchmarks scripts examples)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := -m pip install --quiet

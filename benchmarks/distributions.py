@@ -116,7 +116,7 @@ def _early_start(
     draw: Callable[[], float], count: int, start: int, end: int
 ) -> list[int]:
     """Nothing for years, then office hours."""
-    return _office_hours(draw, count, end - (end - start) // EARLY, end)
+    return _office_hours(draw, count, end - -(-(end - start) // EARLY), end)
 
 
 _DISTRIBUTIONS: dict[str, Callable[[Callable[[], float], int, int, int], list[int]]] = {
