@@ -37,7 +37,7 @@ examples: .venv/made .venv-chart/made ## Ask the questions of the README, and dr
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
 
-bench: .venv/made ## Measure the tap beside what you could pick instead, 20 minutes
+bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minutes
 	@.venv/bin/python -m benchmarks
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
