@@ -37,7 +37,6 @@ class Sample(NamedTuple):
     peak_rss: int
     requests: int
     max_offset: int
-    in_flight_max: int
     problem: str | None
     """What is wrong with what it wrote."""
 
@@ -137,14 +136,13 @@ def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
             end = log.read_text(encoding="utf-8", errors="replace")[-LOG_BYTES:]
             message = f"{case.name} failed with exit code {usage.code}:\n{end}"
             raise HarnessError(message)
-        requests, max_offset, in_flight_max = stats(server)
+        requests, max_offset = stats(server)
         return Sample(
             usage.seconds,
             usage.cpu_seconds,
             usage.peak_rss,
             requests,
             max_offset,
-            in_flight_max,
             _problem(case, job),
         )
 

@@ -39,7 +39,7 @@ PEERS = Path(__file__).parent.parent / "benchmarks" / "peers"
 
 
 def sample(seconds=1.0, **fields):
-    found = Sample(seconds, seconds / 2, 50_000_000, 100, 9500, 4, None)
+    found = Sample(seconds, seconds / 2, 50_000_000, 100, 9500, None)
     return found._replace(**fields)
 
 
@@ -196,7 +196,7 @@ class TestServer:
         data = Data(30, "even", unknown=True, patch_bytes=2000)
         with serve(data) as server:
             assert server.records == 30
-            assert stats(server) == (0, 0, 0)
+            assert stats(server) == (0, 0)
             served = server.ask("GET", "/sandbox/events")
         assert served == [*data.items()]
         assert all(one["actor"]["device"] for one in served)
