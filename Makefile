@@ -4,7 +4,7 @@
 PYTHON ?= python3
 MELTANO := meltano>=4,<5
 
-ROOMS := $(wildcard tap_akuity sandbox demo tests benchmarks scripts examples)
+ROOMS := $(wildcard tap_akuity sandbox harness demo tests benchmarks scripts examples)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := -m pip install --quiet
@@ -40,7 +40,7 @@ examples: .venv/made .venv-chart/made ## Ask the questions of the README, and dr
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
 
-bench: .venv/made ## Measure the tap beside what you could pick instead, 20 minutes
+bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minutes
 	@.venv/bin/python -m benchmarks
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row

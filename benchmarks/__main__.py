@@ -8,20 +8,20 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import FOLDER, BenchmarkError, environments, killing, machine, report
+from benchmarks import FOLDER, environments, killing, report, targets
 from benchmarks.data import Data
-from benchmarks.measuring import measure, warm_up
-from benchmarks.results import Results, load, merge, tabulate, to_json
-from benchmarks.running import own_peak_rss
-from benchmarks.scenarios import QUICKER, SCENARIOS
+from benchmarks.measuring import measure
+from benchmarks.scenarios import SCENARIOS, SMOKE_RECORDS, warm_up
+from harness import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-KILLED = "killed"
-KILLED_DATA = Data(200_000, "organization")
-WARM_UP_DATA = Data(100, "organization")
+    from benchmarks.measuring import Table
 
+KILLED = "killed"
+KILLED_RECORDS, KILLS = 200_000, 20
+NAMES = (*(scenario.name for scenario in SCENARIOS), KILLED)
 QUIET = 0.5
 """The load average up to which nothing else of weight is running."""
 
@@ -35,81 +35,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Of the command line.
 
     Returns:
-        The exit code: 1 if something failed, or wrote other records than it read.
+        The exit code: 1 if something failed, or wrote other events than it read.
     """
-    names = [*(scenario.name for scenario in SCENARIOS), KILLED]
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="a tenth of the records, one round; neither targets nor results to keep",
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of a scenario, by default all: {', '.join(NAMES)}",
     )
     parser.add_argument(
-        "--only",
-        action="append",
-        choices=names,
-        metavar="SCENARIO",
-        help=f"only this one, and keep the other results: {', '.join(names)}",
+        "--smoke",
+        action="store_true",
+        help="tiny, without peers that have to be installed, to see that it runs",
     )
-    parser.add_argument("--rounds", type=int, help="of each scenario, for all programs")
+    parser.add_argument("--rounds", type=int, help="of each scenario")
     options = parser.parse_args(arguments)
+    if unknown := {*options.names} - {*NAMES}:
+        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
     try:
-        return _run(options.only, names, quick=options.quick, rounds=options.rounds)
+        return _run(options.names, options.rounds, smoke=options.smoke)
     except KeyboardInterrupt:
         say("Interrupted.")
         return 130
-    except BenchmarkError as error:
+    except HarnessError as error:
         say(str(error))
         return 1
 
 
-def _run(
-    only: Sequence[str] | None, names: Sequence[str], *, quick: bool, rounds: int | None
-) -> int:
+def _run(names: Sequence[str], rounds: int | None, *, smoke: bool) -> int:
     load_average, _, _ = os.getloadavg()
-    if load_average > QUIET:
-        say(
-            f"Other programs are running (load {load_average:.1f}): numbers will be off"
-        )
-    wanted = [one for one in SCENARIOS if not only or one.name in only]
-    if quick:
-        wanted = [scenario.quick() for scenario in wanted]
+    if load_average > QUIET and not smoke:
+        say(f"Other programs are running (load {load_average:.1f}): expect noise")
+    wanted = [one for one in SCENARIOS if not names or one.name in names]
+    if smoke:
+        wanted = [scenario.smoke() for scenario in wanted]
     if rounds:
-        wanted = [scenario.with_rounds(rounds) for scenario in wanted]
-    for name in environments.NAMES:
-        if environments.build(name):
-            say(f"Installed {name}")
-    results = Results(
-        machine.describe(), environments.versions(environments.NAMES), tables=[]
-    )
-    programs = [program for scenario in wanted for program in scenario.programs]
-    say("Warming up")
-    warm_up(tuple(dict.fromkeys(programs)), WARM_UP_DATA)
-    for scenario in wanted:
-        table = tabulate(scenario, measure(scenario, say), machine.today())
-        results.tables.append(table)
-        _keep(results, names, anew=not only, quick=quick)
-    say(f"No peak of memory below {own_peak_rss() / 1e6:.0f} MB could be seen")
-    if not only or KILLED in only:
-        data = KILLED_DATA
-        if quick:
-            data = data._replace(records=data.records // QUICKER)
-        killed = killing.measure(data, machine.today(), say)
-        results = results._replace(killed=killed)
-        _keep(results, names, anew=not only, quick=quick)
-    sys.stdout.write(f"\n{report.markdown(results, quick=quick)}\n")
-    problems = [row.problem for table in results.tables for row in table.rows]
-    return 1 if any(problems) else 0
-
-
-def _keep(results: Results, names: Sequence[str], *, anew: bool, quick: bool) -> None:
-    """Write the results down, with those of the scenarios that were not run."""
-    if quick:
-        return
-    path = FOLDER / "results.json"
-    merged = merge(None if anew else load(path), results, names)
-    path.write_text(to_json(merged), encoding="utf-8")
-    path.with_suffix(".md").write_text(report.markdown(merged), encoding="utf-8")
+        wanted = [scenario._replace(rounds=rounds) for scenario in wanted]
+    used = {case.program.environment for one in wanted for case in one.cases}
+    used |= {"tap-akuity"}
+    versions: dict[str, str] = {}
+    if not smoke:
+        for name in sorted(used):
+            environments.build(name)
+            versions[name] = environments.versions(name)
+        measure(warm_up(wanted), say)
+    tables: list[Table] = [measure(one, say, here=smoke) for one in wanted]
+    killed = None
+    if not names or KILLED in names:
+        records, kills = (SMOKE_RECORDS, 1) if smoke else (KILLED_RECORDS, KILLS)
+        killed = killing.measure(Data(records), kills, say, here=smoke)
+    found = [] if smoke else [*targets.targets(tables, killed), targets.lines()]
+    text = report.markdown(tables, found, versions)
+    if not names and not smoke:
+        (FOLDER / "results.md").write_text(text, encoding="utf-8")
+    sys.stdout.write(f"\n{text}\n")
+    missing = killed is not None and killed.missing
+    problems = [row.problem for table in tables for row in table.rows]
+    return 1 if missing or any(problems) else 0
 
 
 def say(text: str) -> None:

@@ -11,10 +11,11 @@ has to stay small.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import re
 import sys
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -120,6 +121,29 @@ def singer(path: Path) -> Iterator[Item]:
             yield message["record"]
 
 
+def singer_flattened(path: Path) -> Iterator[Item]:
+    """Read Singer messages whose records have a column for each nested property."""
+    for record in singer(path):
+        item: Item = {}
+        for column, value in record.items():
+            if value is not None:
+                *parents, name = column.split("__")
+                place = item
+                for parent in parents:
+                    place = place.setdefault(parent, {})
+                place[name] = value
+        yield item
+
+
+def singer_batches(path: Path) -> Iterator[Item]:
+    """Read the files that Singer messages name."""
+    for message in json_lines(path):
+        if message["type"] == "BATCH":
+            for url in message["manifest"]:
+                with gzip.open(url.removeprefix("file://")) as lines:
+                    yield from map(json.loads, lines)
+
+
 def airbyte(path: Path) -> Iterator[Item]:
     """Read Airbyte messages."""
     for message in json_lines(path):
@@ -174,7 +198,31 @@ READERS: dict[str, Callable[[Path], Iterator[Item]]] = {
     "dlt-duckdb": dlt_duckdb,
     "json-lines": json_lines,
     "singer": singer,
+    "singer-batches": singer_batches,
+    "singer-flattened": singer_flattened,
     "target-duckdb": target_duckdb,
+}
+
+
+def without_patch(item: Item) -> Item:
+    """Leave out `details.patch`."""
+    details = item["details"]
+    return {**item, "details": details and {**details, "patch": None}}
+
+
+def hashed_ip(item: Item) -> Item:
+    """Hash the IP address, with the salt of the benchmark's recipe."""
+    actor = item["actor"]
+    if not actor or not actor.get("ip"):
+        return item
+    ip = sha256(f"pepper{actor['ip']}".encode()).hexdigest()
+    return {**item, "actor": {**actor, "ip": ip}}
+
+
+FORMS: dict[str, Callable[[Item], Item]] = {
+    "plain": lambda item: item,
+    "without-patch": without_patch,
+    "hashed-ip": hashed_ip,
 }
 
 
@@ -187,15 +235,15 @@ def main() -> None:
     file.add_argument("format", choices=READERS)
     file.add_argument("path", type=Path)
     data = sources.add_parser("data")
-    data.add_argument("records", type=int)
-    data.add_argument("distribution")
+    data.add_argument("data", type=json.loads)
+    data.add_argument("form", choices=FORMS)
     options = parser.parse_args()
     if options.source == "file":
         items: Iterable[Item] = READERS[options.format](options.path)
     else:
         from benchmarks.data import Data  # noqa: PLC0415 - the sandbox is big
 
-        items = Data(options.records, options.distribution).dataset()
+        items = map(FORMS[options.form], Data(*options.data).items())
     sys.stdout.write(json.dumps(digest(items, options.digits)._asdict()) + "\n")
 
 

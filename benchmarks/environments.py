@@ -4,27 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
-from benchmarks import ENVIRONMENTS, FOLDER, ROOT, BenchmarkError
+from benchmarks import ENVIRONMENTS, FOLDER
+from harness import ROOT, environments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-NAMES = (
-    "airbyte",
-    "dlt",
-    "requests-orjson",
-    "sdk-default",
-    "tap-akuity",
-    "target-duckdb",
-)
-PROFILING = "profile"
-"""The tap with a profiler beside it; not measured."""
 
 # Not all are required directly, but they tell more than the rest.
 NOTEWORTHY = ("duckdb", "msgspec", "orjson", "pyarrow", "requests", "simplejson")
@@ -37,56 +24,19 @@ def requirements(name: str) -> Path:
     return FOLDER / "requirements" / f"{name}.txt"
 
 
-def executable(environment: str, name: str) -> str:
-    """Name a program of an environment."""
-    return str(ENVIRONMENTS / environment / "bin" / name)
-
-
-def build(name: str) -> bool:
+def build(name: str) -> None:
     """Make an environment, unless it is there already.
 
-    Args:
-        name: One of `NAMES`, or `PROFILING`.
-
-    Returns:
-        Whether it was made.
-
     Raises:
-        BenchmarkError: If pip failed.
+        HarnessError: If pip failed.
     """
-    folder, marker = ENVIRONMENTS / name, ENVIRONMENTS / name / "made"
-    made_of = "\n".join(
-        [
-            sys.version,
-            str(folder),
-            requirements(name).read_text(encoding="utf-8"),
-            _project() if name in {"tap-akuity", PROFILING} else "",
-        ]
-    )
-    if marker.exists() and marker.read_text(encoding="utf-8") == made_of:
-        return False
-    shutil.rmtree(folder, ignore_errors=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
-    for command in (
-        [sys.executable, "-m", "venv", str(folder)],
-        [*pip, "install", "--quiet", "--upgrade", "pip"],
-        [*pip, "install", "--quiet", "--requirement", str(requirements(name))],
-    ):
-        # No shell, and nothing from outside in the command.
-        done = subprocess.run(  # noqa: S603
-            command, cwd=ROOT, check=False, capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            message = f"The environment {name} could not be made:\n{done.stderr}"
-            raise BenchmarkError(message)
-    marker.write_text(made_of, encoding="utf-8")
-    return True
-
-
-def _project() -> str:
-    """Read what the tap requires, and leave out the settings of other tools."""
-    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    return text.partition("\n[tool.")[0]
+    path = requirements(name)
+    made_of = path.read_text(encoding="utf-8")
+    if "--editable" in made_of:
+        # What the tap requires, without the settings of other tools.
+        project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+        made_of += project.partition("\n[tool.")[0]
+    environments.build(ENVIRONMENTS / name, ["--requirement", str(path)], made_of)
 
 
 def required(text: str) -> list[str]:
@@ -94,21 +44,19 @@ def required(text: str) -> list[str]:
     return [name.lower() for name in _REQUIREMENT.findall(text)]
 
 
-def versions(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """Tell the versions of the packages that matter, for each environment."""
-    return {name: _versions(name) for name in names}
-
-
-def _versions(name: str) -> dict[str, str]:
+def versions(name: str) -> str:
+    """Tell the versions of the packages that matter."""
     wanted = {*required(requirements(name).read_text(encoding="utf-8")), *NOTEWORTHY}
-    done = subprocess.run(  # noqa: S603, as above
-        [executable(name, "python"), "-m", "pip", "list", "--format=json"],
+    python = str(ENVIRONMENTS / name / "bin" / "python")
+    # No shell, and nothing from outside in the command.
+    done = subprocess.run(  # noqa: S603
+        [python, "-m", "pip", "list", "--format=json"],
         check=True,
         capture_output=True,
         text=True,
     )
-    return {
-        package["name"]: package["version"]
+    return ", ".join(
+        f"{package['name']} {package['version']}"
         for package in json.loads(done.stdout)
         if package["name"].lower() in wanted
-    }
+    )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import FOLDER
+from benchmarks import ENVIRONMENTS, FOLDER
 from benchmarks.data import BOOKMARK, END_DATE, START_DATE
 from benchmarks.digest import MICROSECONDS, NANOSECONDS
-from benchmarks.environments import executable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Sequence
 
-    from benchmarks.serving import Server
+    from harness.sandboxes import Sandbox
 
     Pipeline = list[list[str]]
 
@@ -23,7 +24,10 @@ DATABASE = "warehouse.duckdb"
 STDOUT = "output"
 STREAM = "audit_logs"
 COUNT = "count"
-"""The format of what a program writes that only counts the records."""
+"""The format of what a program writes that only counts the events."""
+
+PRESENT = ("tap-akuity", "sdk-default")
+"""The environments whose programs run in the project's own environment, too."""
 
 
 class Job(NamedTuple):
@@ -32,13 +36,41 @@ class Job(NamedTuple):
     folder: Path
     """An empty one, to work in."""
 
-    server: Server
-    page_size: int
+    server: Sandbox
+    page_size: int | None = None
+    """The program's own, if not given."""
+
     resumed: bool = False
     """Whether everything was read before."""
 
-    records: Path | None = None
-    """Records to load, for a program that does not read them from the server."""
+    here: bool = False
+    """Whether programs run in the project's own environment."""
+
+    def executable(self, environment: str, name: str) -> str:
+        """Name a program of an environment."""
+        home = ENVIRONMENTS / environment / "bin"
+        return str((Path(sys.executable).parent if self.here else home) / name)
+
+    def write(self, name: str, content: object) -> str:
+        """Write a JSON file, and name it."""
+        path = self.folder / name
+        path.write_text(json.dumps(content), encoding="utf-8")
+        return str(path)
+
+    def config(self, settings: dict[str, Any] | None = None) -> str:
+        """Write the configuration file that all programs read, and name it."""
+        server = self.server
+        config = {
+            "api_url": server.url,
+            "organization_id": server.organization_id,
+            "api_key_id": server.api_key_id,
+            "api_key_secret": server.api_key_secret,
+            "start_date": START_DATE,
+            **({"page_size": self.page_size} if self.page_size else {}),
+            **({} if self.resumed else {"end_date": END_DATE}),
+            **(settings or {}),
+        }
+        return self.write("config.json", config)
 
 
 class Program(NamedTuple):
@@ -56,152 +88,193 @@ class Program(NamedTuple):
     digits: int = NANOSECONDS
     """How much of the fraction of a second it keeps."""
 
-    loads: bool = False
-    """Whether it reads records from a file, and not from the server."""
-
-    proof: Program | None = None
-    """What shows that the records are right, where the program itself does not."""
+    form: str = "plain"
+    """What it changes in each event: one of `benchmarks.digest.FORMS`."""
 
 
-def configuration(job: Job, **settings: Any) -> str:  # noqa: ANN401 - JSON
-    """Write the configuration file that all programs read, and name it."""
-    server = job.server
-    config = {
-        "api_url": server.url,
-        "organization_id": server.organization_id,
-        "api_key_id": server.api_key_id,
-        "api_key_secret": server.api_key_secret,
-        "start_date": START_DATE,
-        "page_size": job.page_size,
-        **({} if job.resumed else {"end_date": END_DATE}),
-        **settings,
-    }
-    return _write(job, "config.json", config)
+class Mode(NamedTuple):
+    """Settings that change what a tap writes."""
+
+    name: str
+    settings: dict[str, Any]
+    output: str = "singer"
+    form: str = "plain"
+    deselected: tuple[str, ...] = ()
+    """The path of a property in the catalog."""
 
 
-def _write(job: Job, name: str, content: object) -> str:
-    path = job.folder / name
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return str(path)
+PLAIN = Mode("", {})
+# The recipes of the README.
+DESELECTED = Mode(
+    "without details.patch",
+    {},
+    form="without-patch",
+    deselected=("properties", "details", "properties", "patch"),
+)
+HASHED = Mode(
+    "hashed IP",
+    {
+        "stream_map_config": {"salt": "pepper"},
+        "stream_maps": {
+            STREAM: {
+                "actor": "actor and { 'id': actor.get('id'), "
+                "'type': actor.get('type'), 'ip': actor.get('ip') and "
+                "sha256(config['salt'] + actor['ip'])}"
+            }
+        },
+    },
+    form="hashed-ip",
+)
+FLATTENED = Mode(
+    "flattened",
+    {"flattening_enabled": True, "flattening_max_depth": 3},
+    output="singer-flattened",
+)
+BATCHES = Mode(
+    "batches, gzip",
+    {"batch_config": {"encoding": {"format": "jsonl", "compression": "gzip"}}},
+    output="singer-batches",
+)
+MODES = (DESELECTED, FLATTENED, HASHED, BATCHES)
 
 
-def _state(job: Job) -> list[str]:
-    if not job.resumed:
-        return []
-    bookmark = {"replication_key": "timestamp", "replication_key_value": BOOKMARK}
-    return ["--state", _write(job, "state.json", {"bookmarks": {STREAM: bookmark}})]
+def tap_akuity(mode: Mode = PLAIN, **settings: object) -> Program:
+    """Return this project's tap, with settings."""
+
+    def command(job: Job) -> list[str]:
+        return [job.executable("tap-akuity", "tap-akuity")]
+
+    return _tap("tap-akuity", "tap-akuity", command, mode, settings)
 
 
-def tap_akuity(name: str = "tap-akuity", **settings: Any) -> Program:  # noqa: ANN401
-    """Run this project's tap, with settings."""
+def sdk_default(mode: Mode = PLAIN) -> Program:
+    """Return the tap that most people would write, with settings."""
+
+    def command(job: Job) -> list[str]:
+        python = job.executable("sdk-default", "python")
+        return [python, str(PEERS / "sdk_default.py")]
+
+    return _tap("SDK default", "sdk-default", command, mode, {})
+
+
+def _tap(
+    name: str,
+    environment: str,
+    command: Callable[[Job], list[str]],
+    mode: Mode,
+    settings: dict[str, Any],
+) -> Program:
+    def pipeline(job: Job) -> Pipeline:
+        config = {**mode.settings, **settings}
+        if batches := config.get("batch_config"):
+            storage = {"root": f"file://{job.folder}"}
+            config["batch_config"] = {**batches, "storage": storage}
+        tap = [*command(job), "--config", job.config(config)]
+        extra = []
+        if mode.deselected:
+            extra += ["--catalog", _catalog(tap, job, mode.deselected)]
+        if job.resumed:
+            bookmark = {"replication_key": "timestamp"}
+            state = {STREAM: {**bookmark, "replication_key_value": BOOKMARK}}
+            extra += ["--state", job.write("state.json", {"bookmarks": state})]
+        return [[*tap, *extra]]
+
+    titles = [name, mode.name, *(f"{key} {value}" for key, value in settings.items())]
+    title = ", ".join(filter(None, titles))
+    return Program(title, environment, pipeline, mode.output, form=mode.form)
+
+
+def _catalog(tap: list[str], job: Job, deselected: Sequence[str]) -> str:
+    """Write the catalog with a property less, and name it."""
+    # No shell, and nothing from outside in the command.
+    done = subprocess.run(  # noqa: S603
+        [*tap, "--discover"], cwd=job.folder, check=True, capture_output=True
+    )
+    catalog = json.loads(done.stdout)
+    metadata = catalog["streams"][0]["metadata"]
+    entry = next(one for one in metadata if one["breadcrumb"] == [*deselected])
+    entry["metadata"]["selected"] = False
+    return job.write("catalog.json", catalog)
+
+
+def _python(environment: str, script: str, *options: str) -> Callable[[Job], Pipeline]:
+    """Run one of the peers that are scripts, on the configuration file."""
 
     def pipeline(job: Job) -> Pipeline:
-        tap = executable("tap-akuity", "tap-akuity")
-        config = configuration(job, **settings)
-        return [[tap, "--config", config, *_state(job)]]
+        python = job.executable(environment, "python")
+        return [[python, str(PEERS / script), job.config(), *options]]
 
-    return Program(name, "tap-akuity", pipeline, "singer")
-
-
-def _tap_version(_: Job) -> Pipeline:
-    return [[executable("tap-akuity", "tap-akuity"), "--version"]]
-
-
-def _empty_tap(_: Job) -> Pipeline:
-    return [[executable("sdk-default", "python"), str(PEERS / "empty_tap.py")]]
-
-
-def _sdk_default(job: Job) -> Pipeline:
-    script = [executable("sdk-default", "python"), str(PEERS / "sdk_default.py")]
-    return [[*script, "--config", configuration(job), *_state(job)]]
+    return pipeline
 
 
 def _airbyte(job: Job) -> Pipeline:
     manifest = (PEERS / "airbyte_manifest.yaml").read_text(encoding="utf-8")
-    manifest_path = job.folder / "manifest.yaml"
-    manifest_path.write_text(
-        manifest.replace("PAGE_SIZE", str(job.page_size)), encoding="utf-8"
-    )
+    path = job.folder / "manifest.yaml"
+    text = manifest.replace("PAGE_SIZE", str(job.page_size))
+    path.write_text(text, encoding="utf-8")
     stream = {
         "name": STREAM,
         "json_schema": {},
         "supported_sync_modes": ["full_refresh"],
     }
     modes = {"sync_mode": "full_refresh", "destination_sync_mode": "append"}
-    catalog = {"streams": [{"stream": stream, **modes}]}
-    return [
-        [
-            executable("airbyte", "source-declarative-manifest"),
-            "read",
-            "--config",
-            configuration(job),
-            "--catalog",
-            _write(job, "catalog.json", catalog),
-            "--manifest-path",
-            str(manifest_path),
-        ]
-    ]
+    catalog = job.write("catalog.json", {"streams": [{"stream": stream, **modes}]})
+    source = [job.executable("airbyte", "source-declarative-manifest"), "read"]
+    files = ["--config", job.config(), "--catalog", catalog]
+    return [[*source, *files, "--manifest-path", str(path)]]
 
 
-def _dlt(*options: str) -> Callable[[Job], Pipeline]:
-    def pipeline(job: Job) -> Pipeline:
-        script = [executable("dlt", "python"), str(PEERS / "dlt_rest_api.py")]
-        return [[*script, configuration(job), *options]]
-
-    return pipeline
-
-
-def _requests_orjson(job: Job) -> Pipeline:
-    script = str(PEERS / "requests_orjson.py")
-    return [[executable("requests-orjson", "python"), script, configuration(job)]]
-
-
-def _target_duckdb(job: Job) -> Pipeline:
+def _tap_into_duckdb(job: Job) -> Pipeline:
     config = {"filepath": DATABASE, "default_target_schema": "akuity"}
-    target = executable("target-duckdb", "target-duckdb")
-    return [[target, "--config", _write(job, "target.json", config)]]
-
-
-def _tap_akuity_into_duckdb(job: Job) -> Pipeline:
-    return TAP_AKUITY.pipeline(job) + _target_duckdb(job)
+    target = job.executable("target-duckdb", "target-duckdb")
+    load = [target, "--config", job.write("target.json", config)]
+    return [*TAP_AKUITY.pipeline(job), load]
 
 
 TAP_AKUITY = tap_akuity()
-TAP_VERSION = Program("tap-akuity --version", "tap-akuity", _tap_version, None)
-EMPTY_TAP = Program(
-    "importing singer-sdk, building an empty tap", "sdk-default", _empty_tap, None
+TAP_VERSION = Program(
+    "tap-akuity --version",
+    "tap-akuity",
+    lambda job: [[job.executable("tap-akuity", "tap-akuity"), "--version"]],
+    None,
 )
-SDK_DEFAULT = Program("SDK default", "sdk-default", _sdk_default, "singer")
+EMPTY_TAP = Program(
+    "importing singer-sdk, building an empty tap",
+    "sdk-default",
+    lambda job: [
+        [job.executable("sdk-default", "python"), str(PEERS / "empty_tap.py")]
+    ],
+    None,
+)
+SDK_DEFAULT = sdk_default()
 AIRBYTE = Program("airbyte-cdk, low-code", "airbyte", _airbyte, "airbyte")
 DLT_EXTRACT = Program(
-    "dlt, extract only",
-    "dlt",
-    _dlt(),
-    COUNT,
-    proof=Program("dlt, to a file", "dlt", _dlt("--records"), "json-lines"),
+    "dlt, extract only", "dlt", _python("dlt", "dlt_rest_api.py"), COUNT
 )
 REQUESTS_ORJSON = Program(
-    "script: requests + orjson", "requests-orjson", _requests_orjson, "json-lines"
+    "script: requests + orjson",
+    "requests-orjson",
+    _python("requests-orjson", "requests_orjson.py"),
+    "json-lines",
 )
 TAP_INTO_DUCKDB = Program(
     "tap-akuity | target-duckdb",
     "target-duckdb",
-    _tap_akuity_into_duckdb,
+    _tap_into_duckdb,
     "target-duckdb",
     DATABASE,
     MICROSECONDS,
 )
-TARGET_DUCKDB = TAP_INTO_DUCKDB._replace(
-    name="target-duckdb, from a file", pipeline=_target_duckdb, loads=True
-)
 DLT_INTO_DUCKDB = Program(
     "dlt into DuckDB, defaults",
     "dlt",
-    _dlt("--duckdb", DATABASE),
+    _python("dlt", "dlt_rest_api.py", "--duckdb", DATABASE),
     "dlt-duckdb",
     DATABASE,
 )
 DLT_PARQUET_INTO_DUCKDB = DLT_INTO_DUCKDB._replace(
     name="dlt into DuckDB, by Parquet",
-    pipeline=_dlt("--duckdb", DATABASE, "--file-format", "parquet"),
+    pipeline=_python(
+        "dlt", "dlt_rest_api.py", "--duckdb", DATABASE, "--file-format", "parquet"
+    ),
 )

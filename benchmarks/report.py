@@ -2,143 +2,134 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import re
+from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.targets import targets
+from tabulate import tabulate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from benchmarks.results import Results, Row, Table
+    from benchmarks.measuring import Row, Table
     from benchmarks.targets import Target
 
 HEADER = """\
 # Results
 
-Written by `make bench`; [README.md](README.md) tells how the numbers are made.
-"""
+Written by `make bench`; [README.md](README.md) tells how the numbers are made."""
 
-LEFT, RIGHT = ":--", "--:"
-COLUMNS = {
-    "Program": LEFT,
-    "Seconds": RIGHT,
-    "Ratio to tap-akuity": RIGHT,
-    "Records/s": RIGHT,
-    "CPU s": RIGHT,
-    "Peak RSS, MB": RIGHT,
-    "Requests": RIGHT,
-    "Largest offset": RIGHT,
-    "": LEFT,
-}
+COLUMNS = (
+    "Program",
+    "Seconds",
+    "Ratio",
+    "CPU, s",
+    "CPU ratio",
+    "Events/s",
+    "Peak RSS, MB",
+    "Requests",
+    "Largest offset",
+    "",
+)
+GIB = 1 << 30
 
 
-def markdown(results: Results, *, quick: bool = False) -> str:
+def markdown(
+    tables: Iterable[Table], targets: Sequence[Target], versions: Mapping[str, str]
+) -> str:
     """Write all of it.
 
     Args:
-        results: What was measured.
-        quick: Whether with so few records that the targets mean nothing.
+        tables: What was measured.
+        targets: What was to be reached.
+        versions: Of the packages in each environment.
 
     Returns:
         Markdown.
     """
-    found = [] if quick else targets(results)
-    parts = [HEADER, *_machine(results), _targets(found)]
-    parts += [scenario(table) for table in results.tables]
-    return "\n".join(part for part in parts if part)
+    parts = [HEADER, machine()]
+    if versions:
+        parts.append(_table(("Environment", "Versions"), [*versions.items()]))
+    if targets:
+        rows = [(*one[:3], "reached" if one.met else "**missed**") for one in targets]
+        names = ("", "To reach", "Measured", "")
+        parts += ["## Targets", _table(names, rows, right=(1, 2))]
+    parts += [scenario(table) for table in tables]
+    return "\n\n".join(parts) + "\n"
 
 
 def scenario(table: Table) -> str:
     """Write the table of a scenario."""
-    rows = [_cells(table, row) for row in table.rows]
+    rows = [_cells(row, table.rows[0]) for row in table.rows]
     # A column that says nothing is left out.
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
-    names, marks = [*COLUMNS], [*COLUMNS.values()]
-    return "\n".join(
+    counts = sorted({row.case.data.records for row in table.rows})
+    events = " or ".join(f"{count:,}" for count in counts)
+    rounds = sorted({len(row.samples) for row in table.rows}, reverse=True)
+    times = " or ".join(map(str, rounds))
+    text = "1 round" if rounds == [1] else f"medians of {times} rounds"
+    cells = [[row[place] for place in kept] for row in rows]
+    names = [COLUMNS[place] for place in kept]
+    right = [number for number, name in enumerate(names) if name not in {"", "Program"}]
+    return "\n\n".join(
         [
-            f"## {table.title}",
-            "",
-            f"{table.records:,} records, {_rounds(table)}, {table.date}",
-            "",
-            *_table(
-                [names[place] for place in kept],
-                [marks[place] for place in kept],
-                [[row[place] for place in kept] for row in rows],
-            ),
-            "",
+            f"## {table.scenario.title}",
+            f"`{table.scenario.name}`: {events} events, {text}",
+            _table(names, cells, right),
         ]
     )
 
 
-def _rounds(table: Table) -> str:
-    counts = sorted({len(row.rounds) for row in table.rows}, reverse=True)
-    text = " or ".join(f"{count}" for count in counts)
-    return "1 round" if counts == [1] else f"medians of {text} rounds"
-
-
-def _cells(table: Table, row: Row) -> list[str]:
-    pages = -(-table.records // table.page_size)
-    note = row.problem or ""
-    if not row.finished:
-        note = f"cut off after {row.requests:,} of {pages:,} pages"
+def _cells(row: Row, first: Row) -> list[str]:
+    case, seconds = row.case, row.median("seconds")
+    reads = row.worst("requests") and not case.resumed
+    requests, offset = row.worst("requests"), row.worst("max_offset")
     return [
-        row.program,
-        f"{row.seconds:.2f}" if row.finished else f"> {row.seconds:.0f}",
-        "" if row.ratio is None else f"{row.ratio:.2f}",
-        "" if row.records_per_second is None else f"{row.records_per_second:,.0f}",
-        f"{row.cpu_seconds:.2f}",
-        f"{row.peak_rss_mb:.0f}",
-        f"{row.requests:,}" if row.requests else "",
-        f"{row.max_offset:,}" if row.max_offset else "",
-        note,
+        case.name,
+        f"{seconds:.2f}",
+        f"{row.ratio('seconds', first):.2f}",
+        f"{row.median('cpu_seconds'):.2f}",
+        f"{row.ratio('cpu_seconds', first):.2f}",
+        f"{case.data.records / seconds:,.0f}" if reads else "",
+        f"{row.worst('peak_rss') / 1e6:.0f}",
+        f"{requests:,}" if requests else "",
+        f"{offset:,}" if offset else "",
+        row.problem or "",
     ]
-
-
-def _machine(results: Results) -> Iterator[str]:
-    machine = results.machine
-    yield (
-        f"Machine: {machine['cores']} cores of {machine['cpu']}, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, {machine['python']}.\n"
-    )
-    rows = [
-        [name, ", ".join(f"{package} {number}" for package, number in found.items())]
-        for name, found in results.versions.items()
-    ]
-    yield "\n".join([*_table(["Environment", "Versions"], [LEFT, LEFT], rows), ""])
-
-
-def _targets(found: Sequence[Target]) -> str:
-    if not found:
-        return ""
-    rows = [[one.what, one.target, one.measured, _yes(met=one.met)] for one in found]
-    names, marks = ["", "To reach", "Measured", ""], [LEFT, RIGHT, RIGHT, LEFT]
-    return "\n".join(["## Targets", "", *_table(names, marks, rows), ""])
-
-
-def _yes(*, met: bool) -> str:
-    return "reached" if met else "**missed**"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _table(
-    names: Sequence[str], marks: Sequence[str], rows: Sequence[Sequence[str]]
-) -> Iterator[str]:
-    lines = [[_cell(text) for text in line] for line in (names, *rows)]
-    widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
-    right = [mark == RIGHT for mark in marks]
-    layout = [
-        f"{{:{'>' if is_right else '<'}{width}}}"
-        for is_right, width in zip(right, widths, strict=True)
-    ]
-    template = f"| {' | '.join(layout)} |"
-    yield template.format(*lines[0])
-    rules = [
-        "-" * (width - 1) + ":" if is_right else "-" * width
-        for is_right, width in zip(right, widths, strict=True)
-    ]
-    yield template.format(*rules)
-    for line in lines[1:]:
-        yield template.format(*line)
+    names: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: Sequence[int] = (),
+) -> str:
+    text: str = tabulate(
+        [[cell.replace("|", "\\|") for cell in row] for row in rows],
+        names,
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["right" if n in right else "left" for n in range(len(names))],
+    )
+    return text
+
+
+def machine() -> str:
+    """Tell when, and describe the machine, but not whose it is."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    path = Path("/proc/cpuinfo")
+    cpu = cpu_model(path.read_text(encoding="utf-8") if path.exists() else "")
+    return (
+        f"{datetime.now(timezone.utc).date()}, on {os.cpu_count()} cores of "
+        f"{cpu or platform.machine()}, {round(memory / GIB)} GiB, "
+        f"{platform.system()} {platform.machine()}, "
+        f"{platform.python_implementation()} {platform.python_version()}."
+    )
+
+
+def cpu_model(cpuinfo: str) -> str:
+    """Read the model of the processor."""
+    match = re.search(r"^model name\s*:\s*(.+?)\s*$", cpuinfo, re.MULTILINE)
+    return " ".join(match[1].split()) if match else ""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import resource
-import signal
-import subprocess
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness.processes import kill, started
 
 if TYPE_CHECKING:
+    import resource
+    import subprocess
     from collections.abc import Sequence
+    from pathlib import Path
 
 KIB = 1024
 
@@ -37,21 +38,10 @@ class Usage(NamedTuple):
     """The exit code, of the first program that failed if one did."""
 
 
-def own_peak_rss() -> int:
-    """Tell the peak memory of this process, in bytes.
-
-    It is the floor of what can be measured: Linux counts the memory of the process that
-    starts a program as the program's own, until the program is loaded. So nothing big
-    is imported here, nor kept in memory.
-    """
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB
-
-
-def run(  # noqa: PLR0913 - named, and each has to come from somewhere
+def run(
     pipeline: Sequence[Sequence[str]],
     *,
     folder: Path,
-    stdin: Path | None,
     output: Path,
     log: Path,
     limit: float,
@@ -61,7 +51,6 @@ def run(  # noqa: PLR0913 - named, and each has to come from somewhere
     Args:
         pipeline: The commands.
         folder: To work in; also their home.
-        stdin: What the first one reads.
         output: What the last one writes.
         log: Where all write their errors.
         limit: In seconds.
@@ -69,7 +58,7 @@ def run(  # noqa: PLR0913 - named, and each has to come from somewhere
     Returns:
         What they took.
     """
-    processes: list[subprocess.Popen[bytes]] = []
+    processes: list[subprocess.Popen[str]] = []
     late = threading.Event()
 
     def stop() -> None:
@@ -79,39 +68,29 @@ def run(  # noqa: PLR0913 - named, and each has to come from somewhere
 
     timer = threading.Timer(limit, stop)
     timer.daemon = True
-    with (
-        log.open("wb") as errors,
-        output.open("wb") as last,
-        (stdin or Path(os.devnull)).open("rb") as first,
-    ):
-        source = os.dup(first.fileno())
-        started = time.perf_counter()
-        try:
-            for number, command in enumerate(pipeline, 1):
-                after, sink = os.pipe()
-                # No shell, and nothing from outside in the commands.
-                process = subprocess.Popen(  # noqa: S603
-                    command,
-                    cwd=folder,
-                    env=environment(folder),
-                    stdin=source,
-                    stdout=last if number == len(pipeline) else sink,
-                    stderr=errors,
-                    start_new_session=True,
-                )
-                processes.append(process)
-                # Or a program would not notice that the one beside it ends.
-                os.close(sink)
-                os.close(source)
-                source = after
-            timer.start()
-            usages = [_wait(process) for process in processes]
-            seconds = time.perf_counter() - started
-        finally:
+    with contextlib.ExitStack() as stack:
+        errors = stack.enter_context(log.open("wb"))
+        last = stack.enter_context(output.open("wb"))
+        source = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(timer.cancel)
+        begin = time.perf_counter()
+        for number, command in enumerate(pipeline, 1):
+            after, sink = os.pipe()
+            streams: dict[str, Any] = {
+                "stdin": source,
+                "stdout": last if number == len(pipeline) else sink,
+                "stderr": errors,
+            }
+            process = started(command, folder, environment(folder), **streams)
+            processes.append(stack.enter_context(process))
+            # Or a program would not notice that the one beside it ends.
+            os.close(sink)
             os.close(source)
-            timer.cancel()
-            for process in processes:
-                kill(process)
+            source = after
+        os.close(source)
+        timer.start()
+        usages = [_wait(process) for process in processes]
+        seconds = time.perf_counter() - begin
     codes = [process.returncode for process in processes]
     return Usage(
         seconds=seconds,
@@ -134,15 +113,7 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a program and all that it started."""
-    # Each was started in a session of its own, and so leads a group of its own.
-    if process.returncode is None:
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def _wait(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
+def _wait(process: subprocess.Popen[str]) -> resource.struct_rusage:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     return usage

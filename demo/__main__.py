@@ -10,16 +10,19 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 import duckdb
-import requests
+from tabulate import tabulate
 
-from demo import DATABASE, ROOT, comparison, processes
-from demo.processes import DemoError
+from demo import DATABASE, comparison
+from demo.processes import meltano
 from demo.warehouse import TABLE, Busiest, Warehouse
+from harness import ROOT, HarnessError, sandboxes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
     from types import FrameType
+
+    from harness.sandboxes import Sandbox
 
 LOG = ROOT / ".meltano" / "demo.log"
 STATE_ID = "sandbox:tap-akuity-to-target-duckdb"
@@ -59,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _demo(options.records, options.new, options.seed)
     except KeyboardInterrupt:
         return _fail("Interrupted.", code=130)
-    except (DemoError, duckdb.Error, requests.RequestException) as error:
+    except (HarnessError, OSError, duckdb.Error) as error:
         _show_log()
         return _fail(str(error))
     return 0
@@ -70,44 +73,46 @@ def _demo(records: int, new: int, seed: int) -> None:
     warehouse.clear()
     _say("The audit log of a made-up organization, from the API into DuckDB.")
     _say()
-    with processes.sandbox(records=records, seed=seed, log=LOG) as sandbox:
+    with (
+        LOG.open("ab") as errors,
+        sandboxes.serve(
+            f"--records={records}", f"--seed={seed}", stderr=errors
+        ) as sandbox,
+    ):
         _say(f"Sandbox      {sandbox.url} with {sandbox.records:,} events")
-        environment = sandbox.environment
-        processes.meltano(
-            "state", "clear", "--force", STATE_ID, environment=environment, log=LOG
-        )
+        meltano("state", "clear", "--force", STATE_ID, sandbox=sandbox, log=LOG)
 
-        before = _run("First run", environment, warehouse)
+        before = _run("First run", sandbox, warehouse)
         _say(f"             {before:,} events loaded")
 
-        happened = len(sandbox.add_events(new))
+        happened = len(sandbox.ask("POST", f"/sandbox/events?count={new}"))
         _say(f"Meanwhile    {happened:,} more events happen")
 
         end_of_first_run = LOG.stat().st_size
-        total = _run("Second run", environment, warehouse)
+        total = _run("Second run", sandbox, warehouse)
         read = rows_loaded(LOG, since=end_of_first_run)
         _say(f"             {total - before:,} events added ({read:,} read)")
 
         problem = comparison.difference(
-            map(comparison.from_api, sandbox.events()),
+            map(comparison.from_api, sandbox.ask("GET", "/sandbox/events")),
             map(comparison.from_row, warehouse.rows()),
         )
     if problem:
-        raise DemoError(problem)
+        raise HarnessError(problem)
     if read >= total:
         message = "The second run was not incremental: it read every event again."
-        raise DemoError(message)
+        raise HarnessError(message)
     _say(f"Check        the {total:,} rows are exactly the events of the sandbox")
     rows = table(warehouse.busiest(_TOP))
     _say(_REPORT.format("\n".join(f"  {row}" for row in rows)))
 
 
-def _run(title: str, environment: dict[str, str], warehouse: Warehouse) -> int:
+def _run(title: str, sandbox: Sandbox, warehouse: Warehouse) -> int:
     """Run the pipeline, and tell how many rows there are then."""
     _say(f"{title:12} meltano run {' '.join(PIPELINE)}")
     start = time.monotonic()
     # A run that was killed would stand in the way without `--force`.
-    processes.meltano("run", "--force", *PIPELINE, environment=environment, log=LOG)
+    meltano("run", "--force", *PIPELINE, sandbox=sandbox, log=LOG)
     _say(f"             done in {time.monotonic() - start:.1f} s")
     return warehouse.count()
 
@@ -120,15 +125,11 @@ def rows_loaded(log: Path, *, since: int) -> int:
 
 def table(busiest: Sequence[Busiest]) -> list[str]:
     """Lay out rows in columns, with the number on the right."""
-    rows = [[*Busiest._fields]]
-    rows += [
-        [*(value or "-" for value in words), f"{events:,}"]
-        for *words, events in busiest
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    *left, right = (f"{{:<{width}}}" for width in widths)
-    layout = "  ".join([*left, right.replace("<", ">")])
-    return [layout.format(*row) for row in rows]
+    # As a row, because headers of their own would be set wider apart.
+    rows = [Busiest._fields, *((*words, f"{events:,}") for *words, events in busiest)]
+    aligned = ("left",) * 4 + ("right",)
+    text: str = tabulate(rows, tablefmt="plain", missingval="-", colalign=aligned)
+    return text.splitlines()
 
 
 def _show_log() -> None:

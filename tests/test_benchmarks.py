@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import json
 import re
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from benchmarks import machine, profile, report, running
-from benchmarks.data import START_DATE, Data
-from benchmarks.digest import MICROSECONDS, Digest, digest, singer
-from benchmarks.environments import NAMES, PROFILING, required, requirements
-from benchmarks.killing import Killed, read
-from benchmarks.measuring import Measured, Sample, difference
-from benchmarks.results import Results, from_json, load, merge, tabulate, to_json
-from benchmarks.scenarios import (
-    EIGHT_AT_A_TIME,
-    LATENCY,
-    NO_LATENCY,
-    NOTHING_NEW,
-    SCENARIOS,
+from benchmarks import __main__ as program
+from benchmarks import distributions, report, running
+from benchmarks.data import END_DATE, START_DATE, Data
+from benchmarks.digest import (
+    FORMS,
+    MICROSECONDS,
+    Digest,
+    digest,
+    singer,
+    singer_batches,
+    singer_flattened,
 )
-from benchmarks.serving import largest_offset, serve
-from benchmarks.targets import TAP, targets
+from benchmarks.environments import required, requirements
+from benchmarks.killing import Killed, read
+from benchmarks.measuring import Row, Sample, Table, difference
+from benchmarks.programs import MODES, PRESENT
+from benchmarks.scenarios import EIGHT, SCENARIOS, warm_up
+from benchmarks.serving import largest_offset, serve, stats
+from benchmarks.targets import TAP, lines, targets
 from sandbox.timestamps import from_record, from_rfc3339
 from tests.running import config_for, records, sync
 
@@ -33,34 +38,54 @@ SDK_PIN = re.compile(r"singer-sdk(?:\[\w+\])?==(.*)")
 PEERS = Path(__file__).parent.parent / "benchmarks" / "peers"
 
 
-def scenario(name):
-    return next(one for one in SCENARIOS if one.name == name)
-
-
 def sample(seconds=1.0, **fields):
-    found = Sample(seconds, seconds / 2, 50_000_000, 100, 9500, 4, True, None)  # noqa: FBT003
+    found = Sample(seconds, seconds / 2, 50_000_000, 100, 9500, None)
     return found._replace(**fields)
 
 
-def table(name, seconds, **fields):
-    """A table in which each program took what `seconds` says, or else one second."""
-    ran = scenario(name)
-    measured = [
-        Measured(program.name, [sample(seconds.get(program.name, 1.0), **fields)])
-        for program in ran.programs
+def table(name, seconds=None, **fields):
+    """A table in which each case took what `seconds` says, or else one second."""
+    scenario = next(one for one in SCENARIOS if one.name == name)
+    rows = [
+        Row(case, [sample((seconds or {}).get(case.name, 1.0), **fields)])
+        for case in scenario.cases
     ]
-    return tabulate(ran, measured, "2026-01-02")
+    return Table(scenario, rows)
 
 
-def results(*tables, **fields):
-    described = {
-        "cores": 2,
-        "cpu": "a|b",
-        "memory_gib": 4,
-        "system": "s",
-        "python": "3",
-    }
-    return Results(described, {"dlt": {"dlt": "1"}}, [*tables], **fields)
+class TestDistributions:
+    @pytest.mark.parametrize("name", distributions.NAMES)
+    @pytest.mark.parametrize("width", [1, 1_000, 10**9, 3600 * 10**9 + 7, 2 * 10**17])
+    @pytest.mark.parametrize("count", [0, 1, 1000])
+    def test_sorted_and_in_the_range(self, name, width, count):
+        start = 1_700_000_000_123_456_789
+        made = distributions.instants(name, count, start, start + width)
+        assert made == sorted(made)
+        assert len(made) == count
+        assert all(start <= instant < start + width for instant in made)
+        assert made == distributions.instants(name, count, start, start + width)
+
+    def test_are_what_their_names_say(self):
+        start, end = 1_577_836_800 * 10**9, 1_767_225_600 * 10**9
+        made = {
+            name: distributions.instants(name, 20_000, start, end)
+            for name in distributions.NAMES
+        }
+
+        def share(name, since, until):
+            first, last = (start + int(part * (end - start)) for part in (since, until))
+            return sum(first <= one < last for one in made[name]) / 20_000
+
+        assert share("even", 0, 0.1) == 0.1
+        assert share("growth", 0.875, 1) == pytest.approx(0.5, abs=0.02)
+        assert share("crowded", 0.6, 0.62) == pytest.approx(0.51, abs=0.02)
+        assert share("early-start", 0, 0.95) == 0
+        nights = made["nights-and-weekends"]
+        weekend = [one for one in nights if (one // 86400_000_000_000 + 3) % 7 >= 5]
+        assert len(weekend) / 20_000 < 0.03
+        bursts = made["bursts"]
+        near = [b - a < 10**9 for a, b in pairwise(bursts)]
+        assert sum(near) / 20_000 > 0.9
 
 
 class TestDigest:
@@ -112,14 +137,47 @@ class TestDigest:
         path.write_text("".join(json.dumps(message) + "\n" for message in messages))
         assert [*singer(path)] == [sample]
 
+    def test_of_flattened_records(self, tmp_path, sample):
+        flat = {
+            "timestamp": sample["timestamp"],
+            "object__id__name": "a",
+            "object__id": None,
+            "actor__ip": None,
+        }
+        path = tmp_path / "messages"
+        path.write_text(json.dumps({"type": "RECORD", "record": flat}))
+        nested = {"timestamp": flat["timestamp"], "object": {"id": {"name": "a"}}}
+        assert [*singer_flattened(path)] == [nested]
+
+    def test_of_batches(self, tmp_path, sample):
+        batch = tmp_path / "batch.gz"
+        with gzip.open(batch, "wt") as lines:
+            lines.write(json.dumps(sample) + "\n" + json.dumps(sample))
+        path = tmp_path / "messages"
+        message = {"type": "BATCH", "manifest": [f"file://{batch}"]}
+        path.write_text(json.dumps(message))
+        assert [*singer_batches(path)] == [sample, sample]
+
+    def test_forms(self, sample):
+        item = {**sample, "actor": {"id": "a", "ip": "203.0.113.7"}}
+        plain, patch, hashed = (
+            FORMS[form](item) for form in ("plain", "without-patch", "hashed-ip")
+        )
+        assert plain == item
+        assert patch == {**item, "details": {**item["details"], "patch": None}}
+        assert len(hashed["actor"]["ip"]) == 64
+        nothing = {**item, "actor": None, "details": None}
+        assert all(form(nothing) == nothing for form in FORMS.values())
+        assert {mode.form for mode in MODES} == {*FORMS}
+
     @pytest.mark.parametrize(
         ("found", "problem"),
         [
             (Digest(2, None, "a"), None),
             (Digest(2, 2, "a"), None),
-            (Digest(1, None, "a"), "1 of 2 records"),
-            (Digest(2, 1, "a"), "1 ids for 2 records"),
-            (Digest(2, 2, "b"), "other records"),
+            (Digest(1, None, "a"), "1 of 2 events"),
+            (Digest(2, 1, "a"), "1 ids for 2 events"),
+            (Digest(2, 2, "b"), "other events"),
         ],
     )
     def test_difference(self, found, problem):
@@ -127,14 +185,22 @@ class TestDigest:
 
 
 class TestServer:
-    def test_has_the_data(self):
-        data = Data(30, "even")
-        made = [*data.dataset()]
+    @pytest.mark.parametrize("distribution", ["organization", *distributions.NAMES])
+    def test_has_the_data(self, distribution):
+        made = [*Data(30, distribution).items()]
         assert len(made) == 30
-        assert from_record(made[0]["timestamp"]) > from_rfc3339(START_DATE)
+        start, end = map(from_rfc3339, (START_DATE, END_DATE))
+        assert all(start <= from_record(one["timestamp"]) < end for one in made)
+
+    def test_serves_it(self):
+        data = Data(30, "even", unknown=True, patch_bytes=2000)
         with serve(data) as server:
             assert server.records == 30
-            assert server.stats() == (0, 0, 0)
+            assert stats(server) == (0, 0)
+            served = server.ask("GET", "/sandbox/events")
+        assert served == [*data.items()]
+        assert all(one["actor"]["device"] for one in served)
+        assert {len(one["details"]["patch"]) for one in served} == {2000}
 
     def test_largest_offset(self):
         year = (
@@ -154,11 +220,10 @@ class TestServer:
 
 
 class TestRunning:
-    def run(self, tmp_path, *scripts, limit=30.0, stdin=None):
+    def run(self, tmp_path, *scripts, limit=30.0):
         return running.run(
             [[sys.executable, "-c", script] for script in scripts],
             folder=tmp_path,
-            stdin=stdin,
             output=tmp_path / "output",
             log=tmp_path / "log",
             limit=limit,
@@ -174,12 +239,6 @@ class TestRunning:
         assert (usage.finished, usage.code) == (True, 0)
         assert usage.cpu_seconds > 0
         assert usage.peak_rss > 1_000_000
-
-    def test_a_file_as_input(self, tmp_path):
-        stdin = tmp_path / "in"
-        stdin.write_text("here")
-        self.run(tmp_path, "print(input())", stdin=stdin)
-        assert (tmp_path / "output").read_text() == "here\n"
 
     def test_counts_what_programs_start(self, tmp_path):
         burn = "from time import process_time as t\\nwhile t() < .3: pass"
@@ -222,21 +281,15 @@ class TestKilling:
 
 
 class TestEnvironments:
-    def test_have_what_they_need(self):
-        for name in (*NAMES, PROFILING):
-            assert required(requirements(name).read_text())
-
-    def test_programs_have_an_environment(self):
-        programs = [program for one in SCENARIOS for program in one.programs]
-        assert {program.environment for program in programs} <= {*NAMES}
+    def test_have_what_programs_need(self):
+        programs = {case.program.environment for one in SCENARIOS for case in one.cases}
+        assert programs >= {*PRESENT}
+        assert all(required(requirements(name).read_text()) for name in programs)
 
     def test_have_the_same_sdk(self):
-        pins = [
-            SDK_PIN.findall(requirements(name).read_text())
-            for name in ("sdk-default", "tap-akuity", PROFILING)
-        ]
-        assert [len(found) for found in pins] == [1, 1, 1]
-        assert pins[0] == pins[1] == pins[2]
+        pins = [SDK_PIN.findall(requirements(name).read_text()) for name in PRESENT]
+        assert len(pins[0]) == 1
+        assert pins[0] == pins[1]
 
     def test_required(self):
         text = "--editable .\nsinger-sdk[msgspec]==1.2\nOrjson==3\n"
@@ -255,107 +308,122 @@ def test_the_script_is_short():
 class TestScenarios:
     def test_have_names_of_their_own(self):
         assert len({one.name for one in SCENARIOS}) == len(SCENARIOS)
-
-    def test_quick(self):
         for one in SCENARIOS:
-            quick = one.quick()
-            assert quick.data.records * 10 == one.data.records
-            assert (quick.rounds, quick.peer_rounds) == (1, 1)
+            assert len({case.name for case in one.cases}) == len(one.cases)
+
+    def test_warm_up_has_each_program_once(self):
+        names = [case.program.name for case in warm_up(SCENARIOS).cases]
+        assert len(names) == len({*names})
+        assert {TAP, EIGHT.name} < {*names}
+
+    def test_smoke(self, capsys):
+        assert program.main(["--smoke", "modes"]) == 0
+        text = capsys.readouterr().out
+        scenario = next(one for one in SCENARIOS if one.name == "modes")
+        assert all(f"| {case.name} " in text for case in scenario.cases)
+
+    def test_a_wrong_digest_fails_the_run(self, monkeypatch, capsys):
+        monkeypatch.setattr(
+            "benchmarks.measuring._truth", lambda *_: Digest(250, None, "other")
+        )
+        assert program.main(["--smoke", "unknown-member"]) == 1
+        assert "other events" in capsys.readouterr().out
+
+    def test_an_unknown_name(self, capsys):
+        with pytest.raises(SystemExit):
+            program.main(["nonsense"])
+        assert "there are no-latency, " in capsys.readouterr().err
 
 
 class TestResults:
     def test_are_medians(self):
-        ran = scenario(NO_LATENCY)
-        measured = [
-            Measured("ours", [sample(1), sample(5), sample(2, peak_rss=70_000_000)]),
-            Measured("theirs", [sample(4, problem="other records")]),
-            Measured("slow", [sample(30, finished=False)]),
-        ]
-        ours, theirs, slow = tabulate(ran, measured, "2026-01-02").rows
-        assert (ours.seconds, ours.ratio, ours.records_per_second) == (2, 1, 50_000)
-        assert (ours.peak_rss_mb, ours.rounds) == (70, [1, 5, 2])
-        assert (theirs.ratio, theirs.problem) == (2, "other records")
-        assert (slow.ratio, slow.records_per_second, slow.finished) == (
-            None,
-            None,
-            False,
-        )
-
-    def test_survive_json(self, tmp_path):
-        path = tmp_path / "results.json"
-        assert load(path) is None
-        killed = Killed("2026-01-02", 10, 2, 0, 3)
-        before = results(table(NO_LATENCY, {}), killed=killed)
-        path.write_text(to_json(before))
-        assert from_json(path.read_text()) == before == load(path)
-        path.write_text("{}")
-        assert load(path) is None
-
-    def test_are_merged(self):
-        order = [LATENCY, NO_LATENCY]
-        old = results(table(NO_LATENCY, {TAP: 9}), table(LATENCY, {}))
-        new = results(table(NO_LATENCY, {}))
-        merged = merge(old, new, order)
-        assert [one.scenario for one in merged.tables] == order
-        assert merged.tables[1].row(TAP).seconds == 1
-        assert merge(None, new, order) == new
-        elsewhere = old._replace(versions={})
-        assert merge(elsewhere, new, order) == new
+        case = SCENARIOS[0].cases[0]
+        ours = Row(case, [sample(1), sample(5), sample(2, peak_rss=70_000_000)])
+        theirs = Row(case, [sample(4), sample(5, problem="other events")])
+        assert (ours.median("seconds"), ours.worst("peak_rss")) == (2, 70_000_000)
+        # 4/1 and 5/5: of the same round each.
+        assert theirs.ratio("seconds", ours) == 2.5
+        assert (ours.problem, theirs.problem) == (None, "other events")
 
     def test_as_markdown(self):
-        cut_off = table(NO_LATENCY, {}, finished=False, requests=7)
-        text = report.markdown(results(cut_off, table(NOTHING_NEW, {})))
-        assert "cut off after 7 of 100 pages" in text
-        assert "a\\|b" not in text
+        tables = [
+            table("no-latency", problem="3 of 4 events"),
+            table("nothing-new", {TAP: 2.0}),
+            table("duckdb"),
+        ]
+        text = report.markdown(tables, targets(tables), {"dlt": "dlt 1"})
+        assert "3 of 4 events" in text
+        assert "| tap-akuity \\| target-duckdb" in text
+        assert "| dlt           | dlt 1" in text
+        assert "**missed**" in text
         assert "| tap-akuity --version" in text
-        widths = {len(line) for line in text.splitlines() if line.startswith("| --")}
-        assert widths
-        assert "Targets" not in report.markdown(results(cut_off), quick=True)
+        assert text.count("\n## ") == 4
+        heading = text[text.index("`duckdb`") :].splitlines()[2]
+        assert [name.strip() for name in heading.split("|")] == [
+            "",
+            "Program",
+            "Seconds",
+            "Ratio",
+            "CPU, s",
+            "CPU ratio",
+            "Events/s",
+            "Peak RSS, MB",
+            "Requests",
+            "Largest offset",
+            "",
+        ]
 
-    def test_a_pipe_does_not_break_a_table(self):
-        ran = scenario("duckdb")
-        measured = [Measured(program.name, [sample()]) for program in ran.programs]
-        text = report.scenario(tabulate(ran, measured, "2026-01-02"))
-        assert "tap-akuity \\| target-duckdb" in text
+    def test_cpu_model(self):
+        lines = "x: 1\nmodel name\t: A  B\nmodel name\t: A B\n"
+        assert report.cpu_model(lines) == "A B"
+        assert report.cpu_model("") == ""
 
 
 class TestTargets:
     def test_reached_and_missed(self):
-        latency = {"SDK default": 9.0, EIGHT_AT_A_TIME.name: 1.2}
-        latency["tap-akuity, concurrency 1"] = 7.0
-        found = targets(results(table(LATENCY, latency)))
-        assert [one.met for one in found] == [True, False, False]
+        found = targets([table("latency", {"SDK default": 9.0, EIGHT.name: 1.2})])
+        assert [one.met for one in found] == [True, False]
         assert found[1].measured == "7.50 times"
 
     def test_nothing_new(self):
-        good, better = targets(results(table(NOTHING_NEW, {TAP: 1.2}, requests=1)))
-        assert (good.met, better.met) == (True, True)
-        assert not targets(results(table(NOTHING_NEW, {}, requests=2)))[0].met
+        good, slow = targets([table("nothing-new", {TAP: 1.2}, requests=1)])
+        assert (good.met, slow.met) == (True, False)
+        assert not targets([table("nothing-new", requests=2)])[0].met
+
+    def test_start_up_does_not_count(self):
+        seconds = {"tap-akuity --version": 1.0}
+        for name in distributions.NAMES:
+            seconds[f"tap-akuity, concurrency 8: {name}"] = 2.0
+            seconds[f"tap-akuity, concurrency 1: {name}"] = 7.4
+        found = targets([table("speed-up", seconds)])
+        assert {(one.measured, one.met) for one in found} == {("6.40 times", False)}
+
+    def test_requests(self):
+        found = targets([table("requests", requests=116, max_offset=11_001)])
+        assert [one.target for one in found[:4]] == [
+            "at most 215",
+            "at most 11,000",
+            "at most 115",
+            "at most 11,000",
+        ]
+        assert [one.met for one in found[:4]] == [True, False, False, False]
+
+    def test_an_unknown_member(self):
+        name = "tap-akuity: unknown member"
+        [found] = targets([table("unknown-member", {name: 1.06})])
+        assert not found.met
+        [found] = targets([table("unknown-member", {name: 1.05})])
+        assert found.met
 
     def test_killed(self):
-        found = targets(results(killed=Killed("2026-01-02", 100, 20, 1, 10_000)))
+        found = targets([], Killed(100, 20, 1, 10_000))
         assert [one.met for one in found] == [False, True]
 
-    def test_all(self):
-        tables = [table(one.name, {}) for one in SCENARIOS]
-        assert len(targets(results(*tables))) == 15
+    def test_all_scenarios_can_be_checked(self):
+        every = targets(
+            table(one.name, {"tap-akuity --version": 0.1}) for one in SCENARIOS
+        )
+        assert len({one.what for one in every}) == len(every) > 40
 
-
-def test_cpu_model():
-    assert machine.cpu_model("x: 1\nmodel name\t: A  B\nmodel name\t: A B\n") == "A B"
-    assert machine.cpu_model("") == ""
-    assert machine.describe()["cores"]
-
-
-class TestProfile:
-    def test_table(self):
-        text = profile.table(["a;b 30", "a;b;c 60", "a 10"])
-        assert [line.split() for line in text.splitlines()[1:]] == [
-            ["60.0%", "60.0%", "c"],
-            ["30.0%", "90.0%", "b"],
-            ["10.0%", "100.0%", "a"],
-        ]
-
-    def test_slowest(self):
-        lines = ["self | cumulative | name", "1 | 2 | a", "1 | 30 | b"]
-        assert profile.slowest(lines) == [lines[0], lines[2], lines[1]]
+    def test_lines(self):
+        assert "at most" in lines().target

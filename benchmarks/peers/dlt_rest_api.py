@@ -20,14 +20,10 @@ def main() -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--duckdb", type=Path, help="load into this file")
     parser.add_argument("--file-format", help="that the loader goes by")
-    parser.add_argument("--records", action="store_true", help="write them to stdout")
     options = parser.parse_args()
     source = audit_logs(json.loads(options.config.read_text(encoding="utf-8")))
     if options.duckdb:
         load(source, options.duckdb.resolve(), options.file_format)
-    elif options.records:
-        for record in source:
-            sys.stdout.write(json.dumps(record, ensure_ascii=False, default=str) + "\n")
     else:
         sys.stdout.write(f"{sum(1 for _ in source)}\n")
 

@@ -8,9 +8,9 @@ import sqlite3
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+from harness import ROOT
+from harness.processes import inherited
 from sandbox.timestamps import from_record
-from tests.e2e.environments import ROOT
-from tests.e2e.processes import inherited
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import HarnessError
 from tests.e2e import environments
-from tests.e2e.environments import EnvironmentUnavailableError
 from tests.e2e.postgres import Postgres, serve
 from tests.e2e.targets import PostgreSQL
 
@@ -50,7 +50,7 @@ def commands_of(kind: type[Warehouse]) -> Path:
     if kind.command not in _unavailable:
         try:
             return environments.build(kind.command, kind.requirements)
-        except EnvironmentUnavailableError as error:
+        except HarnessError as error:
             # No test tries again: each try may take minutes.
             _unavailable[kind.command] = str(error)
     pytest.fail(_unavailable[kind.command], pytrace=False)
@@ -63,7 +63,7 @@ def postgres() -> Iterator[Postgres]:
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(serve(commands))
-        except EnvironmentUnavailableError as error:
+        except HarnessError as error:
             problem = str(error)
         else:
             yield server

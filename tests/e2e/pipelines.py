@@ -7,7 +7,7 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tests.e2e.processes import inherited, started
+from harness.processes import inherited, started
 from tests.test_cli import TAP, write
 
 if TYPE_CHECKING:

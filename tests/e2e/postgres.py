@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.e2e.environments import EnvironmentUnavailableError
+from harness import HarnessError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,7 +64,7 @@ def serve(commands: Path) -> Iterator[Postgres]:
         commands: The folder with the commands of an environment that has one.
 
     Raises:
-        EnvironmentUnavailableError: It does not start.
+        HarnessError: It does not start.
     """
     folder = Path(tempfile.mkdtemp(prefix="tap-akuity-"))
     command = [str(commands / "python"), str(SCRIPT), str(folder / "data")]
@@ -104,6 +104,6 @@ def _first_words(process: subprocess.Popen[str], errors: Path) -> Postgres:
         said = errors.read_text(encoding="utf-8").splitlines()
         why = said[-1] if said else f"exit code {process.returncode}"
         msg = f"PostgreSQL did not start: {why}"
-        raise EnvironmentUnavailableError(msg) from error
+        raise HarnessError(msg) from error
     finally:
         timer.cancel()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
-from tests.e2e.environments import ROOT
-from tests.e2e.processes import inherited, started
+from harness import ROOT
+from harness.processes import inherited, started
 from tests.e2e.targets import rows_in_duckdb
 
 if TYPE_CHECKING:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import ROOT
+from harness.processes import inherited, started
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
 from scripts.examples import HISTORY, load, queries
 from tests.e2e import history
 from tests.e2e.conftest import commands_of
-from tests.e2e.environments import ROOT
 from tests.e2e.pipelines import run
-from tests.e2e.processes import inherited, started
 from tests.e2e.projects import MELTANO, wait_for_end
 from tests.e2e.targets import SCHEMA, DuckDB, PostgreSQL, rows_in_duckdb
 from tests.e2e.test_meltano import LOOKBACK, NEWEST, since

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from harness import ROOT
 from sandbox.server import Sandbox
 from tests.e2e import history
-from tests.e2e.environments import ROOT
 from tests.e2e.projects import (
     MELTANO,
     RUN,

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from harness import ROOT, HarnessError
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from tap_akuity.settings import SCHEMA
-from tests.e2e.environments import ROOT, EnvironmentUnavailableError, build
+from tests.e2e.environments import build
 from tests.running import config_for, records
 from tests.test_cli import messages, write
 from tests.test_streams import ids
@@ -35,7 +36,7 @@ def commands(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("environments")
     try:
         return build("tap-akuity", [str(wheel)], home)
-    except EnvironmentUnavailableError as error:
+    except HarnessError as error:
         problem = str(error)
     pytest.fail(problem, pytrace=False)
 

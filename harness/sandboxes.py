@@ -1,0 +1,87 @@
+"""The sandbox, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from harness import ROOT, HarnessError
+from harness.processes import inherited, kill, started
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+START_SECONDS = 600
+"""A million events are rendered before the server is ready."""
+
+REQUEST_SECONDS = 60
+
+
+class Sandbox(NamedTuple):
+    """A running sandbox."""
+
+    url: str
+    organization_id: str
+    api_key_id: str
+    api_key_secret: str
+    records: int
+
+    def ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Ask a control endpoint, and return its JSON.
+
+        Raises:
+            HarnessError: The sandbox refuses.
+        """
+        # Not by `requests`, which takes more memory than a benchmark may.
+        netloc = urlsplit(self.url).netloc
+        with contextlib.closing(
+            HTTPConnection(netloc, timeout=REQUEST_SECONDS)
+        ) as connection:
+            connection.request(method, path)
+            response = connection.getresponse()
+            body = response.read()
+        if response.status != 200:  # noqa: PLR2004 - HTTP
+            message = f"The sandbox refused {method} {path}: {body.decode()}."
+            raise HarnessError(message)
+        return json.loads(body)
+
+
+@contextlib.contextmanager
+def serve(
+    *options: str,
+    module: str = "sandbox",
+    stderr: Any = None,  # noqa: ANN401 - what Popen takes
+) -> Iterator[Sandbox]:
+    """Run a sandbox for as long as the block takes.
+
+    Args:
+        options: Of the command line.
+        module: What to run; it says where it serves as the sandbox does.
+        stderr: Where its errors go; to this process's own, if not given.
+
+    Raises:
+        HarnessError: It does not start.
+    """
+    command = [sys.executable, "-m", module, *options]
+    with started(
+        command, ROOT, inherited(), stdout=subprocess.PIPE, stderr=stderr
+    ) as process:
+        assert process.stdout is not None  # noqa: S101 - a pipe
+        timer = threading.Timer(START_SECONDS, kill, [process])
+        timer.start()
+        try:
+            line = process.stdout.readline()
+        finally:
+            timer.cancel()
+        try:
+            sandbox = Sandbox(**json.loads(line))
+        except (TypeError, ValueError):
+            message = "The sandbox did not start."
+            raise HarnessError(message) from None
+        yield sandbox
