@@ -26,14 +26,14 @@ WITH events AS (
         nullif(object->>'type', '') AS object_type,
         -- What has no other place goes to `unmapped`.
         nullif(
-            coalesce(CAST(actor AS jsonb), '{}') - CASE
+            coalesce(nullif(CAST(actor AS jsonb), 'null'), '{}') - CASE
                 WHEN coalesce(actor->>'id', '') = '' THEN ARRAY['id', 'ip']
                 ELSE ARRAY['id', 'ip', 'type']
             END,
             '{}'
         ) AS more_of_actor,
         nullif(
-            coalesce(CAST(details AS jsonb), '{}') - 'message', '{}'
+            coalesce(nullif(CAST(details AS jsonb), 'null'), '{}') - 'message', '{}'
         ) AS more_of_details
     FROM akuity.audit_logs
 )
