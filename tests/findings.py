@@ -54,6 +54,7 @@ def planted() -> list[tuple[Item, set[str]]]:
     plant("created", "custom_role", "role_granted")
     plant("updated", "workspace_member", "role_granted")
     plant("Created", "TEAM_MEMBER", "role_granted")
+    plant("created", "team_member", "role_granted")
     plant("updated", "team", "role_granted")
     plant("invited", "organization_invite", "member_added")
     owner = {"message": "m", "patch": '{"role": "Owner"}', "actionType": "UPDATE"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,16 @@ if TYPE_CHECKING:
 
 DETECTIONS = EXAMPLES / "detections"
 RULES = sorted(path.stem for path in (DETECTIONS / "rules").glob("*.yml"))
-ITEMS = [*with_gaps(HISTORY), *(item for item, _ in planted())]
-GOLDEN = Path(__file__).parent / "fixtures" / "normal_forms.json"
+GOLDEN = json.loads(
+    (Path(__file__).parent / "fixtures" / "normal_forms.json").read_text("utf-8")
+)
+"""Events of the API with what they should become; their ids read `<id>`."""
+
+ITEMS = [
+    *with_gaps(HISTORY),
+    *(item for item, _ in planted()),
+    *(one["item"] for one in GOLDEN),
+]
 FORMS = {"ocsf": ("ocsf_events", "event"), "ecs": ("ecs_events", "document")}
 """The view and its column of JSON, by the folder."""
 
@@ -69,6 +78,26 @@ def test_detections(name: str, database: Path) -> None:
     assert set(found) & ours.keys()
 
 
+@NEEDS_DUCKDB
+def test_each_finding_is_given_once(tmp_path: Path, database: Path) -> None:
+    import duckdb  # noqa: PLC0415
+
+    views, report = (
+        (DETECTIONS / f"{name}.sql").read_text(encoding="utf-8")
+        for name in ("findings", "new_findings")
+    )
+    expected = {
+        (name, one) for name, ids in hits(ITEMS, "sandbox").items() for one in ids
+    }
+    copy = shutil.copy(database, tmp_path)
+    with duckdb.connect(str(copy)) as connection:
+        connection.execute(views)
+        rows = connection.execute(report).fetchall()
+        assert len(rows) == len(expected)
+        assert {row[:2] for row in rows} == expected
+        assert connection.execute(report).fetchall() == []
+
+
 def query(name: str) -> str:
     return (DETECTIONS / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
@@ -103,12 +132,10 @@ def test_normal_forms(form: str, database: Path) -> None:
 @NEEDS_DUCKDB
 @pytest.mark.parametrize("form", FORMS)
 def test_golden_events(form: str, database: Path) -> None:
-    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     events = events_in(database, form)
-    assert len(golden) == 4
-    for one in golden:
+    assert len(GOLDEN) == 4
+    for one in GOLDEN:
         name = identify(one["item"], "sandbox")
-        assert one["item"] in ITEMS
         text = json.dumps(events[name]).replace(name, "<id>")
         assert json.loads(text) == one[form]
 

@@ -33,14 +33,16 @@ def main() -> None:
     mapping = FieldMappingTransformation(convert["FIELDS"])
     sqlite = sqliteBackend(ProcessingPipeline(items=[ProcessingItem(mapping)]))
     sqlite.table = "detection_events"
+    detections = {
+        path.stem: convert["convert"](path.read_text(encoding="utf-8"))
+        for path in paths
+    }
     said = {
         "rules": len(rules.rules),
         "validators": len(chosen),
         "issues": [str(issue) for issue in issues],
-        "queries": {
-            path.stem: convert["convert"](path.read_text(encoding="utf-8"))
-            for path in paths
-        },
+        "queries": {name: one.text() for name, one in detections.items()},
+        "view": convert["view"](detections),
         "sqlite": {
             path.stem: sqlite.convert(
                 SigmaCollection.from_yaml(path.read_text(encoding="utf-8"))

@@ -73,6 +73,7 @@ def test_rules_are_valid(sigma: dict[str, Any]) -> None:
 
 def test_queries_are_those_of_the_rules(sigma: dict[str, Any]) -> None:
     assert sigma["queries"] == {name: query(name) for name in RULES}
+    assert sigma["view"] == (DETECTIONS / "findings.sql").read_text(encoding="utf-8")
 
 
 def test_the_published_back_end_finds_the_same(
@@ -112,6 +113,13 @@ def test_postgresql_says_the_same(
         sql = query(name).rstrip(";\n")
         found = postgres.ask(f"SELECT id FROM ({sql}) AS found")  # noqa: S608
         assert sorted(found) == sorted(expected[name]), name
+    for script, new in (
+        ("findings", 0),
+        ("new_findings", sum(map(len, expected.values()))),
+        ("new_findings", 0),
+    ):
+        said = postgres.ask((DETECTIONS / f"{script}.sql").read_text(encoding="utf-8"))
+        assert len(said) == new
     for form, (view, column) in FORMS.items():
         postgres.ask((EXAMPLES / form / "postgresql.sql").read_text(encoding="utf-8"))
         rows = postgres.rows(f"{SCHEMA}.{view}")
