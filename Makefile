@@ -32,7 +32,9 @@ help: ## List the targets
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
 	@.venv/bin/python -m demo
 
-examples: .venv/made .venv-chart/made ## Ask the questions of the README, and draw its chart
+examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of the README, draw its chart, and convert the detections
+	@.venv-detections/bin/python examples/detections/convert.py \
+	  examples/detections/rules examples/detections/sql
 	@.venv/bin/python -m scripts.examples
 	@.venv-chart/bin/python examples/chart/events_per_day.py \
 	  build/examples/audit.duckdb examples/chart/events_per_day.svg
@@ -49,8 +51,8 @@ test-targets: .venv/made ## Load the sandbox with real targets, and compare ever
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
 
-test-examples: .venv/made .venv-chart/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL and matplotlib
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py --quiet
+test-examples: .venv/made .venv-chart/made .venv-detections/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL, pySigma and matplotlib
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py tests/e2e/test_findings.py --quiet
 
 test-airflow: .venv/made .venv-airflow/made ## Run the example's DAGs with the real Airflow
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_airflow.py --quiet
@@ -106,8 +108,8 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
-	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-meltano
-	rm -rf .venv-newest .venv-oldest .venv-package
+	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
+	rm -rf .venv-meltano .venv-newest .venv-oldest .venv-package
 	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
@@ -129,6 +131,12 @@ clean: ## Delete what was made here, but no data of your own
 	$(call new_environment,what draws the chart)
 	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
+	@echo "$(MADE_FOR)" > $@
+
+.venv-detections/made: pyproject.toml $(call unless_made,.venv-detections/made)
+	$(call new_environment,what converts the detections)
+	@.venv-detections/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-detections/bin/python $(PIP_INSTALL) --group detections
 	@echo "$(MADE_FOR)" > $@
 
 # pip cannot choose the oldest versions; uv can.

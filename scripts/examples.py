@@ -114,8 +114,9 @@ def main() -> int:
     for name, query in queries().items():
         answer = ask(database, query)
         shown = min(SHOWN, len(answer.rows))
-        sys.stdout.write(f"\n{name}: {shown} of {len(answer.rows):,} rows\n\n")
-        sys.stdout.write(f"{table(answer)}\n")
+        sys.stdout.write(f"\n{name}: {shown} of {len(answer.rows):,} rows\n")
+        if shown:
+            sys.stdout.write(f"\n{table(answer)}\n")
     return 0
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta, timezone
+from statistics import median
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -38,6 +39,7 @@ def expected(items: list[Item], organization_id: str) -> dict[str, Rows]:
         "api_keys_outside_hours": _api_keys_outside_hours(items),
         "first_seen": _first_seen(items),
         "access_changes": _access_changes(newest),
+        "ai_agents": _ai_agents(newest),
     }
 
 
@@ -67,8 +69,19 @@ def text(item: Item, *path: str) -> str | None:
 
 
 def per_day(items: Iterable[Item]) -> Counter[tuple[str, date]]:
-    """Count the events of each action and day."""
-    return Counter((item["action"], when(item).date()) for item in items)
+    """Count the events of each type of actor and day."""
+    return Counter(
+        (text(item, "actor", "type") or "unknown", when(item).date()) for item in items
+    )
+
+
+def release_days(items: Iterable[Item]) -> list[date]:
+    """Give the days with at least three times as many promotions as usual."""
+    promoted = Counter(
+        when(item).date() for item in items if item["action"] == "promoted"
+    )
+    usual = median(promoted.values())
+    return sorted(day for day, number in promoted.items() if number >= 3 * usual)
 
 
 def _deletions(newest: list[Item]) -> Rows:
@@ -146,6 +159,8 @@ def _access_changes(newest: list[Item]) -> Rows:
         "custom_role",
         "member",
         "organization_invite",
+        "team",
+        "team_member",
         "workspace_member",
     )
     return [
@@ -161,4 +176,20 @@ def _access_changes(newest: list[Item]) -> Rows:
         for item in newest
         if text(item, "object", "type") in access
         and item["action"] not in {"logged_in", "logged_out"}
+    ]
+
+
+def _ai_agents(newest: list[Item]) -> Rows:
+    return [
+        (
+            when(item).replace(microsecond=0),
+            text(item, "actor", "type"),
+            text(item, "actor", "id"),
+            item["action"],
+            text(item, "object", "type"),
+            text(item, "object", "id", "name"),
+            text(item, "object", "parentId", "name"),
+        )
+        for item in newest
+        if text(item, "actor", "origin") == "mcp"
     ]

@@ -49,7 +49,10 @@ PAGES = (
     "SECURITY.md",
     "CHANGELOG.md",
     "examples/README.md",
+    "examples/detections/README.md",
+    "examples/ecs/README.md",
     "examples/meltano/README.md",
+    "examples/ocsf/README.md",
     "examples/sql/README.md",
 )
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -1,8 +1,9 @@
--- Who changed roles, members, invitations and API keys? The newest come first; times
--- are UTC.
+-- Who changed roles, members, teams, invitations and API keys? The newest come first;
+-- times are UTC.
 --
--- Adjust: the types of objects that decide who may do what. What was changed is in
--- `details->>'patch'`, if Akuity sent it.
+-- Adjust: the types of objects that decide who may do what. `team` and `team_member` are
+-- not among the types that Akuity publishes, so these two names are unverified. What was
+-- changed is in `details->>'patch'`, if Akuity sent it.
 SELECT
     date_trunc('second', timestamp) AS time,
     actor->>'id' AS who,
@@ -13,7 +14,8 @@ SELECT
     object->'parentId'->>'name' AS workspace
 FROM akuity.audit_logs
 WHERE (object->>'type') IN (
-        'api_key', 'custom_role', 'member', 'organization_invite', 'workspace_member'
+        'api_key', 'custom_role', 'member', 'organization_invite', 'team',
+        'team_member', 'workspace_member'
     )
     AND coalesce(action, '') NOT IN ('logged_in', 'logged_out')
 ORDER BY timestamp DESC, id;

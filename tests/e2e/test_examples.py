@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from tests.e2e.projects import MELTANO, wait_for_end
 from tests.e2e.targets import SCHEMA, DuckDB, PostgreSQL, rows_in_duckdb
 from tests.e2e.test_meltano import LOOKBACK, NEWEST, since
 from tests.e2e.truth import differences, truth
+from tests.findings import planted
 from tests.questions import expected, with_gaps
 from tests.running import config_for, organization
 from tests.test_readme import blocks
@@ -207,7 +209,7 @@ class Audit(PostgreSQL):
 def test_questions_in_postgresql(
     tmp_path: Path, postgres: Postgres, summary: list[str], change: Any
 ) -> None:
-    items = change(HISTORY)
+    items = [*change(HISTORY), *(item for item, _ in planted())]
     postgres.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
     with Sandbox(items) as sandbox:
         done = run(
@@ -273,5 +275,5 @@ def test_make_examples_says_what_the_page_says() -> None:
     )
     page = (ROOT / "README.md").read_text(encoding="utf-8")
     tables = [part for part in done.stdout.split("\n\n") if part.startswith("| ")]
-    assert len(tables) == len(queries())
+    assert len(tables) == len(re.findall(r": [1-9]\d* of", done.stdout)) > 0
     assert all(one.strip() in page for one in tables)

@@ -1,0 +1,78 @@
+-- Each event as a document of the Elastic Common Schema, version 8.11.0.
+--
+-- `document` is the JSON; `id` and `timestamp` are those of the table. What is null is left
+-- out. What the schema has no field for is below `akuity`, with Akuity's own names.
+--
+-- Adjust: the types of objects that are about identity and access. All others are
+-- configuration.
+CREATE OR REPLACE VIEW akuity.ecs_events AS
+WITH events AS (
+    SELECT
+        *,
+        nullif(actor->>'id', '') AS actor_id,
+        nullif(actor->>'ip', '') AS actor_ip,
+        nullif(object->>'type', '') AS object_type,
+        nullif(object->'id'->>'name', '') AS object_name,
+        nullif(object->'id'->>'namespace', '') AS object_namespace
+    FROM akuity.audit_logs
+)
+SELECT
+    id,
+    timestamp,
+    -- A merge into nothing leaves out what is null.
+    json_merge_patch('{}', json_object(
+        '@timestamp', strftime(timestamp, '%Y-%m-%dT%H:%M:%S.%fZ'),
+        'ecs', json_object('version', '8.11.0'),
+        'message', nullif(details->>'message', ''),
+        'event', json_object(
+            'id', id,
+            'kind', 'event',
+            'module', 'akuity',
+            'dataset', 'akuity.audit',
+            'action', nullif(action, ''),
+            'category', json_array(CASE
+                WHEN object_type IN (
+                    'api_key', 'api_keys', 'custom_role', 'custom_roles', 'member',
+                    'oidc_issuers', 'organization_invite', 'service_accounts', 'team',
+                    'team_member', 'workspace_member'
+                ) THEN 'iam'
+                ELSE 'configuration'
+            END),
+            'type', json_array(CASE
+                WHEN action = 'created' THEN 'creation'
+                WHEN action = 'updated' THEN 'change'
+                WHEN action = 'deleted' THEN 'deletion'
+                ELSE 'info'
+            END)
+        ),
+        'user', CASE WHEN actor_id IS NOT NULL THEN json_object(
+            'id', actor_id,
+            'name', actor_id,
+            'email', CASE
+                WHEN actor->>'type' = 'user' AND actor_id LIKE '%@%' THEN actor_id
+            END
+        ) END,
+        'source', CASE WHEN actor_ip IS NOT NULL THEN json_object('ip', actor_ip) END,
+        'related', CASE WHEN coalesce(actor_id, actor_ip) IS NOT NULL THEN json_object(
+            'user', CASE WHEN actor_id IS NOT NULL THEN json_array(actor_id) END,
+            'ip', CASE WHEN actor_ip IS NOT NULL THEN json_array(actor_ip) END
+        ) END,
+        'orchestrator', json_object(
+            'type', 'akuity',
+            'organization', organization_id,
+            'namespace', object_namespace,
+            'resource', CASE WHEN coalesce(object_type, object_name) IS NOT NULL THEN
+                json_object('type', object_type, 'name', object_name)
+            END
+        ),
+        'akuity', json_object(
+            'actor', actor,
+            'object', object,
+            'details', details,
+            'count', count,
+            'lastOccurredTimestamp', strftime(
+                lastoccurredtimestamp, '%Y-%m-%dT%H:%M:%S.%fZ'
+            )
+        )
+    )) AS document
+FROM events;
