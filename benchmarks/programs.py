@@ -118,8 +118,8 @@ HASHED = Mode(
         "stream_maps": {
             STREAM: {
                 "actor": "actor and { 'id': actor.get('id'), "
-                "'type': actor.get('type'), 'ip': actor.get('ip') and "
-                "sha256(config['salt'] + actor['ip'])}"
+                "'type': actor.get('type'), 'origin': actor.get('origin'), "
+                "'ip': actor.get('ip') and sha256(config['salt'] + actor['ip'])}"
             }
         },
     },

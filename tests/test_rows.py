@@ -53,7 +53,7 @@ def apart(items: Iterable[Item]) -> dict[str, str]:
 
 
 names = st.sampled_from(["a", "b", "a/b", "a~b", "a.b", "", "é"])
-values = st.recursive(
+values: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from([None, "", "x", 0, 1, True, [], {}]),
     lambda inner: (
         st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2)

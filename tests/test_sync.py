@@ -82,7 +82,7 @@ def nothing_is_passed_over(folder: Folder, sandbox: Sandbox) -> None:
 def test_a_tap_that_fails_half_way(
     folder: Folder, sandbox: Sandbox, everything: list[str]
 ) -> None:
-    sandbox.state.faults = Faults(Plan(kinds=("401",), after=18))
+    sandbox.state.faults = Faults(Plan(kinds=("401",), after=25))
     assert failed(folder) == 1
     loaded = folder.ids()
     assert 0 < len(loaded) < MANY
@@ -155,7 +155,7 @@ def killed(folder: Folder, sandbox: Sandbox, victim: str, requests: int) -> int:
 @NEEDS_DUCKDB
 @pytest.mark.parametrize(
     ("victim", "requests"),
-    [("tap-akuity", 20), ("target-duckdb", 20), ("all", 1), ("all", 20), ("all", 28)],
+    [("tap-akuity", 20), ("target-duckdb", 20), ("all", 1), ("all", 20), ("all", 25)],
 )
 def test_killed_and_run_again(
     folder: Folder,

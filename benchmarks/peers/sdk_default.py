@@ -48,6 +48,7 @@ class AuditLogsStream(RESTStream[int]):
                 th.Property("type", th.StringType),
                 th.Property("id", th.StringType),
                 th.Property("ip", th.StringType),
+                th.Property("origin", th.StringType),
             ),
         ),
         th.Property(
@@ -60,6 +61,7 @@ class AuditLogsStream(RESTStream[int]):
                         th.Property("name", th.StringType),
                         th.Property("kind", th.StringType),
                         th.Property("group", th.StringType),
+                        th.Property("namespace", th.StringType),
                     ),
                 ),
                 th.Property(
@@ -68,6 +70,7 @@ class AuditLogsStream(RESTStream[int]):
                         th.Property("name", th.StringType),
                         th.Property("parentName", th.StringType),
                         th.Property("applicationName", th.StringType),
+                        th.Property("projectName", th.StringType),
                     ),
                 ),
             ),

@@ -9,7 +9,7 @@ Numbers keep every digit.
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -18,6 +18,7 @@ from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
 
 from tap_akuity.output import maps
 from tap_akuity.output.flattening import flattening
+from tap_akuity.records.event import RecordError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +32,36 @@ if TYPE_CHECKING:
 
     Step: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
-decode = msgspec.json.Decoder(float_hook=Decimal).decode
-"""Unpacks a record, with numbers that are no integers as `Decimal`."""
+
+def decode(json: bytes) -> dict[str, Any]:
+    """Decode a record, with numbers that are not integers as `Decimal`.
+
+    Args:
+        json: A JSON object.
+
+    Returns:
+        The record. A number too large for a `Decimal` stays undecoded.
+
+    Raises:
+        RecordError: If Python has no value for something in it, such as half of a
+            surrogate pair.
+    """
+    try:
+        record: dict[str, Any] = _decode(json)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        msg = f"An event cannot be read, so the sync stops before it: {error}."
+        raise RecordError(msg) from error
+    return record
+
+
+def _exact(number: str) -> Decimal | msgspec.Raw:
+    try:
+        return Decimal(number)
+    except InvalidOperation:
+        return msgspec.Raw(number.encode())
+
+
+_decode = msgspec.json.Decoder(float_hook=_exact).decode
 
 
 def converters(

@@ -29,7 +29,7 @@ class Limits:
     max_bytes: int = 32 << 20
     """How large the records of a window may be before it is cut."""
 
-    slack: int = 10
+    slack: int = 60
     """How many events fewer than full pages a window aims at: it is cut at a whole
     second, and gets what the second before did not."""
 

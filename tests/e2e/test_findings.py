@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from harness import ROOT
 from sandbox.server import Sandbox
 from scripts.examples import EXAMPLES, ask
 from tests.e2e.conftest import commands_of
-from tests.e2e.environments import ROOT
 from tests.e2e.pipelines import run
 from tests.e2e.targets import SCHEMA
 from tests.e2e.test_examples import Audit
