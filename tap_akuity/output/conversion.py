@@ -100,12 +100,12 @@ def _converter(steps: Sequence[Step]) -> Convert:
         return lambda json: json
 
     def convert(json: bytes) -> bytes | None:
-        record = decode(json)
+        record: dict[str, Any] | None = decode(json)
         for step in steps:
-            record = step(record)
             if record is None:
                 return None
-        return encoder.encode(record)
+            record = step(record)
+        return None if record is None else encoder.encode(record)
 
     return convert
 
