@@ -35,27 +35,33 @@ _NAME = "audit"
 _ADDRESS = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
 _SECONDS = 30
 
+_CREDENTIAL = "-/20250101/us-east-1/s3/aws4_request"
+# The server verifies no signature, but shows nobody else what is private.
+_OWNER = {"Authorization": f"AWS4-HMAC-SHA256 Credential={_CREDENTIAL}"}
+
 
 class Bucket(NamedTuple):
-    """A bucket, which anybody may read and write."""
+    """A bucket."""
 
     url: str
 
     def objects(self, prefix: str) -> list[bytes]:
         """Give the objects whose keys begin like this, in the order they came."""
         listed = ET.fromstring(  # noqa: S314 - our own server's
-            requests.get(
-                f"{self.url}/{_NAME}", {"list-type": 2, "prefix": prefix}, timeout=60
-            ).content
+            self._get("", {"list-type": "2", "prefix": prefix})
         )
         keys = [
             (entry.findtext("{*}LastModified"), entry.findtext("{*}Key"))
             for entry in listed.iterfind("{*}Contents")
         ]
-        return [
-            requests.get(f"{self.url}/{_NAME}/{key}", timeout=60).content
-            for _, key in sorted(keys)
-        ]
+        return [self._get(f"/{key}") for _, key in sorted(keys)]
+
+    def _get(self, path: str, parameters: dict[str, str] | None = None) -> bytes:
+        response = requests.get(
+            f"{self.url}/{_NAME}{path}", parameters, headers=_OWNER, timeout=_SECONDS
+        )
+        response.raise_for_status()
+        return response.content
 
 
 @contextlib.contextmanager

