@@ -80,6 +80,7 @@ class Jsonl(Warehouse):
     requirements = ("target-jsonl==0.1.4",)
     command = "target-jsonl"
     upserts = False
+    times: ClassVar[tuple[str, ...]] = TIMES
 
     def settings(self) -> dict[str, Any]:
         return {"destination_path": str(self.folder), "do_timestamp_file": False}
@@ -88,7 +89,7 @@ class Jsonl(Warehouse):
         text = (self.folder / f"{STREAM}.jsonl").read_text(encoding="utf-8")
         # Not `splitlines`, which also splits at what JSON leaves as it is.
         lines = [json.loads(line) for line in text.split("\n")[:-1]]
-        return [instants(line) for line in lines]
+        return [instants(line, names=self.times) for line in lines]
 
     def stored(self, row: Row) -> Row:
         return row
