@@ -29,6 +29,13 @@ INSTALL = (
 _SECONDS = 60
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
+_QUIET = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "level": "WARNING"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+}
+
 _COLUMNS = {
     "id": "id",
     "organization_id": "organization_id",
@@ -142,6 +149,12 @@ class MariaDB(Warehouse):
         options = f"unix_socket={self._server.socket}&charset=utf8mb4"
         url = f"mysql+mysqldb://root@localhost/{self._database}?{options}"
         return {"sqlalchemy_url": url}
+
+    def variables(self) -> dict[str, str]:
+        # It logs all records of the batch with each one, unless no handler takes them.
+        path = self.folder / "logging.json"
+        path.write_text(json.dumps(_QUIET), encoding="utf-8")
+        return {"SINGER_SDK_LOG_CONFIG": str(path)}
 
     def rows(self) -> list[Row]:
         pairs = ", ".join(f"'{name}', `{to}`" for name, to in _COLUMNS.items())

@@ -63,6 +63,10 @@ class Warehouse(abc.ABC):
     def settings(self) -> dict[str, Any]:
         """Give the settings for the next run."""
 
+    def variables(self) -> dict[str, str]:
+        """Give the variables of the environment that it needs."""
+        return {}
+
     @abc.abstractmethod
     def rows(self) -> list[Row]:
         """Give all rows; if it does not upsert, in the order in which they came."""
