@@ -371,3 +371,16 @@ def test_what_a_target_refuses_is_not_lost(
     second = pipeline.try_to_load(sandbox, first.state)
     assert second.target_code != 0
     assert second.state is None
+
+
+@into(MariaDB)
+def test_a_target_with_short_columns_fails_when_flattened(
+    pipeline: Pipeline, sandbox: Sandbox
+) -> None:
+    done = pipeline.try_to_load(
+        sandbox, flattening_enabled=True, flattening_max_depth=3
+    )
+    assert done.target_code != 0
+    # An incorrect string, or one that is too long, whichever comes first.
+    assert "(1366, " in done.errors or "(1406, " in done.errors
+    assert done.state is None
