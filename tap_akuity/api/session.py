@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-MAX_BODY_BYTES = 16 << 20
+MAX_BODY_BYTES = 8 << 20
 """How large a page may be, unpacked. The hop behind Akuity's gateway allows 4 MiB."""
 
 MAX_ERROR_BODY_BYTES = 64 << 10

@@ -42,6 +42,11 @@ class Page(NamedTuple):
     total: int
     """How many events the range holds, before limit and offset."""
 
+    @property
+    def size(self) -> int:
+        """How many bytes the records have."""
+        return sum(len(event.json) for event in self.events)
+
 
 class Found(NamedTuple):
     """The response to a probe: an event."""
@@ -59,6 +64,10 @@ class Nothing(NamedTuple):
 
 class Refused(NamedTuple):
     """The response to a probe: the server does not skip so many events."""
+
+
+class OverloadError(Exception):
+    """What was asked was given up, as the rest of it brought too much."""
 
 
 Ask: TypeAlias = "Query | Probe"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 from functools import partial
+from math import inf
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tap_akuity.calls import DaemonPool
+from tap_akuity.reading.asks import OverloadError, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -36,7 +38,7 @@ class Task(Generic[_Y, _R]):
     def __init__(
         self,
         steps: Generator[list[Ask] | _Y, Any, _R],
-        ask: Callable[[Task[Any, Any], list[Ask]], None],
+        ask: Callable[[Task[_Y, _R], list[Ask]], None],
     ) -> None:
         """Begin, with nothing asked yet.
 
@@ -52,8 +54,6 @@ class Task(Generic[_Y, _R]):
 
         self._steps = steps
         self._ask = ask
-        self._outcomes: list[Outcome | None] = []
-        self._missing = 0
         self._result: _R | Exception
 
     def result(self) -> _R:
@@ -62,11 +62,16 @@ class Task(Generic[_Y, _R]):
         Raises:
             Exception: What it raised.
         """
-        if isinstance(self._result, Exception):
-            raise self._result
-        return self._result
+        result = self._result
+        if not isinstance(result, Exception):
+            return result
+        try:
+            raise result
+        finally:
+            # Or what it refers to would stay until the garbage is collected.
+            del self._result, result
 
-    def resume(self, outcomes: list[Outcome | None] | None = None) -> None:
+    def resume(self, outcomes: list[Outcome] | None = None) -> None:
         """Go on, until it asks, is done, or gives the next product."""
         self.product = None
         try:
@@ -77,18 +82,35 @@ class Task(Generic[_Y, _R]):
             self.done, self._result = True, error
         else:
             if isinstance(step, list):
-                self._outcomes = [None] * len(step)
-                self._missing = len(step)
                 self._ask(self, step)
             else:
                 self.product = step
 
+
+class _Batch:
+    """What a task asked at a time, and what has come of it."""
+
+    def __init__(self, task: Task[Any, Any], count: int, max_bytes: float) -> None:
+        self.given_up = False
+        self._task = task
+        self._outcomes: list[Outcome] = [OverloadError()] * count
+        self._missing = count
+        self._room = max_bytes
+
     def take(self, place: int, outcome: Outcome) -> None:
-        """Take one of the outcomes, and resume when it was the last."""
+        """Take one outcome; resume the task after the last, or with more than allowed.
+
+        What has not come by then is given up.
+        """
+        if self.given_up:
+            return
         self._outcomes[place] = outcome
         self._missing -= 1
-        if not self._missing:
-            self.resume(self._outcomes)
+        if isinstance(outcome, Page):
+            self._room -= outcome.size
+        if not self._missing or self._room < 0:
+            self.given_up = True
+            self._task.resume(self._outcomes)
 
 
 class Executor:
@@ -107,11 +129,8 @@ class Executor:
         # takes several times the memory of its events.
         self._room = 2 * concurrency
         self._numbers = itertools.count()
-        self._asked: list[tuple[bool, int, Task[Any, Any], int, Ask]] = []
-        self._under_way: dict[
-            Future[Callable[[], Response]], tuple[Task[Any, Any], int]
-        ]
-        self._under_way = {}
+        self._asked: list[tuple[bool, int, _Batch, int, Ask]] = []
+        self._under_way: dict[Future[Callable[[], Response]], tuple[_Batch, int]] = {}
         self._answered: SimpleQueue[Future[Callable[[], Response]]] = SimpleQueue()
 
     def __enter__(self) -> Self:
@@ -123,18 +142,25 @@ class Executor:
         self._pool.close()
 
     def start(
-        self, steps: Generator[list[Ask] | _Y, Any, _R], *, urgent: bool = False
+        self,
+        steps: Generator[list[Ask] | _Y, Any, _R],
+        *,
+        urgent: bool = False,
+        max_bytes: float = inf,
     ) -> Task[_Y, _R]:
         """Begin a task.
 
         Args:
             steps: See `Task`.
             urgent: Whether its requests go before those of other tasks.
+            max_bytes: How large the records of what it asks at a time may be. It gets
+                `OverloadError` for what it then goes without.
         """
 
-        def ask(task: Task[Any, Any], asks: list[Ask]) -> None:
+        def ask(task: Task[_Y, _R], asks: list[Ask]) -> None:
+            batch = _Batch(task, len(asks), max_bytes)
             for place, one in enumerate(asks):
-                entry = (not urgent, next(self._numbers), task, place, one)
+                entry = (not urgent, next(self._numbers), batch, place, one)
                 heapq.heappush(self._asked, entry)
             self._submit()
 
@@ -145,18 +171,19 @@ class Executor:
     def wait(self) -> None:
         """Wait for the next response, and hand it to its task."""
         future = self._answered.get()
-        task, place = self._under_way.pop(future)
+        batch, place = self._under_way.pop(future)
         outcome: Outcome
         try:
-            outcome = future.result()()
+            outcome = OverloadError() if batch.given_up else future.result()()
         except Exception as error:  # noqa: BLE001, raised where the result is due
             outcome = error
         self._submit()
-        task.take(place, outcome)
+        batch.take(place, outcome)
 
     def _submit(self) -> None:
         while self._asked and len(self._under_way) < self._room:
-            _, _, task, place, ask = heapq.heappop(self._asked)
-            future = self._pool.submit(partial(self._fetch, ask))
-            self._under_way[future] = task, place
-            future.add_done_callback(self._answered.put)
+            _, _, batch, place, ask = heapq.heappop(self._asked)
+            if not batch.given_up:
+                future = self._pool.submit(partial(self._fetch, ask))
+                self._under_way[future] = batch, place
+                future.add_done_callback(self._answered.put)

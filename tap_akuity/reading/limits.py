@@ -26,7 +26,7 @@ class Limits:
     max_events: int = 11_000
     """How many events a window may hold before it is cut, and so the largest offset."""
 
-    max_bytes: int = 32 << 20
+    max_bytes: int = 20 << 20
     """How large the records of a window may be before it is cut."""
 
     slack: int = 60

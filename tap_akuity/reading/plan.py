@@ -85,10 +85,16 @@ def plan(whole: Piece, limits: Limits, margin: int = MARGIN) -> Planning:
             pages = leading(outcomes, Page)
             # What failed is asked again when it is the next that is due.
             stack += batch[len(pages) :][::-1]
-            stack += [
+            begun = [
                 Piece(one.range, page.total, page)
                 for one, page in zip(batch, pages, strict=False)
-            ][::-1]
+            ]
+            # Pages of pieces that are to be cut could pile up, level by level.
+            stack += [
+                one._replace(first=None) if _is_too_large(one, limits) else one
+                for one in begun[:0:-1]
+            ]
+            stack.append(begun[0])
     return held
 
 

@@ -27,16 +27,16 @@ next run is for that), and what the server leaves out of its count.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from tap_akuity.reading.asks import MARGIN, Page, leading
+from tap_akuity.reading.asks import MARGIN, OverloadError, Page, leading
 from tap_akuity.records.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tap_akuity.api.query import Query
-    from tap_akuity.reading.asks import Ask, Asking, Outcome
+    from tap_akuity.reading.asks import Ask, Asking, Outcome, Range
     from tap_akuity.reading.limits import Limits
     from tap_akuity.reading.plan import Piece
     from tap_akuity.records.event import Event
@@ -63,13 +63,15 @@ class IncompleteError(Exception):
 class TooLargeError(Exception):
     """The records of a window are larger than its first page suggests."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, span: Range, limits: Limits) -> None:
         """Begin.
 
         Args:
+            span: The window.
             limits: With which it is to be read.
         """
         super().__init__()
+        self.range = span
         self.limits = limits
 
 
@@ -170,7 +172,8 @@ class _Window:
                 ahead = ahead[at_once:]
             rests = []
             known, rows = len(copies), 0
-            for query, page in zip(queries, (yield from _pages(queries)), strict=True):
+            pages = self._pages((yield list(queries)))
+            for query, page in zip(queries, pages, strict=True):
                 totals.append(page.total)
                 _raise_to(copies, self._take(page))
                 got = len(page.events)
@@ -194,16 +197,31 @@ class _Window:
                 "support if that does not help."
             )
             raise IncompleteError(msg)
-        if self.rows.size > self._limits.max_bytes:
-            if self._range.can_be_cut:
-                raise TooLargeError(self._limits.suited_to(self.rows.events()))
-            if self.rows.size > MAX_SECOND * self._limits.max_bytes:
-                msg = (
-                    f"The events from {self._range} are too large to be held in "
-                    "memory: leave them out by `start_date`, `end_date` or a filter."
-                )
-                raise IncompleteError(msg)
+        if self.rows.size > self._limits.max_bytes and (
+            self._range.can_be_cut
+            or self.rows.size > MAX_SECOND * self._limits.max_bytes
+        ):
+            self._refuse(self.rows.events())
         return Counter(keys)
+
+    def _pages(self, outcomes: list[Outcome]) -> list[Page]:
+        pages = [outcome for outcome in outcomes if isinstance(outcome, Page)]
+        for outcome in outcomes:
+            if isinstance(outcome, OverloadError):
+                self._refuse([event for page in pages for event in page.events])
+            if isinstance(outcome, Exception):
+                raise outcome
+        return pages
+
+    def _refuse(self, events: list[Event]) -> NoReturn:
+        """Give up a window with too large records."""
+        if self._range.can_be_cut:
+            raise TooLargeError(self._range, self._limits.suited_to(events))
+        msg = (
+            f"The events from {self._range} are too large to be held in memory: leave "
+            "them out by `start_date`, `end_date` or a filter."
+        )
+        raise IncompleteError(msg)
 
 
 def _raise_to(counts: dict[Key, int], others: dict[Key, int]) -> None:
@@ -212,12 +230,3 @@ def _raise_to(counts: dict[Key, int], others: dict[Key, int]) -> None:
         return
     for key, count in others.items():
         counts[key] = max(count, counts.get(key, 0))
-
-
-def _pages(
-    queries: list[Query],
-) -> Generator[list[Ask], list[Outcome], list[Page]]:
-    outcomes = yield list(queries)
-    pages = leading(outcomes, Page)
-    leading(outcomes[len(pages) :] or pages, Page)  # Raises what failed.
-    return pages

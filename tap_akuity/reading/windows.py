@@ -79,23 +79,15 @@ def _windows(
 ) -> Generator[Window, None, int]:
     """Read a range; return how many events its windows hold, by their first pages."""
     held = 0
-    rest: Piece | None = whole
+    rest = whole
     before: dict[str, bytes] = {}
-    while rest:
-        with Executor(fetch, limits.concurrency) as executor:
-            work = _Work(executor, rest, limits, margin)
-            rest = None
-            while reading := work.next():
-                span = reading.piece.range
-                try:
-                    told = tell_apart(reading.task.result())
-                except TooLargeError as error:
-                    # What is left is read in smaller windows.
-                    rest = Piece(Range(span.start, whole.range.end), 0)
-                    limits = error.limits
-                    break
-                held += reading.piece.total
+    while True:
+        try:
+            for piece, found in _read_pieces(fetch, rest, limits, margin):
+                held += piece.total
+                span = piece.range
                 first = span.start == whole.range.start
+                told = tell_apart(found)
                 events = [
                     event
                     for event in wanted(told.events, span, first=first, margin=margin)
@@ -104,12 +96,28 @@ def _windows(
                 before = _shared(events, span, margin)
                 reached = events[-1].timestamp if events else ""
                 yield Window(span, events, reached, told.members)
-    return held
+        except TooLargeError as error:  # noqa: PERF203, once in a great while
+            # What is left is read in smaller windows.
+            rest = Piece(Range(error.range.start, whole.range.end), 0)
+            limits = error.limits
+        else:
+            return held
+
+
+def _read_pieces(
+    fetch: Fetch, whole: Piece, limits: Limits, margin: int
+) -> Generator[tuple[Piece, list[Event]], None, None]:
+    with Executor(fetch, limits.concurrency) as executor:
+        work = _Work(executor, whole, limits, margin)
+        while reading := work.next():
+            yield reading.piece, reading.task.result()
 
 
 class _Reading(NamedTuple):
     piece: Piece
     task: Task[None, list[Event]]
+    size: int
+    """See `_size`."""
 
 
 class _Work:
@@ -146,16 +154,38 @@ class _Work:
     def _begin(self) -> None:
         """Plan a little ahead, and begin to read until enough is under way."""
         while True:
-            under_way = sum(reading.piece.total for reading in self._readings)
-            if self._pieces and under_way < self._limits.events_ahead:
+            if self._pieces and self._has_room:
                 piece = self._pieces.popleft()
                 steps = read(piece, self._limits, self._margin)
-                self._readings.append(_Reading(piece, self._executor.start(steps)))
-            elif self._plan.product and len(self._pieces) < self._limits.windows_ahead:
+                task: Task[None, list[Event]] = self._executor.start(
+                    steps, max_bytes=self._limits.max_bytes
+                )
+                self._readings.append(_Reading(piece, task, _size(piece)))
+            elif (
+                self._plan.product
+                and len(self._pieces) < self._limits.windows_ahead
+                and sum(map(_size, self._pieces)) < self._limits.max_bytes
+            ):
                 self._pieces.append(self._plan.product)
                 self._plan.resume()
             else:
                 return
+
+    @property
+    def _has_room(self) -> bool:
+        readings, limits = self._readings, self._limits
+        return not readings or (
+            sum(reading.piece.total for reading in readings) < limits.events_ahead
+            and sum(reading.size for reading in readings) < limits.max_bytes
+        )
+
+
+def _size(piece: Piece) -> int:
+    """Tell how large the records of a piece are, as far as its first page shows."""
+    if not (piece.first and piece.first.events):
+        return 0
+    pages = max(1, piece.total // len(piece.first.events))
+    return pages * piece.first.size
 
 
 def wanted(
