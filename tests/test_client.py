@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 import threading
 import time
@@ -442,3 +443,11 @@ def test_a_date_after_all_calendars(requests_mock: Mocker) -> None:
     header = "Fri, 31 Dec 9999 23:59:59 GMT"
     requests_mock.get(URL, json=EMPTY, headers={"Date": header})
     assert client_of().fetch(QUERY).date is None
+
+
+@pytest.mark.parametrize("white", ["\n", "\r\n", "\n\t "])
+def test_items_are_on_one_line(requests_mock: Mocker, white: str) -> None:
+    body = json.dumps({"items": [{"a": ["\n"], "b": 1.50}], "totalCount": 1}, indent=1)
+    requests_mock.get(URL, text=body.replace("\n", white) + "\n")
+    page = client_of().fetch(QUERY)
+    assert bytes(page.items) == b'[{"a":["\\n"],"b":1.5}]'

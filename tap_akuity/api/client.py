@@ -50,7 +50,7 @@ class PageResponse(NamedTuple):
     """A page, of which only the envelope is decoded."""
 
     items: msgspec.Raw
-    """A JSON array, in UTF-8."""
+    """A JSON array, in UTF-8 and on one line."""
 
     total_count: int
     """How many events the range holds, says the server."""
@@ -211,11 +211,12 @@ class AkuityClient:
                 _check_utf8(body)
             envelope = _decode_envelope(body)
             _check_array(envelope.items)
+            items = _on_one_line(envelope.items, body)
         except msgspec.ValidationError as error:
             raise self._not_a_page(response, error) from error
         except (UnicodeDecodeError, msgspec.DecodeError, RecursionError) as error:
             raise RetriableError(self._unreadable(response, error)) from error
-        return PageResponse(envelope.items, envelope.total_count, self._date(response))
+        return PageResponse(items, envelope.total_count, self._date(response))
 
     def _not_a_page(self, response: Response, error: Exception) -> RetriableError:
         sentence = self._unreadable(response, error)
@@ -276,6 +277,14 @@ def _check_array(json: msgspec.Raw) -> None:
     if bytes(memoryview(json)[:1]) != b"[":
         msg = "`items` is not an array"
         raise msgspec.ValidationError(msg)
+
+
+def _on_one_line(items: msgspec.Raw, body: bytes | bytearray) -> msgspec.Raw:
+    """Take out white space that would break a line; strings of JSON have none."""
+    end = len(body) - 2  # Some servers end a body with a line break.
+    if body.find(b"\n", 0, end) < 0 and body.find(b"\r", 0, end) < 0:
+        return items
+    return msgspec.Raw(msgspec.json.format(items, indent=-1))
 
 
 def _check_utf8(body: bytes | bytearray) -> None:
