@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import backoff
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from tap_akuity.api.query import Query
     from tap_akuity.api.session import Response
+
+_T = TypeVar("_T")
 
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two attempts that the client chooses by itself."""
@@ -125,7 +127,10 @@ class AkuityClient:
         while True:
             limit = min(query.limit, self._largest_page)
             try:
-                return self._fetch_with_retries(query._replace(limit=limit))
+                pairs = self._params | _parameters(query._replace(limit=limit))
+                return self.get(
+                    f"{self._url}?{urlencode(pairs, doseq=True)}", self._page
+                )
             except LimitError as error:
                 if limit == 1:
                     raise
@@ -145,7 +150,30 @@ class AkuityClient:
         self._largest_page = min(self._largest_page, limit)
         self._logger.info("%s Asking for %d events at a time.", error, limit)
 
-    def _fetch_with_retries(self, query: Query) -> PageResponse:
+    def get(
+        self,
+        url: str,
+        read: Callable[[Response], _T],
+        *,
+        max_attempts: int | None = None,
+    ) -> _T:
+        """Make a GET request, and try again as long as that may help.
+
+        Args:
+            url: What to ask for: of the same host, with the query.
+            read: Makes the result of a response of any status, or raises; what raises
+                a `RetriableError` is asked for again.
+            max_attempts: How often to make it, if less often than a page is asked for.
+
+        Returns:
+            What `read` returns.
+
+        Raises:
+            PageTooBigError: If the body is too big.
+            FatalAPIError: If `read` raises it, or if the server could not be reached
+                or understood in any attempt.
+        """
+        limit = min(max_attempts or sys.maxsize, self._max_attempts)
         waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
         next(waits)
         attempt = 0
@@ -154,9 +182,9 @@ class AkuityClient:
             # Set when Akuity asked any of the threads for fewer requests.
             _sleep_until(self._paused_until)
             try:
-                return self._fetch_once(query)
+                return read(self._get_once(url))
             except RetriableError as error:
-                most = min(error.max_attempts, self._max_attempts)
+                most = min(error.max_attempts, limit)
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error
@@ -174,12 +202,11 @@ class AkuityClient:
                 )
             _sleep_until(until)
 
-    def _fetch_once(self, query: Query) -> PageResponse:
-        pairs = urlencode(self._params | _parameters(query), doseq=True)
+    def _get_once(self, url: str) -> Response:
         try:
             with self._session() as session:
-                response = session.get(
-                    f"{self._url}?{pairs}",
+                return session.get(
+                    url,
                     headers=self._headers,
                     auth=self._auth,
                     timeout=self._timeout,
@@ -189,8 +216,6 @@ class AkuityClient:
             raise PageTooBigError(msg) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise errors.of_transport(error, self._url) from error
-        errors.check_status(response, self._url)
-        return self._page(response)
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[BoundedSession]:
@@ -205,6 +230,7 @@ class AkuityClient:
             self._idle_sessions.append(session)
 
     def _page(self, response: Response) -> PageResponse:
+        errors.check_status(response, self._url)
         body = response.body
         try:
             if not body.isascii():
