@@ -15,12 +15,16 @@ from singer_sdk.streams import RESTStream
 
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
+from tap_akuity.api.neighbours import Neighbours
 from tap_akuity.api.query import Query
-from tap_akuity.output.progress import Progress
+from tap_akuity.daily import check_key, check_reach
 from tap_akuity.output.stream import WindowedStream
 from tap_akuity.reader import Reader
+from tap_akuity.reading.asks import Range
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.recount import Recount
 from tap_akuity.records import timestamps
+from tap_akuity.state import CHECKED_ON, NOT_BEFORE, RECOUNT
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -34,13 +38,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog
 
     from tap_akuity.reading.windows import Window
-
-NOT_BEFORE = "not_before"
-"""In the state: where a replication without a start date began.
-
-The lookback does not reach before it, or the second run would fetch what was past when
-the first one ran.
-"""
 
 
 class CatalogError(ConfigurationError):
@@ -62,6 +59,8 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     schema = StreamSchema(SchemaDirectory(schemas))
 
     is_sorted = True
+
+    _recount: Recount | None = None
 
     @property
     @override
@@ -122,6 +121,16 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             timeout=self.timeout,
             max_attempts=self.backoff_max_tries(),
             logger=self.logger,
+        )
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """What asks for the organization and the API key."""
+        return Neighbours(
+            self.client,
+            base_url=self.url_base,
+            organization_id=self.config["organization_id"],
+            api_key_id=self.config["api_key_id"],
         )
 
     @cached_property
@@ -197,10 +206,32 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             self.log("All before `end_date` has been read: there is nothing to do.")
             return
         whole = self.reader.begin(start, end)
-        progress = Progress(whole.total, self.logger)
-        for window in self.reader.windows(whole):
-            yield window
-            progress.advance(len(window.events), window.range.end)
+        self.progress.total = whole.total
+        yield from self._daily(state, Range(start, whole.range.end), end)
+        yield from self.reader.windows(whole)
+
+    def _daily(
+        self, state: dict[str, Any], span: Range, end: int | None
+    ) -> Iterator[Window]:
+        """Do what is done once a day, and read the days again that have grown."""
+        today = timestamps.to_text(span.end)[:10]
+        is_first = state.get(CHECKED_ON) != today
+        bound = self._bound(state) or timestamps.EARLIEST
+        if is_first:
+            bookmark = state.get("replication_key_value")
+            fail = self.config["fail_on_gap"]
+            check_reach(self.neighbours, self.logger, bookmark, bound, fail=fail)
+        if span.end == end:
+            return  # A shard.
+        if is_first:
+            check_key(self.neighbours, self.logger, span.end)
+        if days := self.config["recount_days"]:
+            events = self.config["organization_id"], self.get_url_params(None, None)
+            kept = state.get(RECOUNT, {})
+            self._recount = Recount(kept, events, span, bound=bound, days=days)
+            if is_first or self._recount.is_new:
+                yield from self.reader.recounted(self._recount)
+        state[CHECKED_ON] = today
 
     def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
@@ -210,18 +241,31 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             state["replication_key_value"] = max(
                 latest, state.get("replication_key_value", "")
             )
+        if self._recount:
+            self._recount.add(window, self._start(state) or self._recount.start)
+            state[RECOUNT] = self._recount.keep()
+
+    @override
+    def request_counts(self) -> dict[str, int]:
+        return {"requests": self.client.requests, "retries": self.client.retries}
 
     def _start(self, state: dict[str, Any]) -> int | None:
         """Find where to start: nanoseconds since the Unix epoch, None on a first run.
 
         The bookmark less the lookback, but not before the start date.
         """
-        candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
-        starts = [timestamps.parse(text) for text in candidates if text]
+        bound = self._bound(state)
         if bookmark := state.get("replication_key_value"):
-            lookback = self.config["lookback_seconds"] * timestamps.SECOND
-            starts.append(timestamps.parse(bookmark) - lookback)
-        return max(timestamps.EARLIEST, *starts) if starts else None
+            lookback: int = self.config["lookback_seconds"] * timestamps.SECOND
+            bound = bound or timestamps.EARLIEST
+            return max(bound, timestamps.parse(bookmark) - lookback)
+        return bound
+
+    def _bound(self, state: dict[str, Any]) -> int | None:
+        """Find the instant before which nothing is wanted, if there is one."""
+        candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
+        bounds = [timestamps.parse(text) for text in candidates if text]
+        return max(timestamps.EARLIEST, *bounds) if bounds else None
 
     def _begin(self, state: dict[str, Any]) -> None:
         """Fetch nothing that is past, but note the moment for the next run."""

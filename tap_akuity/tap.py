@@ -23,7 +23,7 @@ from tap_akuity.masking import hide_key, one_line
 from tap_akuity.output import maps
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
-from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
+from tap_akuity.streams import AuditLogsStream
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -107,7 +107,6 @@ class TapAkuity(Tap):
                 state,
                 stream=AuditLogsStream.name,
                 replication_key=AuditLogsStream.replication_key,
-                times=("replication_key_value", NOT_BEFORE),
                 now=time.time_ns(),
             )
         )

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -104,6 +105,13 @@ class AkuityClient:
         self._timeout = timeout
         self._max_attempts = max_attempts
         self._logger = logger
+        self.requests = 0
+        """How many requests were made, retries included."""
+
+        self.retries = 0
+        """How many of them repeated one that had failed."""
+
+        self._counting = Lock()
         self._idle_sessions: deque[BoundedSession] = deque()
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
@@ -181,6 +189,9 @@ class AkuityClient:
             attempt += 1
             # Set when Akuity asked any of the threads for fewer requests.
             _sleep_until(self._paused_until)
+            with self._counting:
+                self.requests += 1
+                self.retries += attempt > 1
             try:
                 return read(self._get_once(url))
             except RetriableError as error:

@@ -13,6 +13,7 @@ from singer_sdk.streams import Stream
 
 from tap_akuity.output.batches import batches
 from tap_akuity.output.conversion import converters, decode
+from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
 from tap_akuity.output.writer import LineWriter
 
@@ -61,6 +62,15 @@ class WindowedStream(Stream):
             window: From `read_windows`.
             state: The state of the stream, to be changed.
         """
+
+    @abstractmethod
+    def request_counts(self) -> dict[str, int]:
+        """Tell how many requests and retries were made so far."""
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the sync is."""
+        return Progress(self.logger)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
@@ -159,7 +169,7 @@ class WindowedStream(Stream):
         """
         state = self.get_context_state(context)
         limit, done = self.ABORT_AT_RECORD_COUNT, 0
-        with self.get_record_counter() as counter, self.get_sync_timer():
+        with self.get_record_counter() as counter, self.get_sync_timer() as timer:
             self._write_starting_replication_value(context)
             for window in self.read_windows(state):
                 left = None if limit is None else limit - done
@@ -172,3 +182,8 @@ class WindowedStream(Stream):
                 self.complete(window, state)
                 # Says nothing while a batch is open: after each, the SDK says it.
                 self._write_state_message()
+                self.progress.advance(window)
+            figures = self.progress.figures() | self.request_counts()
+            timer.tags.update(figures)
+        line = " ".join(f"{name}={value}" for name, value in figures.items())
+        self.log("Sync completed: %s", line)

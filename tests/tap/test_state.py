@@ -18,7 +18,6 @@ def normalized(state: Any) -> Any:
         state,
         stream="audit_logs",
         replication_key="timestamp",
-        times=TIMES,
         now=parse("2025-12-01T00:00:00Z"),
     )
 

@@ -5,7 +5,10 @@ import logging
 import pytest
 
 from tap_akuity.output.progress import Progress
-from tap_akuity.records.timestamps import parse
+from tap_akuity.reading.asks import Range
+from tap_akuity.reading.windows import Window
+from tap_akuity.records.timestamps import parse, to_text
+from tests.helpers.server import events
 
 REACHED = parse("2025-11-21T16:26:40.5Z")
 
@@ -24,15 +27,26 @@ def clock() -> Clock:
     return Clock()
 
 
+def begun(clock: Clock, total: int) -> Progress:
+    progress = Progress(logging.getLogger("x"), clock)
+    progress.total = total
+    return progress
+
+
+def window(count: int, *, again: bool = False) -> Window:
+    found = events(range(REACHED - count, REACHED))
+    return Window(Range(0, REACHED), found, "", set(), [], again=again)
+
+
 def test_a_long_sync_says_how_far_it_is(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(1_000_000, logging.getLogger("x"), clock)
-    clock.now += 10
-    progress.advance(25_000, REACHED)
+    progress = begun(clock, 1_000_000)
+    clock.now += 5
+    progress.advance(window(25_000))
     assert caplog.messages == [
-        "25000 of 1000000 records (2 %), 2500 per second, 0:06:30 left, reached "
+        "25000 of 1000000 records (2 %), 5000 per second, 0:03:15 left, reached "
         "2025-11-21T16:26:40Z"
     ]
 
@@ -41,10 +55,10 @@ def test_not_more_often_than_every_few_seconds(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     for _ in range(100):
         clock.now += 0.25
-        progress.advance(1, REACHED)
+        progress.advance(window(1))
     assert len(caplog.messages) == 5
 
 
@@ -52,17 +66,17 @@ def test_a_short_sync_says_nothing(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     clock.now += 4.9
-    progress.advance(10, REACHED)
+    progress.advance(window(10))
     assert caplog.messages == []
 
 
 def test_the_log_level_governs(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     caplog.set_level(logging.WARNING)
-    progress = Progress(0, logging.getLogger("x"), clock)
+    progress = begun(clock, 0)
     clock.now += 60
-    progress.advance(0, REACHED)
+    progress.advance(window(0))
     assert caplog.messages == []
 
 
@@ -70,10 +84,30 @@ def test_nothing_yet_and_more_than_expected(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     clock.now += 5
-    progress.advance(0, REACHED)
+    progress.advance(window(0))
     clock.now += 5
-    progress.advance(20, REACHED)
+    progress.advance(window(20))
     assert "unknown time left" in caplog.messages[0]
     assert "20 of 10 records (200 %), 2 per second, 0:00:00 left" in caplog.messages[1]
+
+
+def test_what_is_read_again_is_not_what_is_new(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = begun(clock, 10)
+    progress.advance(window(50, again=True))
+    clock.now += 5
+    progress.advance(window(4))
+    assert "4 of 10 records (40 %)" in caplog.messages[0]
+    assert progress.figures() == {
+        "counted": 10,
+        "emitted": 54,
+        "read_again": 50,
+        "first": to_text(REACHED - 50),
+        "last": to_text(REACHED - 1),
+        "windows": 2,
+        "seconds": 5.0,
+    }
