@@ -110,7 +110,9 @@ class Recount:
         self._pending: Counter[str] = Counter()
         self._spoilt = False
         known = understood(kept).get(self._name)
-        self.is_new = known is None or parse(known.until) != self._until
+        self.is_new = (
+            known is None or parse(known.until, assume_utc=True) != self._until
+        )
         """Whether nothing is known of the days before the start."""
 
         if known is None or self.is_new:
