@@ -49,7 +49,8 @@ def check_reach(
         GapError: If it is.
     """
     now = time.time_ns()
-    start = max(bound, parse(bookmark)) if bookmark else bound
+    reached = parse(bookmark) if bookmark else bound
+    start = max(bound, reached)
     if now - start <= LONG_AGO:
         return
     organization = neighbours.organization()
@@ -64,7 +65,7 @@ def check_reach(
     if start >= horizon:
         return
     since, until = _moment(start), _moment(horizon)
-    if not bookmark:
+    if not bookmark or reached < bound:  # It is meant to start there.
         logger.info(
             "Setting `start_date` is %s, but Akuity keeps events for %d months: those "
             "before %s can no longer be fetched.",

@@ -273,6 +273,15 @@ def test_what_was_late_within_the_lookback_is_not_read_again(world: World) -> No
     assert len(world.run(1)) == 2
 
 
+def test_what_is_read_again_ends_where_what_is_new_starts(world: World) -> None:
+    world.happen(*(DAY_0 + n * SECOND // 10 for n in range(3005)))
+    world.run(0, 12)
+    world.happen(DAY_0 + 1)
+    found = world.run(1)
+    assert len(found) == len(set(found))
+    assert not world.missing
+
+
 def test_a_pipeline_that_stood_still_compares_what_it_knew(world: World) -> None:
     world.happen(*(DAY_0 + day * DAY for day in range(3)))
     world.run(2, 12)
