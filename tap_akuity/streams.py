@@ -143,6 +143,7 @@ class AuditLogsStream(RESTStream[Query]):
             limits=Limits(self.config["page_size"], self.config["concurrency"]),
             origins=self.config.get("origins", []),
             actor_ips=self.config.get("actor_ips", []),
+            precision=self.config["timestamp_precision"],
             logger=self.logger,
         )
 
