@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
-from harness import ROOT
+from harness import ROOT, HarnessError
 from sandbox.server import Sandbox
-from tests.helpers import history
+from tests.helpers import environments, history
+from tests.helpers.commands import TAP, write
 from tests.helpers.environments import commands_of
 from tests.helpers.pipelines import run
 from tests.helpers.running import config_for
@@ -25,9 +28,8 @@ pytestmark = pytest.mark.timeout(360)
 
 _RECIPE = re.compile(r"^### (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
-_, _COLUMNS = (
-    (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").split("## Columns\n")
-)
+_PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+_, _COLUMNS = _PAGE.split("## Columns\n")
 
 RECIPES: dict[str, dict[str, Any]] = {
     title: json.loads(text) for title, text in _RECIPE.findall(_COLUMNS)
@@ -82,4 +84,38 @@ def test_a_recipe(title: str, tmp_path: Path) -> None:
         done = run(commands_of(kind), warehouse, tmp_path, config)
         assert (done.tap_code, done.target_code) == (0, 0), done.errors
         expected = {name: EXPECTED[title](row) for name, row in truth(sandbox).items()}
+    assert differences(expected, warehouse.rows()) == []
+
+
+def test_a_mapper_between_tap_and_target(tmp_path: Path) -> None:
+    _, text = _PAGE.split("## Stream maps between the tap and the target\n")
+    (plugins,) = re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    (mapper,) = yaml.safe_load(plugins)["plugins"]["mappers"]
+    (mapping,) = mapper["mappings"]
+    assert f"meltano run tap-akuity {mapping['name']} target-duckdb" in text
+    try:
+        commands = environments.build("mapper", [mapper["pip_url"]])
+    except HarnessError as error:
+        pytest.fail(str(error), pytrace=False)
+    warehouse = Jsonl(tmp_path)
+    with Sandbox(history.before()) as sandbox:
+        messages = b""
+        for command, config in (
+            (TAP, config_for(sandbox)),
+            (commands / mapper["executable"], mapping["config"]),
+            (commands_of(Jsonl) / Jsonl.command, warehouse.settings()),
+        ):
+            path = write(tmp_path / "config.json", config)
+            messages = subprocess.run(
+                [command, "--config", path],
+                input=messages,
+                stdout=subprocess.PIPE,
+                check=True,
+                timeout=60,
+            ).stdout
+        expected = {
+            name: {key: value for key, value in row.items() if key != "details"}
+            | {"actor_id": find(row, ("actor", "id"))}
+            for name, row in truth(sandbox).items()
+        }
     assert differences(expected, warehouse.rows()) == []

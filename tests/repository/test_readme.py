@@ -32,7 +32,7 @@ from tap_akuity.reading.window import MAX_MOVING
 from tap_akuity.records import timestamps
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
-from tests.helpers.events import event_of, ids
+from tests.helpers.events import events_of, ids
 from tests.helpers.readme import (
     MANUAL,
     NEEDS_DUCKDB,
@@ -135,9 +135,12 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
     path = tmp_path / "recipe.py"
     path.write_text(code, encoding="utf-8")
     audit_log_id = runpy.run_path(str(path))["audit_log_id"]
-    for item in (sample, *Dataset(records=500)):
-        record = json.loads(event_of(item, "org-1").json)
-        assert audit_log_id(record) == record["id"]
+    fine = sample | {"timestamp": "2025-11-21T16:26:40.000000001Z"}
+    page = json.dumps([sample, fine, *Dataset(records=500)]).encode()
+    for precision in ("auto", "nanoseconds"):
+        for event in events_of(page, "org-1", most=502, precision=precision):
+            record = json.loads(event.json)
+            assert audit_log_id(record) == record["id"]
 
 
 def test_the_demo_says_what_is_shown() -> None:
