@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from harness import ROOT, HarnessError
+from harness.processes import inherited
 from sandbox.server import Sandbox
 from tests.helpers import environments, history
 from tests.helpers.commands import TAP, write
 from tests.helpers.environments import commands_of
 from tests.helpers.pipelines import run
 from tests.helpers.running import config_for
-from tests.helpers.targets import Jsonl
+from tests.helpers.targets import DuckDB, Jsonl
 from tests.helpers.truth import OBJECTS, Row, differences, find, flattened, truth
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ pytestmark = pytest.mark.timeout(360)
 _RECIPE = re.compile(r"^### (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 _PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+_TARGETS = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
 _, _COLUMNS = _PAGE.split("## Columns\n")
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -118,4 +122,42 @@ def test_a_mapper_between_tap_and_target(tmp_path: Path) -> None:
             | {"actor_id": find(row, ("actor", "id"))}
             for name, row in truth(sandbox).items()
         }
+    assert differences(expected, warehouse.rows()) == []
+
+
+@pytest.mark.parametrize("tool", ["pipx", "uv"])
+def test_each_in_an_environment_of_its_own(tool: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```sh\n(.*?)^```", _TARGETS, re.DOTALL | re.MULTILINE)
+    (script,) = (text for text in blocks if text.startswith(f"{tool} "))
+    try:
+        tools = environments.build("tools", ["pipx", "uv"])
+    except HarnessError as error:
+        pytest.fail(str(error), pytrace=False)
+    commands = tmp_path / "bin"
+    environment = inherited("MELTANO_", "TAP_AKUITY_", "TARGET_") | {
+        "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",
+        "PIPX_HOME": str(tmp_path / "pipx"),
+        "PIPX_BIN_DIR": str(commands),
+        "UV_TOOL_DIR": str(tmp_path / "uv"),
+        "UV_TOOL_BIN_DIR": str(commands),
+        "UV_PYTHON": sys.executable,
+        "PIPX_DEFAULT_PYTHON": sys.executable,
+    }
+    done = subprocess.run(
+        ["bash", "-euc", script],  # noqa: S607 - as a user would
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    warehouse = DuckDB(tmp_path)
+    with Sandbox(history.before()) as sandbox:
+        config = config_for(sandbox)
+        tap = str(commands / "tap-akuity")
+        loaded = run(commands, warehouse, tmp_path, config, tap_command=tap)
+        assert (loaded.tap_code, loaded.target_code) == (0, 0), loaded.errors
+        expected = {name: warehouse.stored(row) for name, row in truth(sandbox).items()}
     assert differences(expected, warehouse.rows()) == []
