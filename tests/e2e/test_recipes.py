@@ -9,6 +9,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 import yaml
 
@@ -20,7 +21,7 @@ from tests.helpers.commands import TAP, write
 from tests.helpers.environments import commands_of
 from tests.helpers.pipelines import run
 from tests.helpers.running import config_for
-from tests.helpers.targets import DuckDB, Jsonl
+from tests.helpers.targets import DuckDB, Jsonl, blanks_null, cut
 from tests.helpers.truth import OBJECTS, Row, differences, find, flattened, truth
 
 if TYPE_CHECKING:
@@ -161,3 +162,44 @@ def test_each_in_an_environment_of_its_own(tool: str, tmp_path: Path) -> None:
         assert (loaded.tap_code, loaded.target_code) == (0, 0), loaded.errors
         expected = {name: warehouse.stored(row) for name, row in truth(sandbox).items()}
     assert differences(expected, warehouse.rows()) == []
+
+
+def test_a_backfill_by_duckdb_itself(tmp_path: Path) -> None:
+    _, text = _TARGETS.split("### A large backfill, by DuckDB's own reader\n")
+    blocks = dict(re.findall(r"^```(\w+)\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    settings = json.loads(blocks["json"])
+    folder = tmp_path / "batches"
+    folder.mkdir()
+    settings["batch_config"]["storage"]["root"] = folder.as_uri()
+    warehouse = DuckDB(tmp_path)
+    with Sandbox(history.before()) as sandbox:
+        config = write(tmp_path / "config.json", config_for(sandbox, **settings))
+        done = subprocess.run(
+            [TAP, "--config", config], capture_output=True, check=True, timeout=60
+        )
+        script = blocks["sql"].replace("batches/", f"{folder}/")
+        with duckdb.connect(warehouse.settings()["filepath"]) as connection:
+            connection.execute(script)
+        before = truth(sandbox)
+        # Other than target-duckdb, it keeps an empty text.
+        expected = {name: _lower(cut(row)) for name, row in before.items()}
+        assert differences(expected, warehouse.rows()) == []
+
+        history.meanwhile(sandbox)
+        *_, state = (
+            message["value"]
+            for line in done.stdout.splitlines()
+            if (message := json.loads(line))["type"] == "STATE"
+        )
+        loaded = run(
+            commands_of(DuckDB), warehouse, tmp_path, config_for(sandbox), state=state
+        )
+        assert (loaded.tap_code, loaded.target_code) == (0, 0), loaded.errors
+        assert loaded.read < len(before)
+        stored = {name: warehouse.stored(row) for name, row in truth(sandbox).items()}
+    rows = [blanks_null(row) for row in warehouse.rows()]
+    assert differences(stored, rows) == []
+
+
+def _lower(row: Row) -> Row:
+    return {name.lower(): value for name, value in row.items()}
