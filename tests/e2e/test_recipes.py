@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(360)
 
-_RECIPE = re.compile(r"^## (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_RECIPE = re.compile(r"^### (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+_, _COLUMNS = (
+    (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").split("## Columns\n")
+)
 
 RECIPES: dict[str, dict[str, Any]] = {
-    title: json.loads(text)
-    for title, text in _RECIPE.findall(
-        (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    )
+    title: json.loads(text) for title, text in _RECIPE.findall(_COLUMNS)
 }
 
 

@@ -1,4 +1,4 @@
-"""What the README shows works, and what it says of the code is so."""
+"""What the README and the pages in `docs/` show works, and what they say is so."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
 from tests.helpers.events import event_of, ids
 from tests.helpers.readme import (
+    MANUAL,
     NEEDS_DUCKDB,
-    README,
     Folder,
     block,
     blocks,
     lines_with_headings,
+    read,
     section,
 )
 from tests.helpers.running import config_for, last_state, records, sync
@@ -48,16 +49,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = (
-    "README.md",
+    *MANUAL,
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
-    "examples/README.md",
-    "examples/detections/README.md",
-    "examples/ecs/README.md",
-    "examples/meltano/README.md",
-    "examples/ocsf/README.md",
-    "examples/sql/README.md",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("README.md")),
 )
 
 
@@ -109,7 +105,9 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_of_the_sdk() -> None:
-    (sentence,) = re.findall(r"The SDK adds (.*?) and a few more", README, re.DOTALL)
+    (sentence,) = re.findall(
+        r"The SDK adds (.*?) and a few more", section("Settings"), re.DOTALL
+    )
     schema = json.loads(json.dumps(SCHEMA))
     TapAkuity.append_builtin_config(schema)
     names = re.findall(r"`(\w+)`", sentence)
@@ -359,7 +357,7 @@ def test_messages() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_tests_that_are_named_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     for path, name in set(re.findall(r"`(tests/[/\w]+\.py)(?:::(\w+))?`", text)):
         content = (ROOT / path).read_text(encoding="utf-8")
         assert f"def {name}(" in content if name else content, (path, name)
@@ -374,7 +372,7 @@ def test_numbers() -> None:
     assert "up to five minutes each time" in replication
     assert MAX_MOVING == 3
     assert "up to three times" in section("What cannot be known")
-    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    security = section("Security")
     sizes = f"({MAX_BODY_BYTES >> 20} MiB, or {MAX_ERROR_BODY_BYTES >> 10} KiB for an"
     assert sizes in security
 
@@ -387,6 +385,23 @@ def test_every_promise_has_a_test() -> None:
         assert re.fullmatch(rf"{test}(, {test})*", tests), promise
 
 
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    text = read("README.md")
+    assert len(text.splitlines()) <= 250
+    linked = set(re.findall(r"\]\((docs/\w+\.md)[)#]", text))
+    assert linked == set(MANUAL) - {"README.md"}
+
+
+def test_no_two_sections_have_one_title() -> None:
+    titles = [
+        line.lstrip("# ")
+        for page in MANUAL
+        for line, level in lines_with_headings(read(page))
+        if level
+    ]
+    assert max(Counter(titles).values()) == 1, Counter(titles).most_common(1)
+
+
 def anchor(heading: str) -> str:
     text = re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower())
     return text.replace(" ", "-")
@@ -394,7 +409,7 @@ def anchor(heading: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("https://"):
             continue
@@ -408,8 +423,8 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_targets_of_make_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = read(page)
+    makefile = read("Makefile")
     for target in set(re.findall(r"(?:^\s*|`)make ([a-z-]+)", text, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
