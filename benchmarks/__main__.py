@@ -78,7 +78,7 @@ def _run(names: Sequence[str], rounds: int | None, *, smoke: bool) -> int:
             versions[name] = environments.versions(name)
         measure(warm_up(wanted), say)
     tables: list[Table] = [measure(one, say, here=smoke) for one in wanted]
-    found = [] if smoke else [*targets.targets(tables), targets.lines()]
+    found = [] if smoke else targets.targets(tables)
     text = report.markdown(tables, found, versions)
     if not names and not smoke:
         (FOLDER / "results.md").write_text(text, encoding="utf-8")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import programs, scenarios
-from harness import ROOT
 from sandbox.instants import SHAPES
 
 if TYPE_CHECKING:
@@ -17,9 +16,6 @@ TAP = programs.TAP_AKUITY.name
 SDK_DEFAULT = programs.SDK_DEFAULT.name
 LARGEST_OFFSET = 11_000
 PEAK_MB = 150
-LINES = 2850
-"""Of the tap, comments and docstrings included."""
-
 SURPLUS = {500: 1.06, 1000: 1.12}
 """Requests beside the pages that there are, by page size."""
 
@@ -65,13 +61,6 @@ def targets(tables: Iterable[Table]) -> list[Target]:
         tables: Any; what was not measured is left out.
     """
     return [one for table in tables for one in _CHECKS[table.scenario.name](table)]
-
-
-def lines() -> Target:
-    """Count the lines of the tap."""
-    paths = (ROOT / "tap_akuity").rglob("*.py")
-    count = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
-    return at_most("Lines of `tap_akuity/`", count, LINES)
 
 
 def _no_latency(table: Table) -> Iterator[Target]:
