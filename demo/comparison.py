@@ -43,24 +43,27 @@ def from_api(item: Mapping[str, Any]) -> Event:
     """Read an item of the API's response."""
     last_occurred = item.get("lastOccurredTimestamp")
     return Event(
-        parse_time(item["timestamp"]),
+        timestamp=parse_time(item["timestamp"]),
         # The loader stores an empty text as NULL.
-        item.get("action") or None,
-        *(_canonical(item.get(name)) for name in ("actor", "object", "details")),
-        item.get("count"),
-        parse_time(last_occurred) if last_occurred else None,
+        action=item.get("action") or None,
+        actor=_canonical(item.get("actor")),
+        object=_canonical(item.get("object")),
+        details=_canonical(item.get("details")),
+        count=item.get("count"),
+        last_occurred=parse_time(last_occurred) if last_occurred else None,
     )
 
 
 def from_row(row: Mapping[str, Any]) -> Event:
     """Read a row of the table; the loader makes the columns' names lower case."""
-    objects = (json.loads(row[one] or "null") for one in ("actor", "object", "details"))
     return Event(
-        row["timestamp"],
-        row["action"],
-        *map(_canonical, objects),
-        row["count"],
-        row["lastoccurredtimestamp"],
+        timestamp=row["timestamp"],
+        action=row["action"],
+        actor=_canonical(json.loads(row["actor"] or "null")),
+        object=_canonical(json.loads(row["object"] or "null")),
+        details=_canonical(json.loads(row["details"] or "null")),
+        count=row["count"],
+        last_occurred=row["lastoccurredtimestamp"],
     )
 
 
