@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sandbox.timestamps import from_record
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as DuckDB has it
 
 
-class Event(NamedTuple):
+@dataclass(frozen=True)
+class Event:
     """An event, in a form in which one of the API and one of the database are equal.
 
     Times are in UTC and to the microsecond, as DuckDB keeps them; objects are JSON text
