@@ -32,7 +32,7 @@ help: ## List the targets
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
 	@.venv/bin/python -m demo
 
-examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of the README, draw its chart, and convert the detections
+examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of docs/questions.md, draw its chart, and convert the detections
 	@.venv-detections/bin/python examples/detections/convert.py \
 	  examples/detections/rules examples/detections/sql
 	@.venv/bin/python -m scripts.examples
@@ -46,7 +46,7 @@ bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minu
 	@.venv/bin/python -m benchmarks
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py --quiet
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py --quiet
 
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet

@@ -145,6 +145,18 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "timestamp_precision",
+        th.StringType(allowed_values=list(timestamps.PRECISIONS)),
+        default=timestamps.AUTO,
+        title="Timestamp Precision",
+        description=(
+            "How many fraction digits timestamps have. `auto`: six, or nine where six "
+            "would lose something. `microseconds`: always six, the others are cut, for "
+            "targets that refuse more. `nanoseconds`: always nine. The `id` of an "
+            "event is the same with all of them."
+        ),
+    ),
+    th.Property(
         "actions",
         th.ArrayType(th.StringType),
         title="Actions",
@@ -323,6 +335,9 @@ def _expected(schema: Mapping[str, Any]) -> str:
             f"a number greater than {schema['exclusiveMinimum']} and at most "
             f"{schema['maximum']}"
         )
+    if "enum" in schema:
+        *others, last = (f"`{value}`" for value in schema["enum"])
+        return f"{', '.join(others)} or {last}"
     return _EXPECTED[kind]
 
 
@@ -338,10 +353,13 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
     if kind == "array":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
-        return isinstance(value, str)
-    if kind == "boolean" or isinstance(value, bool):
+        return isinstance(value, str) and value in schema.get("enum", (value,))
+    if (
+        kind == "boolean"
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+    ):
         return kind == "boolean" and isinstance(value, bool)
-    if not isinstance(value, int | float):
         return False
     if kind == "integer":
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(

@@ -1,4 +1,4 @@
-"""What the README says."""
+"""What the README and the pages in `docs/` say."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from sandbox.server import Sandbox
 
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+MANUAL = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+"""The pages for users, whose sections have a title each that no other has."""
 
 
 NEEDS_DUCKDB = pytest.mark.skipif(
@@ -43,19 +44,27 @@ def lines_with_headings(text: str) -> Iterator[tuple[str, int]]:
         yield line, len(heading[1]) if heading else 0
 
 
+def read(page: str) -> str:
+    """Give the text of a page."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
 def section(title: str) -> str:
-    """Give what stands under a heading, the headings below it included."""
-    found: list[str] = []
-    depth = 0
-    for line, level in lines_with_headings(README):
-        if depth and 0 < level <= depth:
-            break
-        if depth:
-            found.append(line)
-        elif level and line.lstrip("# ") == title:
-            depth = level
-    assert found, title
-    return "\n".join(found)
+    """Give what stands under a heading of any page, the headings below it included."""
+    found: list[list[str]] = []
+    for page in MANUAL:
+        depth = 0
+        for line, level in lines_with_headings(read(page)):
+            if 0 < level <= depth:
+                depth = 0
+            if depth:
+                found[-1].append(line)
+            elif level and line.lstrip("# ") == title:
+                depth = level
+                found.append([])
+    (lines,) = found
+    assert lines, title
+    return "\n".join(lines)
 
 
 def blocks(text: str, language: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the README shows works, and what it says of the code is so."""
+"""What the README and the pages in `docs/` show works, and what they say is so."""
 
 from __future__ import annotations
 
@@ -29,16 +29,18 @@ from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.window import MAX_MOVING
+from tap_akuity.records import timestamps
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
-from tests.helpers.events import event_of, ids
+from tests.helpers.events import events_of, ids
 from tests.helpers.readme import (
+    MANUAL,
     NEEDS_DUCKDB,
-    README,
     Folder,
     block,
     blocks,
     lines_with_headings,
+    read,
     section,
 )
 from tests.helpers.running import config_for, last_state, records, sync
@@ -48,16 +50,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = (
-    "README.md",
+    *MANUAL,
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
-    "examples/README.md",
-    "examples/detections/README.md",
-    "examples/ecs/README.md",
-    "examples/meltano/README.md",
-    "examples/ocsf/README.md",
-    "examples/sql/README.md",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("README.md")),
 )
 
 
@@ -109,7 +106,9 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_of_the_sdk() -> None:
-    (sentence,) = re.findall(r"The SDK adds (.*?) and a few more", README, re.DOTALL)
+    (sentence,) = re.findall(
+        r"The SDK adds (.*?) and a few more", section("Settings"), re.DOTALL
+    )
     schema = json.loads(json.dumps(SCHEMA))
     TapAkuity.append_builtin_config(schema)
     names = re.findall(r"`(\w+)`", sentence)
@@ -136,9 +135,12 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
     path = tmp_path / "recipe.py"
     path.write_text(code, encoding="utf-8")
     audit_log_id = runpy.run_path(str(path))["audit_log_id"]
-    for item in (sample, *Dataset(records=500)):
-        record = json.loads(event_of(item, "org-1").json)
-        assert audit_log_id(record) == record["id"]
+    fine = sample | {"timestamp": "2025-11-21T16:26:40.000000001Z"}
+    page = json.dumps([sample, fine, *Dataset(records=500)]).encode()
+    for precision in ("auto", "nanoseconds"):
+        for event in events_of(page, "org-1", most=502, precision=precision):
+            record = json.loads(event.json)
+            assert audit_log_id(record) == record["id"]
 
 
 def test_the_demo_says_what_is_shown() -> None:
@@ -279,7 +281,8 @@ def test_only_some_events(served: Sandbox, everything: list[dict[str, Any]]) -> 
     assert None in [record["object"] for record in wanted]
     assert records(messages) == wanted
     state = last_state(messages)["bookmarks"]["audit_logs"]
-    assert state["replication_key_value"] == everything[-1]["timestamp"]
+    newest = timestamps.parse(everything[-1]["timestamp"])
+    assert timestamps.parse(state["replication_key_value"]) == newest
 
 
 def test_a_hash_in_the_place_of_the_ip_address(
@@ -359,7 +362,7 @@ def test_messages() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_tests_that_are_named_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     for path, name in set(re.findall(r"`(tests/[/\w]+\.py)(?:::(\w+))?`", text)):
         content = (ROOT / path).read_text(encoding="utf-8")
         assert f"def {name}(" in content if name else content, (path, name)
@@ -374,7 +377,7 @@ def test_numbers() -> None:
     assert "up to five minutes each time" in replication
     assert MAX_MOVING == 3
     assert "up to three times" in section("What cannot be known")
-    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    security = section("Security")
     sizes = f"({MAX_BODY_BYTES >> 20} MiB, or {MAX_ERROR_BODY_BYTES >> 10} KiB for an"
     assert sizes in security
 
@@ -387,6 +390,23 @@ def test_every_promise_has_a_test() -> None:
         assert re.fullmatch(rf"{test}(, {test})*", tests), promise
 
 
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    text = read("README.md")
+    assert len(text.splitlines()) <= 250
+    linked = set(re.findall(r"\]\((docs/\w+\.md)[)#]", text))
+    assert linked == set(MANUAL) - {"README.md"}
+
+
+def test_no_two_sections_have_one_title() -> None:
+    titles = [
+        line.lstrip("# ")
+        for page in MANUAL
+        for line, level in lines_with_headings(read(page))
+        if level
+    ]
+    assert max(Counter(titles).values()) == 1, Counter(titles).most_common(1)
+
+
 def anchor(heading: str) -> str:
     text = re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower())
     return text.replace(" ", "-")
@@ -394,7 +414,7 @@ def anchor(heading: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("https://"):
             continue
@@ -408,8 +428,8 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_targets_of_make_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = read(page)
+    makefile = read("Makefile")
     for target in set(re.findall(r"(?:^\s*|`)make ([a-z-]+)", text, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 

@@ -63,7 +63,7 @@ class World:
 
     def take(self, messages: list[Message]) -> list[str]:
         found = records(messages)
-        times = [record["timestamp"] for record in found]
+        times = [parse(record["timestamp"]) for record in found]
         assert times == sorted(times)
         before, self.state = self.state, last_state(messages)
         if before:

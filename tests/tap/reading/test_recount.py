@@ -17,6 +17,7 @@ from tests.helpers.server import Server, event, events
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from tap_akuity.reading.executor import Task
     from tap_akuity.records.event import Event
 
 DAY_0 = parse("2026-03-01T00:00:00Z")
@@ -55,10 +56,12 @@ class Pipeline:
 
     def ask(self, recount: Recount) -> list[Day]:
         with Executor(self.server.fetch, 2) as executor:
-            task = executor.start(recount.ask(self.limits.page_size))
+            task: Task[None, list[Day]] = executor.start(
+                recount.ask(self.limits.page_size)
+            )
             while not task.done:
                 executor.wait()
-        return task.result()  # type: ignore[no-any-return]
+        return task.result()
 
     def read(self, span: Range) -> Iterable[Window]:
         whole = self.server.whole(*span, self.limits.page_size)
