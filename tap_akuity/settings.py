@@ -360,7 +360,6 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         or not isinstance(value, int | float)
     ):
         return kind == "boolean" and isinstance(value, bool)
-        return False
     if kind == "integer":
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
             "maximum", value
