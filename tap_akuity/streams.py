@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from singer_sdk.streams import RESTStream
 
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
+from tap_akuity.api.neighbours import Neighbours
 from tap_akuity.api.query import Query
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.stream import WindowedStream
 from tap_akuity.reader import Reader
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records import timestamps
+from tap_akuity.records.filters import Unmatched, listed
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -40,6 +43,18 @@ NOT_BEFORE = "not_before"
 
 The lookback does not reach before it, or the second run would fetch what was past when
 the first one ran.
+"""
+
+FILTERS = {
+    "actions": "filters.action",
+    "actor_types": "filters.actorType",
+    "actor_ids": "filters.actorId",
+    "actor_ips": "filters.actorIp",
+    "origins": "filters.origin",
+}
+"""The parameter of each setting that filters.
+
+As in the client: a name that the API does not know is ignored there.
 """
 
 
@@ -77,14 +92,15 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     def get_url_params(
         self, context: Context | None, next_page_token: Query | None
     ) -> dict[str, Any]:
-        # As in the client: a name that the API does not know is ignored there.
         return {
-            "filters.action": self.config.get("actions", []),
-            "filters.actorType": self.config.get("actor_types", []),
-            "filters.actorId": self.config.get("actor_ids", []),
-            "filters.actorIp": self.config.get("actor_ips", []),
-            "filters.origin": self.config.get("origins", []),
+            parameter: self.config.get(setting, [])
+            for setting, parameter in FILTERS.items()
         }
+
+    @property
+    def filters(self) -> dict[str, list[str]]:
+        """The values of each setting that filters and is set."""
+        return {name: self.config[name] for name in FILTERS if self.config.get(name)}
 
     @property
     @override
@@ -125,6 +141,16 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         )
 
     @cached_property
+    def neighbours(self) -> Neighbours:
+        """What tells of the organization and of the API key."""
+        return Neighbours(
+            self.client,
+            base_url=self.url_base,
+            organization_id=self.config["organization_id"],
+            api_key_id=self.config["api_key_id"],
+        )
+
+    @cached_property
     def reader(self) -> Reader:
         """What reads the events from the pages."""
         return Reader(
@@ -151,10 +177,13 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             msg = f"The catalog has no stream `{self.name}`: make it with --discover."
             raise CatalogError(msg)
         super().apply_catalog(catalog)
-        if not self.selected:
-            return
         problem = ""
-        if self.replication_method != REPLICATION_INCREMENTAL:
+        if not self.selected:
+            problem = (
+                f"does not select `{self.name}`, so that nothing would be read: select "
+                f"it (with Meltano, add `{self.name}.*` to `select`)"
+            )
+        elif self.replication_method != REPLICATION_INCREMENTAL:
             problem = (
                 f"asks for {self.replication_method} of `{self.name}`, which can only "
                 "be read as INCREMENTAL: remove that"
@@ -166,7 +195,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             )
         for name in self.keys:
             known = name in self.effective_schema.get("properties", {})
-            if not known or not self.mask["properties", name]:
+            if self.selected and not (known and self.mask["properties", name]):
                 problem = (
                     f"deselects `{name}` of `{self.name}`, without which nothing can "
                     "be loaded safely: select it"
@@ -196,11 +225,24 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if end is not None and end <= start:
             self.log("All before `end_date` has been read: there is nothing to do.")
             return
+        # With a bookmark, nothing new is what mostly happens.
+        unmatched = Unmatched(
+            {} if state.get("replication_key_value") else self.filters
+        )
         whole = self.reader.begin(start, end)
         progress = Progress(whole.total, self.logger)
         for window in self.reader.windows(whole):
+            unmatched.see(window.events)
             yield window
             progress.advance(len(window.events), window.range.end)
+        if unmatched.values:
+            self.log(
+                "From %s to %s no event matches %s: check the values, which must be as "
+                "Akuity spells them.",
+                *map(timestamps.to_bound, whole.range),
+                listed(unmatched.values),
+                level=logging.WARNING,
+            )
 
     def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
@@ -230,7 +272,9 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         state["replication_key_value"] = now
         state[NOT_BEFORE] = now
         self.log(
-            "Setting `start_date` is not set and there is no state: no past audit logs "
-            "are fetched, and the next run starts at %s.",
+            "Nothing was loaded, because there is neither a state nor the setting "
+            "`start_date`: the next run starts at %s. To load what is past, set "
+            "`start_date`, and run without the state.",
             now,
+            level=logging.WARNING,
         )
