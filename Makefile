@@ -32,7 +32,7 @@ help: ## List the targets
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
 	@.venv/bin/python -m demo
 
-examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of the README, draw its chart, and convert the detections
+examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of docs/questions.md, draw its chart, and convert the detections
 	@.venv-detections/bin/python examples/detections/convert.py \
 	  examples/detections/rules examples/detections/sql
 	@.venv/bin/python -m scripts.examples

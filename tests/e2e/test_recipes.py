@@ -10,12 +10,12 @@ import pytest
 
 from harness import ROOT
 from sandbox.server import Sandbox
-from tests.e2e import history
-from tests.e2e.conftest import commands_of
-from tests.e2e.pipelines import run
-from tests.e2e.targets import Jsonl
-from tests.e2e.truth import OBJECTS, Row, differences, find, flattened, truth
-from tests.running import config_for
+from tests.helpers import history
+from tests.helpers.environments import commands_of
+from tests.helpers.pipelines import run
+from tests.helpers.running import config_for
+from tests.helpers.targets import Jsonl
+from tests.helpers.truth import OBJECTS, Row, differences, find, flattened, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(360)
 
-_RECIPE = re.compile(r"^## (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_RECIPE = re.compile(r"^### (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+_, _COLUMNS = (
+    (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").split("## Columns\n")
+)
 
 RECIPES: dict[str, dict[str, Any]] = {
-    title: json.loads(text)
-    for title, text in _RECIPE.findall(
-        (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
-    )
+    title: json.loads(text) for title, text in _RECIPE.findall(_COLUMNS)
 }
 
 
