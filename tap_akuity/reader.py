@@ -209,7 +209,7 @@ class Reader:
         """Leave out what a server of an older version did not filter."""
         if not (self._origins or self._addresses):
             return window
-        events = [event for event in window.events if self._matches(event)]
+        events = [event for event in window.events if self.matches(event)]
         if len(events) < len(window.events) and not self._unfiltered:
             self._unfiltered = True
             self._logger.warning(
@@ -233,7 +233,10 @@ class Reader:
                 )
                 return
 
-    def _matches(self, event: Event) -> bool:
+    def matches(self, event: Event) -> bool:
+        """Tell whether an event has an origin and an address that is wanted."""
+        if not (self._origins or self._addresses):
+            return True
         actor = _decode_actor(event.json).actor or _NO_ACTOR
         return (not self._origins or (actor.origin or "") in self._origins) and (
             not self._addresses or _address(actor.ip or "") in self._addresses

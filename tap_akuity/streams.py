@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from tap_akuity.reading.asks import Range
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.recount import Recount
 from tap_akuity.records import timestamps
+from tap_akuity.records.filters import Unmatched, listed
 from tap_akuity.state import CHECKED_ON, NOT_BEFORE, RECOUNT
 
 if sys.version_info >= (3, 12):
@@ -38,6 +40,18 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog
 
     from tap_akuity.reading.windows import Window
+
+FILTERS = {
+    "actions": "filters.action",
+    "actor_types": "filters.actorType",
+    "actor_ids": "filters.actorId",
+    "actor_ips": "filters.actorIp",
+    "origins": "filters.origin",
+}
+"""The parameter of each setting that filters.
+
+As in the client: a name that the API does not know is ignored there.
+"""
 
 
 class CatalogError(ConfigurationError):
@@ -76,14 +90,15 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     def get_url_params(
         self, context: Context | None, next_page_token: Query | None
     ) -> dict[str, Any]:
-        # As in the client: a name that the API does not know is ignored there.
         return {
-            "filters.action": self.config.get("actions", []),
-            "filters.actorType": self.config.get("actor_types", []),
-            "filters.actorId": self.config.get("actor_ids", []),
-            "filters.actorIp": self.config.get("actor_ips", []),
-            "filters.origin": self.config.get("origins", []),
+            parameter: self.config.get(setting, [])
+            for setting, parameter in FILTERS.items()
         }
+
+    @property
+    def filters(self) -> dict[str, list[str]]:
+        """The values of each setting that filters and is set."""
+        return {name: self.config[name] for name in FILTERS if self.config.get(name)}
 
     @property
     @override
@@ -161,10 +176,13 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             msg = f"The catalog has no stream `{self.name}`: make it with --discover."
             raise CatalogError(msg)
         super().apply_catalog(catalog)
-        if not self.selected:
-            return
         problem = ""
-        if self.replication_method != REPLICATION_INCREMENTAL:
+        if not self.selected:
+            problem = (
+                f"does not select `{self.name}`, so that nothing would be read: select "
+                f"it (with Meltano, add `{self.name}.*` to `select`)"
+            )
+        elif self.replication_method != REPLICATION_INCREMENTAL:
             problem = (
                 f"The catalog asks for {self.replication_method} of `{self.name}`, "
                 "which can only be read as INCREMENTAL: remove that."
@@ -176,7 +194,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             )
         for name in self.keys:
             known = name in self.effective_schema.get("properties", {})
-            if not known or not self.mask["properties", name]:
+            if self.selected and not (known and self.mask["properties", name]):
                 problem = (
                     f"The catalog deselects `{name}` of `{self.name}`, without "
                     "which nothing can be loaded safely: select it."
@@ -205,10 +223,24 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if end is not None and end <= start:
             self.log("All before `end_date` has been read: there is nothing to do.")
             return
+        # With a bookmark, nothing new is what mostly happens.
+        unmatched = Unmatched(
+            {} if state.get("replication_key_value") else self.filters
+        )
         whole = self.reader.begin(start, end)
         self.progress.total = whole.total
         yield from self._daily(state, Range(start, whole.range.end), end)
-        yield from self.reader.windows(whole)
+        for window in self.reader.windows(whole):
+            unmatched.see(window.events)
+            yield window
+        if unmatched.values:
+            self.log(
+                "From %s to %s no event matches %s: check the values, which must be as "
+                "Akuity spells them.",
+                *map(timestamps.to_bound, whole.range),
+                listed(unmatched.values),
+                level=logging.WARNING,
+            )
 
     def _daily(
         self, state: dict[str, Any], span: Range, end: int | None
@@ -274,7 +306,9 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         state["replication_key_value"] = now
         state[NOT_BEFORE] = now
         self.log(
-            "Setting `start_date` is not set and there is no state: no past audit logs "
-            "are fetched, and the next run starts at %s.",
+            "Nothing was loaded, because there is neither a state nor the setting "
+            "`start_date`: the next run starts at %s. To load what is past, set "
+            "`start_date`, and run without the state.",
             now,
+            level=logging.WARNING,
         )

@@ -95,7 +95,8 @@ class AkuityClient:
             params: The query parameters of each request, such as filters; one with a
                 list is sent once for each value.
             timeout: How many seconds a request may take in all.
-            max_attempts: How often to make a request that fails in a way that may pass.
+            max_attempts: How often to make a request that fails in a way that may pass;
+                may be changed later.
             logger: Where retries are logged.
         """
         self._url = url
@@ -103,7 +104,7 @@ class AkuityClient:
         self._headers = headers
         self._params = dict(params or {})
         self._timeout = timeout
-        self._max_attempts = max_attempts
+        self.max_attempts = max_attempts
         self._logger = logger
         self.requests = 0
         """How many requests were made, retries included."""
@@ -181,7 +182,7 @@ class AkuityClient:
             FatalAPIError: If `read` raises it, or if the server could not be reached
                 or understood in any attempt.
         """
-        limit = min(max_attempts or sys.maxsize, self._max_attempts)
+        limit = min(max_attempts or sys.maxsize, self.max_attempts)
         waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
         next(waits)
         attempt = 0

@@ -144,7 +144,7 @@ class Neighbours:
         try:
             return self._client.get(url, read, max_attempts=MAX_ATTEMPTS)
         except FatalAPIError as error:
-            return f"not known: {error}"
+            return f"not known: {str(error).rstrip('.')}"
 
 
 def _decoded(response: Response) -> object:

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import AbortedSyncPausedException, ConfigurationError
+from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.streams import Stream
 
 from tap_akuity.output.batches import batches
@@ -168,16 +168,10 @@ class WindowedStream(Stream):
         A window counts as written when the next one is asked for.
         """
         state = self.get_context_state(context)
-        limit, done = self.ABORT_AT_RECORD_COUNT, 0
         with self.get_record_counter() as counter, self.get_sync_timer() as timer:
             self._write_starting_replication_value(context)
             for window in self.read_windows(state):
-                left = None if limit is None else limit - done
-                yield window.events[:left]
-                done += len(window.events)
-                if limit is not None and done > limit:  # With `--test`.
-                    self._write_state_message()
-                    raise AbortedSyncPausedException
+                yield window.events
                 counter.increment(len(window.events))
                 self.complete(window, state)
                 # Says nothing while a batch is open: after each, the SDK says it.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,6 @@ from requests.auth import HTTPBasicAuth
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
-from tap_akuity.api.client import AkuityClient
 from tap_akuity.api.neighbours import (
     MAX_BYTES,
     NEVER,
@@ -25,8 +23,8 @@ from tap_akuity.api.neighbours import (
     Permissions,
 )
 from tap_akuity.records import timestamps
-from tests.peer import ROOT_HEADERS, Peer
-from tests.test_client import waits  # noqa: F401, a fixture
+from tests.helpers.clients import client_of
+from tests.helpers.peer import ROOT_HEADERS, Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,16 +39,9 @@ KEY_URL = f"{API}/apikeys/key%2F1"
 def neighbours_at(
     base_url: str = API, organization: str = "a b?c", key: str = "key/1", **options: Any
 ) -> Neighbours:
-    given = {
-        "auth": HTTPBasicAuth(key, "hush"),
-        "headers": {},
-        "timeout": 60,
-        "max_attempts": 11,
-        "logger": logging.getLogger("client"),
-        **options,
-    }
-    client = AkuityClient(
-        f"{base_url}/organizations/{organization}/audit-logs", **given
+    client = client_of(
+        **{"auth": HTTPBasicAuth(key, "hush"), "max_attempts": 11, **options},
+        url=f"{base_url}/organizations/{organization}/audit-logs",
     )
     return Neighbours(
         client, base_url=base_url, organization_id=organization, api_key_id=key
@@ -227,7 +218,7 @@ def test_another_body_is_not_guessed_at(
 )
 def test_trouble_is_told_after_a_few_attempts(
     requests_mock: Mocker,
-    waits: list[float],  # noqa: F811
+    waits: list[float],
     failure: dict[str, Any],
     requested: int,
 ) -> None:
@@ -245,14 +236,14 @@ def test_trouble_is_told_after_a_few_attempts(
 
 def test_what_can_pass_is_retried_but_not_more_often_than_a_page(
     requests_mock: Mocker,
-    waits: list[float],  # noqa: F811
+    waits: list[float],
 ) -> None:
     found = {"json": {"apiKey": {"expireTime": None}}}
     requests_mock.get(KEY_URL, [{"status_code": 503}, found])
     assert neighbours_at().api_key().expires == NEVER
     assert waits == [1]
     requests_mock.get(KEY_URL, [{"status_code": 503}, found])
-    assert "Attempts: 1." in neighbours_at(max_attempts=1).api_key().problem
+    assert neighbours_at(max_attempts=1).api_key().problem.endswith("Attempts: 1")
 
 
 def endless(_: bytes) -> Any:
