@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -111,15 +111,18 @@ def key(sandbox: Sandbox, secret: str | None = None) -> dict[str, dict[str, str]
 @pytest.fixture
 def company(tmp_path: Path, postgres: Postgres) -> Iterator[Company]:
     """Make the first organization, and a larger one with a month of events."""
-    with company_with({}, tmp_path, postgres) as made:
+    with company_with({}, {}, tmp_path, postgres) as made:
         yield made
 
 
 @contextlib.contextmanager
 def company_with(
-    airflow_settings: Mapping[str, str], tmp_path: Path, postgres: Postgres
+    airflow_settings: Mapping[str, str],
+    target_settings: Mapping[str, Any],
+    tmp_path: Path,
+    postgres: Postgres,
 ) -> Iterator[Company]:
-    """Make a company whose Airflow has these settings."""
+    """Make a company whose Airflow and target have more settings."""
     commands = commands_of(PostgreSQL)
     table = PostgreSQL(tmp_path, postgres)
     settings = table.settings()
@@ -134,7 +137,7 @@ def company_with(
             "target_settings": {
                 "default_target_schema": schema,
                 "add_record_metadata": False,
-                "batch_size_rows": 2_000,
+                **target_settings,
             },
             "retries": 0,
             "organizations": {
@@ -280,7 +283,8 @@ def test_a_worker_that_is_killed(
     postgres.ask("CREATE DATABASE airflow")
     settings = workers.settings(tmp_path, postgres)
     scheduled = postgres.database("airflow")
-    with company_with(settings, tmp_path, postgres) as company:
+    small = {"batch_size_rows": 2_000}
+    with company_with(settings, small, tmp_path, postgres) as company:
         airflow, (first, second) = company.airflow, company.sandboxes
         airflow.change(retries=3, retry_delay_seconds=0.1, shards_at_a_time=2)
         past = company.truth(past=True)
