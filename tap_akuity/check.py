@@ -18,6 +18,7 @@ from tap_akuity.records.members import UnknownMembers
 if TYPE_CHECKING:
     import logging
 
+    from tap_akuity.api.client import PageResponse
     from tap_akuity.api.neighbours import ApiKey, Organization, Permissions
     from tap_akuity.records.event import Event
     from tap_akuity.streams import AuditLogsStream
@@ -48,16 +49,48 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
         Exception: If a sync could not work, as it would; the text says why and what
             to do.
     """
+    stream.check_batches()
     stream.client.max_attempts = min(stream.client.max_attempts, MAX_ATTEMPTS)
     asked = max(stream.config["page_size"], LARGEST_PAGE)
     here = time.time_ns()
-    query = Query(0, here + timestamps.DAY, 0, asked)
-    response = stream.client.fetch(query)
-    offset = None if response.date is None else time.time_ns() - response.date
-    now = response.date or here
+    page = stream.client.fetch(Query(0, here + timestamps.DAY, 0, asked))
+    offset = None if page.date is None else time.time_ns() - page.date
+    now = page.date or here
+    events = _events(stream, page, asked)
+    last_day = Query(now - timestamps.DAY, now + timestamps.SECOND, 0, 1)
+    count = stream.client.fetch(last_day).total_count
+
+    organization = stream.neighbours.organization()
+    logger.info("Organization: %s.", _named(organization))
+    logger.info("Searchable: %s.", _retention(organization))
+    matching = f" that match {listed(stream.filters)}" if stream.filters else ""
+    logger.info("Audit log: can be read; %d events in the last day%s.", count, matching)
+    if events:
+        newest = timestamps.parse(max(event.timestamp for event in events))
+        logger.info("Newest event: %s.", timestamps.to_bound(newest))
+    else:
+        logger.warning("Newest event: there is none%s.", matching)
+    if not all(map(stream.reader.matches, events)):
+        logger.warning(
+            "Filters: the server does not filter by `origins` or `actor_ips`, which it "
+            "may be too old for: a sync does, but the figures here are of all events."
+        )
+    logger.info("Largest page: %s.", _largest(asked, len(events), page.total_count))
+    logger.info("Clock: %s.", _clock(offset))
+    key = stream.neighbours.api_key()
+    if key.expires is not None and key.expires - now < WARN_DAYS * timestamps.DAY:
+        logger.warning("API key: %s: replace it before then.", _expiry(key, now))
+    else:
+        logger.info("API key: %s.", _expiry(key, now))
+    logger.info("Role: %s.", _role(key))
+    logger.info("A sync can work.")
+
+
+def _events(stream: AuditLogsStream, page: PageResponse, asked: int) -> list[Event]:
+    """Decode a page, and see that its events become records."""
     try:
         events = parse_items(
-            response.items,
+            page.items,
             stream.config["organization_id"],
             most=2 * asked,
             unknown=UnknownMembers(),
@@ -72,38 +105,7 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
     for _, convert in stream.converters:
         for event in events:
             convert(event.json)
-    if not all(map(stream.reader.matches, events)):
-        logger.warning(
-            "Filters: the server does not filter by `origins` or `actor_ips`, which it "
-            "may be too old for: a sync does, but the figures here are of all events."
-        )
-    last_day = Query(now - timestamps.DAY, now + timestamps.SECOND, 0, 1)
-    count = stream.client.fetch(last_day).total_count
-
-    matching = f" that match {listed(stream.filters)}" if stream.filters else ""
-    organization = stream.neighbours.organization()
-    logger.info("Organization: %s.", _named(organization))
-    logger.info("Searchable: %s.", _retention(organization))
-    logger.info("Audit log: can be read; %d events in the last day%s.", count, matching)
-    if newest := max(events, key=_timestamp, default=None):
-        instant = timestamps.parse(newest.timestamp)
-        logger.info("Newest event: %s.", timestamps.to_bound(instant))
-    else:
-        logger.warning("Newest event: there is none%s.", matching)
-    logger.info("Largest page: %s.", _largest(asked, len(events), response.total_count))
-    logger.info("Clock: %s.", _clock(offset))
-    key = stream.neighbours.api_key()
-    days = None if key.expires is None else (key.expires - now) // timestamps.DAY
-    if days is not None and days < WARN_DAYS:
-        logger.warning("API key: %s: replace it before then.", _expiry(key, now))
-    else:
-        logger.info("API key: %s.", _expiry(key, now))
-    logger.info("Role: %s.", _role(key))
-    logger.info("A sync can work.")
-
-
-def _timestamp(event: Event) -> str:
-    return event.timestamp
+    return events
 
 
 def _again(problem: str) -> str:

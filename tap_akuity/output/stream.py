@@ -128,6 +128,20 @@ class WindowedStream(Stream):
             yield from ()
         self.finalize_state_progress_markers(self.get_context_state(context))
 
+    def check_batches(self) -> None:
+        """Refuse batches of more than one stream.
+
+        Raises:
+            ConfigurationError: If there is more than one stream to write.
+        """
+        if self.get_batch_config(self.config) and len(self.stream_maps) > 1:
+            msg = (
+                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
+                f"`{self.name}`, which cannot be written in batches: leave it or "
+                "`batch_config` out."
+            )
+            raise ConfigurationError(msg)
+
     @override
     def get_batches(
         self, batch_config: BatchConfig, context: Context | None = None
@@ -144,13 +158,7 @@ class WindowedStream(Stream):
         Raises:
             ConfigurationError: If there is more than one stream to write.
         """
-        if len(self.stream_maps) > 1:
-            msg = (
-                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
-                f"`{self.name}`, which cannot be written in batches: leave it or "
-                "`batch_config` out."
-            )
-            raise ConfigurationError(msg)
+        self.check_batches()
         records = (
             record
             for events in self._synced(context)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import backoff
 import pytest
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import ConfigurationError, FatalAPIError
 
 from sandbox.__main__ import parser
 from sandbox.data import Dataset
+from sandbox.faults import Faults, Plan
 from sandbox.options import read_options
 from sandbox.server import Sandbox
 from sandbox.state import Options
@@ -291,6 +292,18 @@ IMPOSSIBLE: dict[str, tuple[list[str], dict[str, Any], type[Exception], str]] = 
         StreamMapError,
         "^Stream map `audit_logs`",
     ),
+    "batches of two streams": (
+        [],
+        {
+            "stream_maps": {"x": {"__source__": "audit_logs", "y": "action"}},
+            "batch_config": {
+                "encoding": {"format": "jsonl"},
+                "storage": {"root": "file:///nowhere"},
+            },
+        },
+        ConfigurationError,
+        "^Setting `stream_maps` makes 2 streams of `audit_logs`",
+    ),
 }
 
 
@@ -302,6 +315,17 @@ def test_a_sync_that_could_not_work(
     with pytest.raises(error, match=message):
         findings(caplog, *options, **settings)
     assert "A sync can work" not in caplog.text
+
+
+def test_trouble_is_told_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0)
+    with sandbox_of() as sandbox:
+        sandbox.state.faults = Faults(Plan(kinds=("503",)))
+        config = config_for(sandbox, max_retries=9)
+        stream = TapAkuity(config=config).streams["audit_logs"]
+        assert isinstance(stream, AuditLogsStream)
+        with pytest.raises(FatalAPIError, match=r" Attempts: 3\.$"):
+            check(stream, LOGGER)
 
 
 def test_an_event_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
