@@ -87,7 +87,7 @@ def test_settings() -> None:
             f"`{name}`",
             kind(schema) + (", secret" if schema.get("secret") else ""),
             "yes" if name in SCHEMA["required"] else "no",
-            f"`{schema['default']}`" if "default" in schema else "\N{EN DASH}",
+            f"`{json.dumps(schema['default']).strip('"')}`" if "default" in schema else "\N{EN DASH}",
             schema["description"],
         ]
         for name, schema in SCHEMA["properties"].items()

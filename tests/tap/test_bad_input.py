@@ -5,7 +5,6 @@ Settings have a table of their own in test_settings.py.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -80,7 +79,7 @@ CATALOGS = {
         "INCREMENTAL: remove that.",
     ),
     "nothing selected": (
-        json.dumps(catalog_without([])),
+        catalog_without([]),
         "The catalog does not select `audit_logs`, so that nothing would be read: "
         "select it (with Meltano, add `audit_logs.*` to `select`).",
     ),
