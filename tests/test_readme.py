@@ -24,10 +24,12 @@ import pytest
 import yaml
 
 import demo.__main__
+import demo.query
 from demo import DATABASE
 from demo.warehouse import TABLE, Busiest
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts.examples import HISTORY
 from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
@@ -185,8 +187,48 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
         assert audit_log_id(record) == record["id"]
 
 
+def test_the_record_that_is_shown() -> None:
+    (shown,) = map(json.loads, blocks(section("What you get"), "json"))
+    found = [json.loads(event_of(item, "sandbox").json) for item in HISTORY]
+    assert shown in found
+
+
+@NEEDS_DUCKDB
+def test_the_table_that_is_shown(tmp_path: Path) -> None:
+    with Sandbox(Dataset(records=5)) as sandbox:
+        folder = Folder(tmp_path, sandbox, start_date="2000-01-01")
+        folder.run("bash sync.sh")
+    (shown,) = blocks(section("What you get"), "sql")
+    [(made,)] = folder.ask("SELECT sql FROM duckdb_tables()")
+    assert re.sub(r"\s+", "", shown) == re.sub(r"\s+", "", made)
+
+
+@NEEDS_DUCKDB
+def test_queries_show_who_did_what_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with Sandbox(Dataset(records=200)) as sandbox:
+        folder = Folder(tmp_path, sandbox, start_date="2000-01-01")
+        folder.run("bash sync.sh")
+    (command,) = re.findall(
+        r"-m demo\.query (\".*?\")$", demo.__main__.REPORT, re.DOTALL | re.MULTILINE
+    )
+    (from_demo,) = shlex.split(command)
+    *_, from_page = shlex.split(block("Your own organization", "sh", "SELECT"))
+    for query in (from_demo, from_page):
+        file = str(tmp_path / "audit.duckdb")
+        assert demo.query.main(["--file", file, query]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(len(line) <= 80 for line in lines)
+        header = next(line for line in lines if "who" in line)
+        names = [name.strip() for name in header.split("│")[1:-1]]
+        assert names == ["time", "action", "who", "object"]
+        assert len([line for line in lines if re.match(r"│ \d{4}-", line)]) == 10
+
+
 def test_the_demo_says_what_is_shown() -> None:
-    (output,) = blocks(section("On the sandbox"), "text")
+    (output,) = blocks(section("Try it on the sandbox"), "text")
     source = inspect.getsource(demo.__main__)
     said = ("Sandbox", "First run", "Meanwhile", "Second run", "Check", "events added")
     for words in (*said, "rows are exactly the events of the sandbox"):
@@ -198,7 +240,7 @@ def test_the_demo_says_what_is_shown() -> None:
 
 
 def test_names_of_tables_and_files() -> None:
-    query = section("On your own organization")
+    query = section("Your own organization")
     assert f"FROM {TABLE} " in query
     project = yaml.safe_load((ROOT / "meltano.yml").read_bytes())
     (loader,) = project["plugins"]["loaders"]
@@ -213,7 +255,7 @@ def test_names_of_tables_and_files() -> None:
 class Folder:
     """The folder that `Without Meltano` tells to make."""
 
-    def __init__(self, path: Path, sandbox: Sandbox) -> None:
+    def __init__(self, path: Path, sandbox: Sandbox, **changed: str) -> None:
         self.path = path
         (path / "venv").mkdir()
         (path / "venv" / "bin").symlink_to(BIN)
@@ -222,7 +264,8 @@ class Folder:
         assert settings.keys() <= SCHEMA["properties"].keys()
         for name, value in settings.items():
             assert value.startswith("your-") is (name in SCHEMA["required"])
-        needed = config_for(sandbox, start_date=settings["start_date"])
+        changed = {"start_date": settings["start_date"]} | changed
+        needed = config_for(sandbox, **changed)
         write(path / "config.json", needed)
         install = block("Without Meltano", "sh", "pip install").splitlines()
         (copy,) = (line.split() for line in install if line.startswith("cp "))
@@ -275,7 +318,7 @@ def test_without_meltano(tmp_path: Path) -> None:
         sandbox.store.add([later])
         folder.run(command)
     assert sorted(folder.ids()) == sorted([*first, *ids([later])])
-    *_, query = shlex.split(block("On your own organization", "sh", "SELECT"))
+    *_, query = shlex.split(block("Your own organization", "sh", "SELECT"))
     assert len(folder.ask(query)) == 10
 
 
@@ -434,7 +477,8 @@ def test_messages() -> None:
         text for path in (ROOT / "tap_akuity").rglob("*.py") for text in texts(path)
     ]
     quoted = [row[0].strip("`").strip() for row in rows(section("Troubleshooting"))]
-    assert len(quoted) > 15
+    quoted += [row[0].strip("`").strip() for row in rows(section("Messages"))]
+    assert len(quoted) > 25
     unknown = [
         message for message in quoted if not any(message in text for text in known)
     ]

@@ -39,7 +39,7 @@ PLACE = "/path/to/tap-akuity"
 
 def readme(word: str) -> list[list[str]]:
     """Give the commands of the block that has a word, for this checkout."""
-    title = "In a Meltano project that you have"
+    title = "An existing Meltano project"
     (found,) = (one for one in blocks(section(title), "sh") if word in one)
     lines = found.replace(PLACE, str(ROOT)).splitlines()
     return [shlex.split(line) for line in lines]

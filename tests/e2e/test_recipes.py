@@ -25,9 +25,8 @@ pytestmark = pytest.mark.timeout(360)
 
 _RECIPE = re.compile(r"^### (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
-_, _COLUMNS = (
-    (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").split("## Columns\n")
-)
+_PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+_COLUMNS = _PAGE.partition("## Columns\n")[2].partition("\n## ")[0]
 
 RECIPES: dict[str, dict[str, Any]] = {
     title: json.loads(text) for title, text in _RECIPE.findall(_COLUMNS)
