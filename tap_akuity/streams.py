@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import sys
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from requests.auth import HTTPBasicAuth
-from singer_sdk.exceptions import AbortedSyncPausedException, ConfigurationError
+from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams import RESTStream
@@ -17,11 +16,8 @@ from singer_sdk.streams import RESTStream
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
 from tap_akuity.api.query import Query
-from tap_akuity.output.batches import batches
-from tap_akuity.output.conversion import converters, decode
 from tap_akuity.output.progress import Progress
-from tap_akuity.output.selection import selecting
-from tap_akuity.output.writer import LineWriter
+from tap_akuity.output.stream import WindowedStream
 from tap_akuity.reader import Reader
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records import timestamps
@@ -32,15 +28,12 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Iterator
 
-    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Auth, Context
     from singer_sdk.singerlib import Catalog
 
-    from tap_akuity.output.conversion import Convert
     from tap_akuity.reading.windows import Window
-    from tap_akuity.records.event import Event
 
 NOT_BEFORE = "not_before"
 """In the state: where a replication without a start date began.
@@ -54,7 +47,7 @@ class CatalogError(ConfigurationError):
     """The catalog cannot be used; the text says why and what to do."""
 
 
-class AuditLogsStream(RESTStream[Query]):
+class AuditLogsStream(WindowedStream, RESTStream[Query]):
     """The audit logs of the organization, whose pages `AkuityClient` fetches.
 
     What a response means, and when to try again, is said there. HTTP request metrics
@@ -65,13 +58,10 @@ class AuditLogsStream(RESTStream[Query]):
     path = "/organizations/{organization_id}/audit-logs"
     primary_keys = ("id",)
     replication_key = "timestamp"
+    keys = ("id", "timestamp")
     schema = StreamSchema(SchemaDirectory(schemas))
 
     is_sorted = True
-
-    # The SDK then looks at the state after every record, and writes it when it has
-    # changed: once for each window, see `_complete`.
-    STATE_MSG_FREQUENCY = 1
 
     @property
     @override
@@ -163,26 +153,27 @@ class AuditLogsStream(RESTStream[Query]):
         super().apply_catalog(catalog)
         if not self.selected:
             return
+        problem = ""
         if self.replication_method != REPLICATION_INCREMENTAL:
-            msg = (
-                f"The catalog asks for {self.replication_method} of `{self.name}`, "
-                "which can only be read as INCREMENTAL: remove that."
+            problem = (
+                f"asks for {self.replication_method} of `{self.name}`, which can only "
+                "be read as INCREMENTAL: remove that"
             )
-            raise CatalogError(msg)
-        if self.replication_key != type(self).replication_key:
-            msg = (
-                f"The catalog has another replication key of `{self.name}` than "
-                f"`{type(self).replication_key}`: restore it."
+        elif self.replication_key != type(self).replication_key:
+            problem = (
+                f"has another replication key of `{self.name}` than "
+                f"`{type(self).replication_key}`: restore it"
             )
-            raise CatalogError(msg)
-        for name in (*type(self).primary_keys, type(self).replication_key):
-            properties = self.effective_schema.get("properties", {})
-            if name not in properties or not self.mask[("properties", name)]:
-                msg = (
-                    f"The catalog deselects `{name}` of `{self.name}`, without which "
-                    "nothing can be loaded safely: select it."
+        for name in self.keys:
+            known = name in self.effective_schema.get("properties", {})
+            if not known or not self.mask["properties", name]:
+                problem = (
+                    f"deselects `{name}` of `{self.name}`, without which nothing can "
+                    "be loaded safely: select it"
                 )
-                raise CatalogError(msg)
+        if problem:
+            msg = f"The catalog {problem}."
+            raise CatalogError(msg)
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -194,119 +185,7 @@ class AuditLogsStream(RESTStream[Query]):
         # Both are as `timestamps.to_text` gives them, and sort as the instants do.
         return max(value, start_date_value)
 
-    @override
-    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
-        """Read all that is new.
-
-        Args:
-            context: Not used, the stream has no partitions.
-
-        Yields:
-            Records in ascending order.
-        """
-        state = self.get_context_state(context)
-        for window in self._windows(state):
-            for event in window.events:
-                yield decode(event.json)
-            self._complete(window, state)
-
-    @cached_property
-    def converters(self) -> list[tuple[str, Convert]]:
-        """What makes records of an event; see `tap_akuity.output.conversion`.
-
-        Raises:
-            StreamMapError: If a stream map takes away what no record can do without.
-        """
-
-        @cache
-        def warn(path: str) -> None:
-            self.log(
-                "The catalog's schema of `%s` has no `%s`, which is left out.",
-                self.name,
-                path,
-                level=logging.WARNING,
-            )
-
-        keys = (*type(self).primary_keys, type(self).replication_key)
-        select = selecting(self.effective_schema, self.mask, warn)
-        return converters(select, self.stream_maps, self.config, keys)
-
-    @override
-    def _sync_records(
-        self, context: Context | None = None, *, write_messages: bool = True
-    ) -> Generator[dict[str, Any], Any, Any]:
-        # The SDK walks the catalog and the schema for every record, and writes one line
-        # at a time; here a window is converted and written at once.
-        writer = self._tap.message_writer
-        if not isinstance(writer, LineWriter):
-            msg = (
-                f"Messages are written by a LineWriter, not a {type(writer).__name__}."
-            )
-            raise TypeError(msg)
-        for events in self._synced(context):
-            for name, convert in self.converters:
-                records = (convert(event.json) for event in events)
-                writer.write_records(name, filter(None, records))
-            self.state_manager.is_flushed = False
-            yield from ()
-        self.finalize_state_progress_markers(self.get_context_state(context))
-
-    @override
-    def get_batches(
-        self, batch_config: BatchConfig, context: Context | None = None
-    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
-        """Read all that is new into files.
-
-        Args:
-            batch_config: How, and where to.
-            context: Not used, the stream has no partitions.
-
-        Yields:
-            For each batch how it is written, and the URLs of its files.
-
-        Raises:
-            ConfigurationError: If there is more than one stream to write.
-        """
-        if len(self.stream_maps) > 1:
-            msg = (
-                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
-                f"`{self.name}`, which cannot be written in batches: leave it or "
-                "`batch_config` out."
-            )
-            raise ConfigurationError(msg)
-        records = (
-            record
-            for events in self._synced(context)
-            for event in events
-            for name, convert in self.converters
-            if (record := convert(event.json)) is not None
-        )
-        for manifest in batches(self.tap_name, self.name, batch_config, records):
-            yield batch_config.encoding, manifest
-        self.finalize_state_progress_markers(self.get_context_state(context))
-
-    def _synced(self, context: Context | None) -> Iterator[list[Event]]:
-        """Read the events of each window, and move the bookmark when they are written.
-
-        A window counts as written when the next one is asked for.
-        """
-        state = self.get_context_state(context)
-        limit, done = self.ABORT_AT_RECORD_COUNT, 0
-        with self.get_record_counter() as counter, self.get_sync_timer():
-            self._write_starting_replication_value(context)
-            for window in self._windows(state):
-                left = None if limit is None else limit - done
-                yield window.events[:left]
-                done += len(window.events)
-                if limit is not None and done > limit:  # With `--test`.
-                    self._write_state_message()
-                    raise AbortedSyncPausedException
-                counter.increment(len(window.events))
-                self._complete(window, state)
-                # Says nothing while a batch is open: after each, the SDK says it.
-                self._write_state_message()
-
-    def _windows(self, state: dict[str, Any]) -> Iterator[Window]:
+    def read_windows(self, state: dict[str, Any]) -> Iterator[Window]:
         """Read the windows of this sync, in order."""
         start = self._start(state)
         if start is None:
@@ -323,7 +202,7 @@ class AuditLogsStream(RESTStream[Query]):
             yield window
             progress.advance(len(window.events), window.range.end)
 
-    def _complete(self, window: Window, state: dict[str, Any]) -> None:
+    def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
         if window.reached:
             latest = min(window.reached, timestamps.to_text(window.range.end))

@@ -93,8 +93,7 @@ class TapAkuity(Tap):
     def setup_mapper(self) -> None:
         # The catalog first, or a stream map would be blamed for what it deselects.
         streams = list(self.streams.values())
-        keys = (*AuditLogsStream.primary_keys, AuditLogsStream.replication_key)
-        maps.check(self.config, AuditLogsStream.name, keys)
+        maps.check(self.config, AuditLogsStream.name, AuditLogsStream.keys)
         super().setup_mapper()
         for stream in streams:
             if stream.selected and isinstance(stream, AuditLogsStream):

@@ -1,1 +1,1 @@
-"""Tests: one file for each room, then end to end."""
+"""Tests: of the tap, of the sandbox, of what is around them, and end to end."""

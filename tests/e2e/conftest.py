@@ -8,23 +8,24 @@ from typing import TYPE_CHECKING
 import pytest
 
 from harness import HarnessError
-from tests.e2e import environments
-from tests.e2e.mariadb import INSTALL, MariaDBServer, missing_programs, serve_mariadb
-from tests.e2e.object_storage import MOTO, Bucket, serve_bucket
-from tests.e2e.postgres import Postgres, serve
-from tests.e2e.search import Cluster, serve_cluster
-from tests.e2e.targets import PostgreSQL
+from tests.helpers import environments
+from tests.helpers.environments import commands_of
+from tests.helpers.mariadb import (
+    INSTALL,
+    MariaDBServer,
+    missing_programs,
+    serve_mariadb,
+)
+from tests.helpers.object_storage import MOTO, Bucket, serve_bucket
+from tests.helpers.postgres import Postgres, serve
+from tests.helpers.search import Cluster, serve_cluster
+from tests.helpers.targets import PostgreSQL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from tests.e2e.targets import Warehouse
 
 LINES = pytest.StashKey[list[str]]()
-
-_unavailable: dict[str, str] = {}
-"""Why a target cannot be installed."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,18 +47,6 @@ def pytest_terminal_summary(
 def summary(request: pytest.FixtureRequest) -> list[str]:
     """Give the lines of the summary, to add to."""
     return request.config.stash[LINES]
-
-
-def commands_of(kind: type[Warehouse]) -> Path:
-    """Give the folder with a target's commands, or say in a sentence why not."""
-    name = kind.environment or kind.command
-    if name not in _unavailable:
-        try:
-            return environments.build(name, kind.requirements)
-        except HarnessError as error:
-            # No test tries again: each try may take minutes.
-            _unavailable[name] = str(error)
-    pytest.fail(_unavailable[name], pytrace=False)
 
 
 @pytest.fixture(scope="session")

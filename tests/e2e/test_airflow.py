@@ -10,22 +10,22 @@ import pytest
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
 from sandbox.timestamps import SECOND
-from tests.e2e import history
-from tests.e2e.airflow import AIRFLOW, Airflow
-from tests.e2e.conftest import commands_of
-from tests.e2e.pipelines import run
-from tests.e2e.targets import PostgreSQL
-from tests.e2e.truth import differences, truth
-from tests.running import config_for, organization
-from tests.test_cli import TAP
+from tests.helpers import history
+from tests.helpers.airflow import AIRFLOW, Airflow
+from tests.helpers.commands import TAP
+from tests.helpers.environments import commands_of
+from tests.helpers.pipelines import run
+from tests.helpers.running import config_for, organization
+from tests.helpers.targets import PostgreSQL
+from tests.helpers.truth import differences, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox.server import Sandbox
-    from tests.e2e.postgres import Postgres
-    from tests.e2e.truth import Row
+    from tests.helpers.postgres import Postgres
+    from tests.helpers.truth import Row
 
 # Each command of Airflow takes seconds to start.
 pytestmark = pytest.mark.timeout(600)

@@ -22,24 +22,24 @@ from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
 from scripts.examples import HISTORY, load, queries
-from tests.e2e import history
-from tests.e2e.conftest import commands_of
-from tests.e2e.pipelines import run
-from tests.e2e.projects import MELTANO, wait_for_end
-from tests.e2e.targets import SCHEMA, DuckDB, PostgreSQL, rows_in_duckdb
-from tests.e2e.test_meltano import LOOKBACK, NEWEST, since
-from tests.e2e.truth import differences, truth
-from tests.findings import planted
-from tests.questions import expected, with_gaps
-from tests.running import config_for, organization
-from tests.test_readme import blocks
+from tests.helpers import history
+from tests.helpers.environments import commands_of
+from tests.helpers.findings import planted
+from tests.helpers.history import LOOKBACK, NEWEST, since
+from tests.helpers.pipelines import run
+from tests.helpers.projects import MELTANO, wait_for_end
+from tests.helpers.questions import expected, with_gaps
+from tests.helpers.readme import blocks
+from tests.helpers.running import config_for, organization
+from tests.helpers.targets import SCHEMA, Audit, DuckDB, rows_in_duckdb
+from tests.helpers.truth import differences, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.e2e.postgres import Postgres
+    from tests.helpers.postgres import Postgres
 
 # The first to ask for a target also waits for its installation.
 pytestmark = pytest.mark.timeout(360)
@@ -196,13 +196,6 @@ def test_meltano(
         f"{'examples/meltano, on schedule':70} {loaded} + {new} rows loaded, "
         f"{len(truth(prod))} + {len(truth(staging))} compared"
     )
-
-
-class Audit(PostgreSQL):
-    """PostgreSQL, with the schema that the questions name."""
-
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "default_target_schema": SCHEMA}
 
 
 @pytest.mark.parametrize("change", [list, with_gaps])

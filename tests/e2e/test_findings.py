@@ -12,13 +12,7 @@ import pytest
 from harness import ROOT
 from sandbox.server import Sandbox
 from scripts.examples import EXAMPLES, ask
-from tests.e2e.conftest import commands_of
-from tests.e2e.pipelines import run
-from tests.e2e.targets import SCHEMA
-from tests.e2e.test_examples import Audit
-from tests.findings import hits
-from tests.running import config_for
-from tests.test_findings import (
+from tests.helpers.detections import (
     DETECTIONS,
     FORMS,
     ITEMS,
@@ -27,11 +21,16 @@ from tests.test_findings import (
     query,
     with_views,
 )
+from tests.helpers.environments import commands_of
+from tests.helpers.findings import hits
+from tests.helpers.pipelines import run
+from tests.helpers.running import config_for
+from tests.helpers.targets import SCHEMA, Audit
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.postgres import Postgres
+    from tests.helpers.postgres import Postgres
 
 # The first to ask for a target also waits for its installation.
 pytestmark = pytest.mark.timeout(360)
@@ -53,7 +52,7 @@ def sigma() -> dict[str, Any]:
         pytest.fail(
             "pySigma is not installed here: run `make test-examples`.", pytrace=False
         )
-    script = ROOT / "tests" / "e2e" / "sigma_checks.py"
+    script = ROOT / "tests" / "helpers" / "sigma_checks.py"
     done = subprocess.run(
         [str(PYTHON), str(script), str(DETECTIONS)],
         check=True,

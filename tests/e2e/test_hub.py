@@ -11,8 +11,8 @@ import yaml
 
 from harness import ROOT
 from sandbox.server import Sandbox
-from tests.e2e import history
-from tests.e2e.projects import (
+from tests.helpers import history
+from tests.helpers.projects import (
     MELTANO,
     RUN,
     TAP,
@@ -20,9 +20,9 @@ from tests.e2e.projects import (
     is_installed,
     settings_for,
 )
-from tests.e2e.targets import DuckDB
-from tests.e2e.truth import differences, truth
-from tests.test_readme import blocks, section
+from tests.helpers.readme import blocks, section
+from tests.helpers.targets import DuckDB
+from tests.helpers.truth import differences, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

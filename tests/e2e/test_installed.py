@@ -12,10 +12,10 @@ from harness import ROOT, HarnessError
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from tap_akuity.settings import SCHEMA
-from tests.e2e.environments import build
-from tests.running import config_for, records
-from tests.test_cli import messages, write
-from tests.test_streams import ids
+from tests.helpers.commands import messages, write
+from tests.helpers.environments import build
+from tests.helpers.events import ids
+from tests.helpers.running import config_for, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,9 +16,10 @@ import pytest
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.state import Options
-from sandbox.timestamps import DAY, SECOND, from_record
-from tests.e2e import history
-from tests.e2e.projects import (
+from sandbox.timestamps import DAY, from_record
+from tests.helpers import history
+from tests.helpers.history import LOOKBACK, NEWEST, since
+from tests.helpers.projects import (
     RUN,
     TAP,
     TARGET,
@@ -27,21 +28,19 @@ from tests.e2e.projects import (
     processes,
     wait_for_end,
 )
-from tests.e2e.targets import DuckDB
-from tests.e2e.truth import differences, truth
+from tests.helpers.targets import DuckDB
+from tests.helpers.truth import differences, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.truth import Row
+    from tests.helpers.truth import Row
 
 pytestmark = pytest.mark.timeout(180)
 
 STATE = f"first:{TAP}-to-{TARGET}"
 OTHER_STATE = f"second:{TAP}-to-{TARGET}"
-NEWEST = "2025-11-01T00:06:30.999999861Z"
-LOOKBACK = 300 * SECOND
 
 
 @pytest.fixture(autouse=True)
@@ -68,11 +67,6 @@ def problems(project: Project, environment: str, rows: dict[str, Row]) -> list[s
     stored = DuckDB(project.folder).stored
     expected = {name: stored(row) for name, row in rows.items()}
     return differences(expected, project.rows(environment))
-
-
-def since(rows: dict[str, Row], instant: int) -> int:
-    """Count the events from an instant on."""
-    return sum(row["timestamp"] >= instant for row in rows.values())
 
 
 def test_state_get_set_and_clear(project: Project, sandbox: Sandbox) -> None:

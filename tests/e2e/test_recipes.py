@@ -10,12 +10,12 @@ import pytest
 
 from harness import ROOT
 from sandbox.server import Sandbox
-from tests.e2e import history
-from tests.e2e.conftest import commands_of
-from tests.e2e.pipelines import run
-from tests.e2e.targets import Jsonl
-from tests.e2e.truth import OBJECTS, Row, differences, find, flattened, truth
-from tests.running import config_for
+from tests.helpers import history
+from tests.helpers.environments import commands_of
+from tests.helpers.pipelines import run
+from tests.helpers.running import config_for
+from tests.helpers.targets import Jsonl
+from tests.helpers.truth import OBJECTS, Row, differences, find, flattened, truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable

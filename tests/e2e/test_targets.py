@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from sandbox.server import Sandbox
-from tests.e2e import history
-from tests.e2e.conftest import commands_of
-from tests.e2e.mariadb import MariaDB
-from tests.e2e.object_storage import S3Csv, S3Jsonl, S3Parquet
-from tests.e2e.pipelines import Run, run
-from tests.e2e.search import Elasticsearch
-from tests.e2e.targets import (
+from tests.helpers import history
+from tests.helpers.commands import TAP
+from tests.helpers.environments import commands_of
+from tests.helpers.mariadb import MariaDB
+from tests.helpers.object_storage import S3Csv, S3Jsonl, S3Parquet
+from tests.helpers.pipelines import Run, run
+from tests.helpers.running import bookmark, config_for
+from tests.helpers.search import Elasticsearch
+from tests.helpers.targets import (
     Csv,
     CsvInBatches,
     DuckDB,
@@ -27,15 +29,13 @@ from tests.e2e.targets import (
     PostgreSQLInBatches,
     Warehouse,
 )
-from tests.e2e.truth import COLUMNS, differences, flattened, truth
-from tests.running import bookmark, config_for
-from tests.test_cli import TAP
+from tests.helpers.truth import COLUMNS, differences, flattened, truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.e2e.truth import Row
+    from tests.helpers.truth import Row
 
 # The first to ask for a target also waits for its installation.
 pytestmark = pytest.mark.timeout(360)

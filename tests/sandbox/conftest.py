@@ -11,7 +11,7 @@ from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.stats import Stats
 from sandbox.store import Store
-from tests.sandbox.helpers import ITEMS, Client
+from tests.helpers.sandbox import ITEMS, Client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

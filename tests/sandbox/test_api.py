@@ -15,7 +15,7 @@ from sandbox.access import EXPIRED_KEY, VIEWER_KEY
 from sandbox.faults import Faults, Plan
 from sandbox.state import Options
 from sandbox.timestamps import DAY
-from tests.sandbox.helpers import (
+from tests.helpers.sandbox import (
     API_KEY,
     ITEMS,
     ORGANIZATION,

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
+from harness import ROOT
 from sandbox.__main__ import main, parser
 from sandbox.access import EXPIRED_KEY, VIEWER_KEY
 from sandbox.data import Dataset
@@ -21,10 +22,9 @@ from sandbox.faults import KINDS, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour, Store
-from tests.sandbox.helpers import (
+from tests.helpers.sandbox import (
     ITEMS,
     PATH,
-    ROOT,
     UNTIL,
     UNTIL_NS,
     assert_refused,

@@ -16,7 +16,7 @@ import requests
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
-from tests.sandbox.helpers import ITEMS, Client, assert_refused, plan
+from tests.helpers.sandbox import ITEMS, Client, assert_refused, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,7 +23,7 @@ from sandbox.timestamps import (
     months_before,
     to_go,
 )
-from tests.sandbox.helpers import SPANS, UNTIL, UNTIL_NS, generate, instant, reach
+from tests.helpers.sandbox import SPANS, UNTIL, UNTIL_NS, generate, instant, reach
 
 
 @given(st.integers(-(10**18), 4 * 10**18))

@@ -14,7 +14,7 @@ from sandbox.errors import ApiError
 from sandbox.query import FILTERS, NEWER_FILTERS, Query, parse
 from sandbox.store import Behaviour, Store
 from sandbox.timestamps import HOUR, SECOND, from_record, from_rfc3339, to_go
-from tests.sandbox.helpers import ITEMS, UNTIL_NS, event, name, names, reach
+from tests.helpers.sandbox import ITEMS, UNTIL_NS, event, name, names, reach
 
 if TYPE_CHECKING:
     from sandbox.data import Item

@@ -1,0 +1,35 @@
+"""Catalogs, and what the tap makes of an event with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tap_akuity.streams import AuditLogsStream
+from tap_akuity.tap import TapAkuity
+
+CONFIG = {"organization_id": "o", "api_key_id": "k", "api_key_secret": "s"}
+
+
+def catalog_without(*deselected: list[str]) -> dict[str, Any]:
+    catalog: dict[str, Any] = TapAkuity(config=CONFIG).catalog_dict
+    for entry in catalog["streams"][0]["metadata"]:
+        entry["metadata"]["selected"] = entry["breadcrumb"] not in deselected
+    return catalog
+
+
+def convert(tap: TapAkuity, event: bytes) -> list[tuple[str, bytes]]:
+    stream = tap.streams["audit_logs"]
+    assert isinstance(stream, AuditLogsStream)
+    return [
+        (name, record)
+        for name, convert in stream.converters
+        if (record := convert(event)) is not None
+    ]
+
+
+RECORD = {
+    "id": "0" * 64,
+    "organization_id": "o",
+    "timestamp": "2026-01-01T00:00:00.000000000Z",
+    "lastOccurredTimestamp": None,
+}

@@ -1,0 +1,6 @@
+"""Kinds of faults that cost time or memory."""
+
+SLOW = {"hang", "trickle"}
+
+
+HUGE = {"gzip-bomb", "endless-body"}

@@ -1,0 +1,100 @@
+"""What happens in the sandbox: before the first run, and between it and the second."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from sandbox.data import Dataset, Organization
+from sandbox.timestamps import DAY, SECOND, to_go
+
+if TYPE_CHECKING:
+    from sandbox.server import Sandbox
+    from tests.helpers.truth import Row
+
+UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
+END = int(UNTIL.timestamp()) * SECOND
+SEED = 6
+RECORDS = 1500
+
+RECENT = 60
+"""Events in the last minutes, ten seconds apart, the first of them at `END`."""
+
+KNOWN = 40
+"""So many of them have happened before the first run, but for the late one."""
+
+LATE = 30
+BUMPED = 35
+
+NASTY = (
+    "e\u0301 and é, ß and ẞ, \u0130 and \u0131, \ufb01 and fi, \U0001d4b3",
+    "👩‍👩‍👧‍👦 🏳️‍🌈 🇪🇺",
+    "\u202eright to left\u202c and العربية and עברית",
+    "\u2028 \u2029 \x85 \ufeff \u200b \xa0",
+    "tab\t, carriage return\r, line feed\n, both\r\n",
+    "quotes \" ' ` \xb4, backslashes \\ \\\\ \\n \\u0041",
+    "commas, semicolons; pipes | and percents %s %(x)s {} {0} $HOME ${HOME}",
+    "\x01 \x1b[31m \x7f",
+    "NULL",
+    "null",
+    "\\N",
+    "None",
+    '{"a": [1, "b"]}',
+    "=1+1",
+    " blanks around ",
+    "2025-11-01T00:00:00Z",
+    "x" * 100_000,
+)
+
+
+def before() -> list[dict[str, Any]]:
+    """Give the events before the first run."""
+    known = [event for n, event in enumerate(_recent()[:KNOWN]) if n != LATE]
+    return [*Dataset(RECORDS, SEED, UNTIL), *_nasty(), *known]
+
+
+def meanwhile(sandbox: Sandbox) -> None:
+    """Let more happen: new events, one that comes late, one that is seen again."""
+    recent = _recent()
+    sandbox.store.add([recent[LATE], *recent[KNOWN:]])
+    sandbox.store.bump(recent[BUMPED], END + RECENT * 10 * SECOND + 123_456_789, 4)
+
+
+def _recent() -> list[dict[str, Any]]:
+    organization = Organization(Random(SEED))
+    # Fractions that cutting and rounding to microseconds make different things of.
+    instants = [END + n * 10 * SECOND + 999_999_900 - n for n in range(RECENT)]
+    return [organization.event(at, at + 1) for at in instants]
+
+
+def _nasty() -> list[dict[str, Any]]:
+    """Give events with text that is easily spoilt, all at the same nanosecond."""
+    at = to_go(END - DAY + 1)
+    return [
+        {
+            "timestamp": at,
+            "action": "updated",
+            "actor": {"type": "user", "id": text, "ip": "2001:db8::1"},
+            "object": {
+                "type": "k8s_resource",
+                "id": {"name": text, "kind": "Pod", "group": ""},
+                "parentId": {"name": "", "parentName": text, "applicationName": ""},
+            },
+            "details": {"message": text, "patch": text, "actionType": "UPDATE"},
+            "count": 1,
+            "lastOccurredTimestamp": at,
+        }
+        for text in NASTY
+    ]
+
+
+NEWEST = "2025-11-01T00:06:30.999999861Z"
+
+
+LOOKBACK = 300 * SECOND
+
+
+def since(rows: dict[str, Row], instant: int) -> int:
+    """Count the events from an instant on."""
+    return sum(row["timestamp"] >= instant for row in rows.values())

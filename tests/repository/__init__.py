@@ -1,0 +1,1 @@
+"""Tests that what stands around the tap agrees with it."""

@@ -1,0 +1,1 @@
+"""Tests of the tap, laid out as its packages are."""

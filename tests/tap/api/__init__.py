@@ -1,0 +1,1 @@
+"""Tests of the client, alone and in a sync."""

@@ -1,0 +1,1 @@
+"""Tests of how events become messages and batch files."""

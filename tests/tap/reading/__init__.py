@@ -1,0 +1,1 @@
+"""Tests of how a range of time is read."""

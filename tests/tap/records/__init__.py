@@ -1,0 +1,1 @@
+"""Tests of how an item becomes an event."""

@@ -1,0 +1,195 @@
+"""What a user does, done: the console script, pipes, the environment."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.data import Dataset
+from sandbox.server import Sandbox
+from tests.helpers.commands import BIN, TAP, last_line, messages, run, write
+from tests.helpers.events import ids
+from tests.helpers.running import bookmark, config_for, last_state, records
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cr3t-of-the-key"
+
+
+@pytest.mark.parametrize("command", [[TAP], [sys.executable, "-m", "tap_akuity"]])
+def test_version(command: list[str]) -> None:
+    result = run("--version", command=command)
+    assert result.returncode == 0
+    assert result.stdout.startswith("tap-akuity v0.")
+
+
+def test_discover_needs_no_config() -> None:
+    result = run("--discover")
+    assert result.returncode == 0, result.stderr
+    (stream,) = json.loads(result.stdout)["streams"]
+    assert stream["tap_stream_id"] == "audit_logs"
+    assert stream["key_properties"] == ["id"]
+    assert stream["replication_key"] == "timestamp"
+    assert stream["replication_method"] == "INCREMENTAL"
+    assert stream["schema"]["additionalProperties"] is True
+
+
+@pytest.mark.parametrize("format_name", ["json", "markdown"])
+def test_about(format_name: str) -> None:
+    result = run("--about", f"--format={format_name}")
+    assert result.returncode == 0
+    for setting in ("organization_id", "api_key_secret", "lookback_seconds"):
+        assert setting in result.stdout
+
+
+def test_a_sync_and_the_next(tmp_path: Path) -> None:
+    data = list(Dataset(records=300))
+    with Sandbox(data) as sandbox:
+        config = write(tmp_path / "config.json", config_for(sandbox))
+        first = run("--config", config)
+        assert first.returncode == 0, first.stderr
+        state = last_state(messages(first.stdout))
+        second = run("--config", config, "--state", write(tmp_path / "state", state))
+    emitted = [record["id"] for record in records(messages(first.stdout))]
+    assert sorted(emitted) == sorted(ids(data))
+    again = [record["id"] for record in records(messages(second.stdout))]
+    assert 0 < len(again) < len(data)
+    assert again == emitted[-len(again) :]
+    assert bookmark(last_state(messages(second.stdout))) == bookmark(state)
+
+
+def test_settings_from_the_environment() -> None:
+    with Sandbox(Dataset(records=5)) as sandbox:
+        environment = {
+            f"TAP_AKUITY_{name.upper()}": str(value)
+            for name, value in config_for(sandbox).items()
+        }
+        result = run("--config=ENV", **environment)
+    assert len(records(messages(result.stdout))) == 5
+
+
+def test_the_connection_test(tmp_path: Path) -> None:
+    with Sandbox(Dataset(records=5)) as sandbox:
+        result = run("--config", write(tmp_path / "c", config_for(sandbox)), "--test")
+        assert result.returncode == 0, result.stderr
+        assert len(records(messages(result.stdout))) == 1
+        assert "ERROR" not in result.stderr
+        wrong = config_for(sandbox, api_key_secret="no")
+        result = run("--config", write(tmp_path / "c", wrong), "--test")
+        assert result.returncode == 1
+        assert "Akuity refused the API key" in last_line(result)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"api_key_secret": SECRET}, "Akuity refused the API key: check `api_key_id`"),
+        (
+            {"api_key_id": "viewer-key-id", "api_key_secret": "viewer-key-secret"},
+            "The API key may not read audit logs: give it a custom role that may get",
+        ),
+        ({"organization_id": "other"}, "There is no organization at http://127"),
+        ({"api_url": "http://127.0.0.1:9"}, "Could not get a response from http://12"),
+        (
+            {"api_url": "http://nowhere.invalid"},
+            "Setting `api_url` must begin with htt",
+        ),
+        (
+            {"api_url": "https://x.invalid"},
+            "Could not get a response from https://x.inv",
+        ),
+        ({"api_key_secret": " "}, "Setting `api_key_secret` is missing: set it in the"),
+        ({"page_size": "x"}, "Setting `page_size` must be an integer from 1 to 10000."),
+        (
+            {"start_date": "soon"},
+            "Setting `start_date` is not a valid date or time: write ",
+        ),
+    ],
+)
+def test_errors_of_the_first_day(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with Sandbox(Dataset(records=5)) as sandbox:
+        config = write(tmp_path / "config.json", config_for(sandbox, **changes))
+        result = run("--config", config)
+    assert result.returncode == 1
+    assert last_line(result).startswith(message)
+    assert "Traceback" not in result.stderr
+    assert " | ERROR " not in result.stderr
+    assert {m["type"] for m in messages(result.stdout)} <= {"SCHEMA", "STATE"}
+
+
+def test_a_state_that_is_no_time_ends_the_run_before_anything(tmp_path: Path) -> None:
+    state = {"bookmarks": {"audit_logs": {"replication_key_value": "soon"}}}
+    with Sandbox(Dataset(records=5)) as sandbox:
+        config = write(tmp_path / "config.json", config_for(sandbox))
+        result = run("--config", config, "--state", write(tmp_path / "state", state))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert last_line(result).startswith("`replication_key_value` of `audit_logs` in")
+
+
+def test_the_key_is_shown_nowhere(tmp_path: Path) -> None:
+    secrets = ["id-of-the-key", SECRET]
+    basic = base64.b64encode(":".join(secrets).encode()).decode()
+    for changes in (
+        {},
+        {"organization_id": "other"},
+        {"api_url": "http://127.0.0.1:9"},
+    ):
+        with Sandbox(Dataset(records=5)) as sandbox:
+            sandbox.state.options = type(sandbox.state.options)(
+                api_key_id=secrets[0], api_key_secret=secrets[1]
+            )
+            config = write(tmp_path / "config", config_for(sandbox, **changes))
+            result = run("--config", config, TAP_AKUITY_LOGLEVEL="DEBUG")
+        assert "urllib3.connectionpool" in result.stderr
+        for secret in (*secrets, basic):
+            assert secret not in result.stdout
+            assert secret not in result.stderr
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="DuckDB 1.2 has no wheels for Python 3.14"
+)
+def test_into_a_database(tmp_path: Path) -> None:
+    import duckdb  # noqa: PLC0415
+
+    data = list(Dataset(records=250))
+    database = tmp_path / "audit.duckdb"
+    target = write(
+        tmp_path / "target.json",
+        {"filepath": str(database), "default_target_schema": "akuity"},
+    )
+    with Sandbox(data) as sandbox:
+        config = write(tmp_path / "config.json", config_for(sandbox))
+        tap = subprocess.Popen(
+            [TAP, "--config", str(config)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        loaded = subprocess.run(
+            [str(BIN / "target-duckdb"), "--config", str(target)],
+            stdin=tap.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert tap.stdout is not None
+        tap.stdout.close()
+        assert tap.wait() == 0
+    assert loaded.returncode == 0, loaded.stderr
+    state = json.loads(loaded.stdout.splitlines()[-1])
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.execute("select id, timestamp from akuity.audit_logs")
+        found = {row[0]: row[1] for row in rows.fetchall()}
+    assert found.keys() == set(ids(data))
+    latest = max(found.values()).isoformat(timespec="microseconds")
+    assert (bookmark(state) or "").startswith(latest[:26])
