@@ -206,6 +206,17 @@ def test_names_of_tables_and_files() -> None:
         assert f"'{requirement}'" in section("Without Meltano")
 
 
+def test_the_settings_in_an_existing_project() -> None:
+    script = block("An existing Meltano project", "sh", "config test")
+    *settings, last = [shlex.split(line) for line in script.splitlines()]
+    assert [words[:4] for words in settings] == [
+        ["meltano", "config", "set", TapAkuity.name]
+    ] * len(settings)
+    names = [name for *_, name, _ in settings]
+    assert names == [*SCHEMA["required"], "start_date"]
+    assert last == ["meltano", "config", "test", TapAkuity.name]
+
+
 def year_and_more() -> list[dict[str, Any]]:
     """Make events of the year of the README's shards, and of the time after it."""
     until = datetime(2026, 2, 1, tzinfo=timezone.utc)
