@@ -446,6 +446,13 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
     assert linked == set(MANUAL) - {"README.md"}
 
 
+def test_the_site_leads_to_every_page() -> None:
+    text = read("mkdocs.yml")
+    assert "strict: true" in text
+    linked = set(re.findall(r"^ *- (?:.*: )?(\S+\.md)$", text, re.MULTILINE))
+    assert linked >= set(MANUAL)
+
+
 def test_no_two_sections_have_one_title() -> None:
     titles = [
         line.lstrip("# ")
