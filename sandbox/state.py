@@ -41,7 +41,6 @@ class Options(Checked):
         neighbours: Show the organization and the key; or show values that no client
             understands; or answer with that status.
         latency_seconds: How long each request takes.
-        row_cost_seconds: How much longer for each event that an offset skips.
         arrivals: How many events happen just before each request.
         clock_skew_seconds: How far the server's clock is ahead.
         date_header: Send a `Date` with each response.
@@ -58,7 +57,6 @@ class Options(Checked):
     key_expires: datetime | None = None
     neighbours: Literal["shown", "unclear", "403", "404", "503"] = "shown"
     latency_seconds: float = 0.0
-    row_cost_seconds: float = 0.0
     arrivals: int = 0
     clock_skew_seconds: float = field(default=0.0, metadata=SIGNED)
     date_header: bool = True

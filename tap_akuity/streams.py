@@ -159,6 +159,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             limits=Limits(self.config["page_size"], self.config["concurrency"]),
             origins=self.config.get("origins", []),
             actor_ips=self.config.get("actor_ips", []),
+            precision=self.config["timestamp_precision"],
             logger=self.logger,
         )
 
@@ -233,7 +234,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         for window in self.reader.windows(whole):
             unmatched.see(window.events)
             yield window
-            progress.advance(len(window.events), window.range.end)
+            progress.advance(len(window.events))
         if unmatched.values:
             self.log(
                 "From %s to %s no event matches %s: check the values, which must be as "
