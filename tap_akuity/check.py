@@ -93,8 +93,8 @@ def _events(stream: AuditLogsStream, page: PageResponse, asked: int) -> list[Eve
             page.items,
             stream.config["organization_id"],
             most=2 * asked,
+            precision=stream.config["timestamp_precision"],
             unknown=UnknownMembers(),
-            precision=timestamps.AUTO,
         )
     except RecordError as error:
         msg = (

@@ -8,6 +8,7 @@ if [ $# -gt 3 ]; then
   echo "usage: sync.sh [NAME [FROM [TO]]]" >&2
   exit 2
 fi
+umask 077  # The files hold events.
 cd "$(dirname "$0")"
 name=${1:-audit}
 state=$name.state.json
@@ -19,8 +20,11 @@ echo "$range" > "$name.range.json"
 echo "{\"filepath\": \"$name.duckdb\", \"default_target_schema\": \"akuity\"}" \
   > "$name.target.json"
 code=0
-venv/bin/tap-akuity --config config.json --config "$name.range.json" --state "$state" |
-  venv/bin/target-duckdb --config "$name.target.json" > "$name.loaded" || code=$?
+{
+  venv/bin/tap-akuity --config config.json --config "$name.range.json" \
+    --state "$state" 2>&3 |
+    venv/bin/target-duckdb --config "$name.target.json" > "$name.loaded"
+} 3>&1 | tee -i "$name.log" >&2 || code=$?
 # The target repeats each state once all before it is loaded, also if the tap fails. A
 # target that is killed may leave half a line, which `read` does not take for one.
 while IFS= read -r line; do loaded=$line; done < "$name.loaded"
@@ -28,4 +32,6 @@ if [ -n "${loaded:-}" ]; then
   echo "$loaded" > "$state.new"
   mv "$state.new" "$state"
 fi
+# The target may have written more after the sentence that says why the tap failed.
+[ "$code" = 0 ] || grep CRITICAL "$name.log" >&2 || true
 exit "$code"

@@ -24,6 +24,7 @@ from tap_akuity.api.errors import (
     NotAPageError,
     PageTooBigError,
     RetriableError,
+    UnreachableError,
 )
 from tap_akuity.api.session import BodyTooBigError, BoundedSession
 from tap_akuity.masking import one_line
@@ -40,6 +41,10 @@ _T = TypeVar("_T")
 
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two attempts that the client chooses by itself."""
+
+MAX_ATTEMPTS_UNREACHED = 5
+"""How many attempts are made while no connection has ever been made: 15 seconds at
+most, because `api_url` or a proxy may be wrong. Later, all of them are worth it."""
 
 MAX_CLOCK_SKEW = timestamps.DAY
 """By how much a `Date` may differ from the clock here and still be believed."""
@@ -117,6 +122,7 @@ class AkuityClient:
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
         self._date_doubted = False
+        self._reached = False
 
     def fetch(self, query: Query) -> PageResponse:
         """Fetch one page, and try again as long as that may help.
@@ -194,9 +200,15 @@ class AkuityClient:
                 self.requests += 1
                 self.retries += attempt > 1
             try:
-                return read(self._get_once(url))
+                response = self._get_once(url)
+                self._reached = True
+                return read(response)
             except RetriableError as error:
                 most = min(error.max_attempts, limit)
+                if isinstance(error, UnreachableError) and not self._reached:
+                    most = min(most, MAX_ATTEMPTS_UNREACHED)
+                else:
+                    self._reached = True
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from tap_akuity.records.timestamps import to_text
-
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
@@ -14,6 +12,9 @@ if TYPE_CHECKING:
     from tap_akuity.reading.windows import Window
 
 INTERVAL_SECONDS = 5.0
+
+_MINUTE = 60
+_HOUR = 3600
 
 
 class Progress:
@@ -58,14 +59,12 @@ class Progress:
         done = self._emitted - self._again
         rate = done / (now - self._began)
         left = max(self.total - done, 0)
+        # Short, because the SDK puts 70 characters before it.
         self._logger.info(
-            "%d of %d records (%.0f %%), %.0f per second, %s left, reached %s",
-            done,
-            self.total,
-            100 * done / max(self.total, 1),
-            rate,
+            "%d %% of %s, %s left",
+            100 * done // max(self.total, 1),
+            f"{self.total:,}",
             _duration(left / rate) if rate else "unknown time",
-            to_text(window.range.end)[:19] + "Z",
         )
 
     def figures(self) -> dict[str, Any]:
@@ -82,6 +81,8 @@ class Progress:
 
 
 def _duration(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} m"
+    return f"{seconds / _HOUR:.1f} h"

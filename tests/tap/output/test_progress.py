@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from singer_sdk.logging import DEFAULT_FORMAT
 
 from tap_akuity.output.progress import Progress
 from tap_akuity.reading.asks import Range
@@ -43,12 +44,41 @@ def test_a_long_sync_says_how_far_it_is(
 ) -> None:
     caplog.set_level(logging.INFO)
     progress = begun(clock, 1_000_000)
-    clock.now += 5
+    clock.now += 10
     progress.advance(window(25_000))
-    assert caplog.messages == [
-        "25000 of 1000000 records (2 %), 5000 per second, 0:03:15 left, reached "
-        "2025-11-21T16:26:40Z"
-    ]
+    assert caplog.messages == ["2 % of 1,000,000, 6 m left"]
+
+
+@pytest.mark.parametrize("seconds", [5, 1_000, 15_000])
+def test_tens_of_millions_of_records_fit_into_100_columns(
+    caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("tap-akuity.audit_logs")
+    progress = Progress(logger, clock)
+    progress.total = 99_999_999
+    many = window(33_000)
+    for _ in range(999):
+        progress.advance(many)
+    clock.now += seconds
+    progress.advance(many)
+    (record,) = caplog.records
+    line = logging.Formatter(DEFAULT_FORMAT, style="{").format(record)
+    assert len(line) <= 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [(5, "5 s left"), (150, "2 m left"), (7_200, "2.0 h left")],
+)
+def test_how_long_is_left(
+    caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int, left: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = begun(clock, 2_000)
+    clock.now += seconds
+    progress.advance(window(1_000))
+    assert caplog.messages == [f"50 % of 2,000, {left}"]
 
 
 def test_not_more_often_than_every_few_seconds(
@@ -89,8 +119,8 @@ def test_nothing_yet_and_more_than_expected(
     progress.advance(window(0))
     clock.now += 5
     progress.advance(window(20))
-    assert "unknown time left" in caplog.messages[0]
-    assert "20 of 10 records (200 %), 2 per second, 0:00:00 left" in caplog.messages[1]
+    assert "0 % of 10, unknown time left" in caplog.messages[0]
+    assert "200 % of 10, 0 s left" in caplog.messages[1]
 
 
 def test_what_is_read_again_is_not_what_is_new(
@@ -101,7 +131,7 @@ def test_what_is_read_again_is_not_what_is_new(
     progress.advance(window(50, again=True))
     clock.now += 5
     progress.advance(window(4))
-    assert "4 of 10 records (40 %)" in caplog.messages[0]
+    assert "40 % of 10, " in caplog.messages[0]
     assert progress.figures() == {
         "counted": 10,
         "emitted": 54,
