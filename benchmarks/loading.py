@@ -54,9 +54,15 @@ LIMIT_SECONDS = 600
 KIB = 1024
 MB = 1_000_000
 
+READER = "duckdb-reader"
+"""By the SQL in docs/targets.md, from batch files."""
+
 DLT = "dlt"
 DLT_REQUIREMENTS = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
 DLT_SCRIPT = ROOT / "benchmarks" / "peers" / "dlt_into_duckdb.py"
+
+
+_EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
 
 
 class SmallBatchesDuckDB(DuckDB):
@@ -149,7 +155,28 @@ def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
         "start_date": "2020-01-01T00:00:00Z",
         "page_size": 1000,
     }
-    if name == DLT:
+    batches = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri(), "prefix": "audit-"},
+    }
+    tap = [str(Path(sys.executable).parent / "tap-akuity"), "--config"]
+    if name == READER:
+        tap.append(_write(folder / "tap.json", config | {"batch_config": batches}))
+        python = environments.build(DuckDB.command, DuckDB.requirements) / "python"
+        warehouse = DuckDB(folder)
+        text = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+        script = text.split("```sql\n")[1].split("```")[0]
+        script = script.replace("batches/", f"{folder}/")
+        database = warehouse.settings()["filepath"]
+        first = pipe([tap], folder, {})
+        second = pipe([[str(python), "-c", _EXECUTE, database, script]], folder, {})
+        usage = Usage(
+            first.seconds + second.seconds,
+            first.cpu_seconds + second.cpu_seconds,
+            max(first.peak_rss, second.peak_rss),
+        )
+        found = len(warehouse.rows())
+    elif name == DLT:
         commands = environments.build(DLT, DLT_REQUIREMENTS)
         path = _write(folder / "tap.json", config)
         command = [str(commands / "python"), str(DLT_SCRIPT), path]
@@ -157,17 +184,13 @@ def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
         found = int((folder / "rows").read_text(encoding="utf-8"))
     else:
         kind = KINDS[name]
-        warehouse: Warehouse = kind(folder, *servers.of(kind))
+        warehouse = kind(folder, *servers.of(kind))
         config |= warehouse.tap
         if name.endswith("-batches"):
-            config["batch_config"] = {
-                "encoding": {"format": "jsonl", "compression": "gzip"},
-                "storage": {"root": folder.as_uri(), "prefix": "audit-"},
-            }
+            config["batch_config"] = batches
         commands = environments.build(
             kind.environment or kind.command, kind.requirements
         )
-        tap = [str(Path(sys.executable).parent / "tap-akuity"), "--config"]
         target = [str(commands / kind.command), "--config"]
         tap.append(_write(folder / "tap.json", config))
         target.append(_write(folder / "target.json", warehouse.settings()))
@@ -211,7 +234,7 @@ def _write(path: Path, content: Any) -> str:  # noqa: ANN401 - JSON
 
 def main() -> None:
     """Measure, and print a line for each round and each result."""
-    names = [*KINDS, DLT]
+    names = [*KINDS, READER, DLT]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--events", type=int, default=100_000)

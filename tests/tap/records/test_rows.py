@@ -97,6 +97,17 @@ def test_each_content_has_an_id_of_its_own(
 
 
 @given(st.lists(items, max_size=12))
+def test_no_id_depends_on_the_precision(found: list[Item]) -> None:
+    for one in found:  # Within one microsecond.
+        digit = one["timestamp"][18]
+        one["timestamp"] = f"2025-01-01 00:00:00.00000000{digit} +0000 UTC"
+    auto, six, nine = (
+        apart(found, precision) for precision in ("auto", "microseconds", "nanoseconds")
+    )
+    assert auto == six == nine
+
+
+@given(st.lists(items, max_size=12))
 @settings(max_examples=50)
 def test_each_content_comes_out_of_any_pages_once(found: list[Item]) -> None:
     # Rows that differ in nothing, on pages apart, are not to be told from a gap.
