@@ -90,6 +90,17 @@ KINDS: dict[str, Any] = {
 }
 
 
+_MEASURE = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
+sys.exit(code)
+"""
+"""Runs a command from a small process: a child begins with the peak of its parent."""
+
+
 class Usage(NamedTuple):
     """What a run took."""
 
@@ -117,32 +128,31 @@ def pipe(
         begin = time.perf_counter()
         processes: list[subprocess.Popen[str]] = []
         source: Any = subprocess.DEVNULL
-        for number, command in enumerate(commands, 1):
-            last = number == len(commands)
+        for number, command in enumerate(commands):
+            last = number == len(commands) - 1
             streams = {"stdin": source, "stdout": log if last else subprocess.PIPE}
+            usage = str(folder / f"usage-{number}")
+            measured = [sys.executable, "-c", _MEASURE, usage, *command]
             process = stack.enter_context(
-                started(command, folder, environment, stderr=log, **streams)
+                started(measured, folder, environment, stderr=log, **streams)
             )
-            if number > 1:
+            if number > 0:
                 source.close()
             source = process.stdout
             processes.append(process)
         timer = threading.Timer(LIMIT_SECONDS, lambda: [*map(kill, processes)])
         timer.start()
         stack.callback(timer.cancel)
-        usages = []
         for process in processes:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            usages.append(usage)
+            process.wait()
         seconds = time.perf_counter() - begin
     if any(process.returncode for process in processes):
         sys.stderr.write((folder / "log").read_text(errors="replace")[-2000:])
         message = f"{[Path(command[0]).name for command in commands]} failed"
         raise RuntimeError(message)
-    cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    peak_rss = max(usage.ru_maxrss for usage in usages) * KIB
-    return Usage(seconds, cpu_seconds, peak_rss)
+    told = (folder / f"usage-{one}" for one in range(len(commands)))
+    cpu, peaks = zip(*(json.loads(path.read_bytes()) for path in told), strict=True)
+    return Usage(seconds, sum(cpu), max(peaks) * KIB)
 
 
 def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
@@ -256,7 +266,8 @@ def main() -> None:
                 found[name].append(usage)
                 busy = os.getloadavg()[0]
                 spent = f"{usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s"
-                line = f"{number} {name}: {spent}, load {busy:.1f}"
+                held = f"{usage.peak_rss / MB:,.0f} MB"
+                line = f"{number} {name}: {spent}, {held}, load {busy:.1f}"
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
     for name, usages in found.items():
