@@ -245,7 +245,9 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
+def problems(
+    config: Mapping[str, Any], *, now: int, under_meltano: bool = False
+) -> Iterator[str]:
     """Say what is wrong with a configuration.
 
     No sentence quotes a value that may be a secret.
@@ -253,6 +255,7 @@ def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
     Args:
         config: From `normalize`.
         now: The time, in nanoseconds since the Unix epoch.
+        under_meltano: Whether Meltano runs the tap, and reads `.env` for it.
 
     Yields:
         One sentence for each problem, naming the setting and what to do.
@@ -260,9 +263,11 @@ def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
     properties = SCHEMA["properties"]
     for name in SCHEMA["required"]:
         if name not in config:
-            yield (
-                f"Setting `{name}` is missing: set it in the config file, or as "
-                f"{ENVIRONMENT_PREFIX}{name.upper()} with --config=ENV."
+            variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+            yield f"Setting `{name}` is missing: set " + (
+                f"{variable} in `.env`, or run `meltano config set`."
+                if under_meltano
+                else f"it in the config file, or as {variable} with --config=ENV."
             )
     for name, value in config.items():
         if name in properties:
@@ -380,7 +385,11 @@ def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
 
 
 def _check_organization(name: str, value: str, _now: int) -> Iterator[str]:
-    if value in {".", ".."} or "/" in value:
+    if value != value.strip():
+        yield (
+            f"Setting `{name}` is {value!r}, with white space around it: remove that."
+        )
+    elif value in {".", ".."} or "/" in value:
         yield (
             f"Setting `{name}` must not be `.` or `..` nor contain a `/`: copy the id "
             "of the organization from Akuity."

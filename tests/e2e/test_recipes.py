@@ -34,7 +34,7 @@ _RECIPE = re.compile(r"^### (.+?)\n.*?^```json\n(.*?)^```", re.DOTALL | re.MULTI
 
 _PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 _TARGETS = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-_, _COLUMNS = _PAGE.split("## Columns\n")
+_COLUMNS = _PAGE.partition("## Columns\n")[2].partition("\n## ")[0]
 
 RECIPES: dict[str, dict[str, Any]] = {
     title: json.loads(text) for title, text in _RECIPE.findall(_COLUMNS)

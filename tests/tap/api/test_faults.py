@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -120,17 +121,13 @@ def test_a_third_of_all_requests_fails_in_mixed_ways(concurrency: int) -> None:
 def test_a_server_that_is_away_for_a_while() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    config = {
-        "organization_id": "sandbox",
-        "api_key_id": "sandbox-key-id",
-        "api_key_secret": "sandbox-key-secret",
-        "api_url": f"http://127.0.0.1:{port}",
-        "start_date": "2020-01-01",
-        "max_retries": 100_000,
-    }
     found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.extend(sync(config)))
-    thread.start()
+    with Sandbox(DATA, port=port, faults=Plan(kinds=("503",))) as sandbox:
+        config = config_for(sandbox, max_retries=100_000)
+        thread = threading.Thread(target=lambda: found.extend(sync(config)))
+        thread.start()
+        while not stats(sandbox)["faults"]:
+            time.sleep(0.01)
     with Sandbox(DATA, port=port):
         thread.join(timeout=60)
     assert len(records(found)) == len(DATA)
