@@ -23,7 +23,7 @@ define new_environment
 @$(PYTHON) -m venv $(@D)
 endef
 
-.PHONY: help demo examples test bench test-targets test-meltano test-examples test-airflow
+.PHONY: help demo docs examples test bench test-targets test-meltano test-examples test-airflow
 .PHONY: test-oldest test-newest audit meta package check-release lint types format meltano clean ANEW
 
 help: ## List the targets
@@ -39,6 +39,10 @@ examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions
 	@.venv-chart/bin/python examples/chart/events_per_day.py \
 	  build/examples/audit.duckdb examples/chart/events_per_day.svg
 
+docs: .venv-docs/made ## Build the documentation as a site into build/site
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "build/site/index.html"
+
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
 
@@ -46,7 +50,7 @@ bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minu
 	@.venv/bin/python -m benchmarks
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py --quiet
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py --quiet
 
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
@@ -109,6 +113,7 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
 	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
+	rm -rf .venv-docs
 	rm -rf .venv-meltano .venv-newest .venv-oldest .venv-package
 	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
@@ -131,6 +136,12 @@ clean: ## Delete what was made here, but no data of your own
 	$(call new_environment,what draws the chart)
 	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
+	@echo "$(MADE_FOR)" > $@
+
+.venv-docs/made: pyproject.toml $(call unless_made,.venv-docs/made)
+	$(call new_environment,what builds the documentation)
+	@.venv-docs/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-docs/bin/python $(PIP_INSTALL) --group docs
 	@echo "$(MADE_FOR)" > $@
 
 .venv-detections/made: pyproject.toml $(call unless_made,.venv-detections/made)

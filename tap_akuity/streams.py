@@ -133,6 +133,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             limits=Limits(self.config["page_size"], self.config["concurrency"]),
             origins=self.config.get("origins", []),
             actor_ips=self.config.get("actor_ips", []),
+            precision=self.config["timestamp_precision"],
             logger=self.logger,
         )
 
@@ -199,7 +200,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         progress = Progress(whole.total, self.logger)
         for window in self.reader.windows(whole):
             yield window
-            progress.advance(len(window.events), window.range.end)
+            progress.advance(len(window.events))
 
     def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 MANUAL = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 """The pages for users, whose sections have a title each that no other has."""
 
-
 NEEDS_DUCKDB = pytest.mark.skipif(
     sys.version_info >= (3, 14), reason="DuckDB 1.2 has no wheels for Python 3.14"
 )
@@ -83,7 +82,7 @@ def block(title: str, language: str, word: str) -> str:
 class Folder:
     """The folder that `Without Meltano` tells to make."""
 
-    def __init__(self, path: Path, sandbox: Sandbox) -> None:
+    def __init__(self, path: Path, sandbox: Sandbox, **changed: str) -> None:
         self.path = path
         (path / "venv").mkdir()
         (path / "venv" / "bin").symlink_to(BIN)
@@ -92,7 +91,8 @@ class Folder:
         assert settings.keys() <= SCHEMA["properties"].keys()
         for name, value in settings.items():
             assert value.startswith("your-") is (name in SCHEMA["required"])
-        needed = config_for(sandbox, start_date=settings["start_date"])
+        changed = {"start_date": settings["start_date"]} | changed
+        needed = config_for(sandbox, **changed)
         write(path / "config.json", needed)
         install = block("Without Meltano", "sh", "pip install").splitlines()
         (copy,) = (line.split() for line in install if line.startswith("cp "))

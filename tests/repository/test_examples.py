@@ -1,4 +1,4 @@
-"""The questions and the chart: what the README shows is what is found."""
+"""The questions and the chart: what the page shows is what is found."""
 
 from __future__ import annotations
 

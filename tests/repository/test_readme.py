@@ -20,18 +20,21 @@ import pytest
 import yaml
 
 import demo.__main__
+import demo.query
 from demo import DATABASE
 from demo.warehouse import TABLE, Busiest
 from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts.examples import HISTORY
 from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.window import MAX_MOVING
+from tap_akuity.records import timestamps
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
-from tests.helpers.events import event_of, ids
+from tests.helpers.events import event_of, events_of, ids
 from tests.helpers.readme import (
     MANUAL,
     NEEDS_DUCKDB,
@@ -134,13 +137,56 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
     path = tmp_path / "recipe.py"
     path.write_text(code, encoding="utf-8")
     audit_log_id = runpy.run_path(str(path))["audit_log_id"]
-    for item in (sample, *Dataset(records=500)):
-        record = json.loads(event_of(item, "org-1").json)
-        assert audit_log_id(record) == record["id"]
+    fine = sample | {"timestamp": "2025-11-21T16:26:40.000000001Z"}
+    page = json.dumps([sample, fine, *Dataset(records=500)]).encode()
+    for precision in ("auto", "nanoseconds"):
+        for event in events_of(page, "org-1", most=502, precision=precision):
+            record = json.loads(event.json)
+            assert audit_log_id(record) == record["id"]
+
+
+def test_the_record_that_is_shown() -> None:
+    (shown,) = map(json.loads, blocks(section("What you get"), "json"))
+    found = [json.loads(event_of(item, "sandbox").json) for item in HISTORY]
+    assert shown in found
+
+
+@NEEDS_DUCKDB
+def test_the_table_that_is_shown(tmp_path: Path) -> None:
+    with Sandbox(Dataset(records=5)) as sandbox:
+        folder = Folder(tmp_path, sandbox, start_date="2000-01-01")
+        folder.run("bash sync.sh")
+    (shown,) = blocks(section("What you get"), "sql")
+    [(made,)] = folder.ask("SELECT sql FROM duckdb_tables()")
+    assert re.sub(r"\s+", "", shown) == re.sub(r"\s+", "", made)
+
+
+@NEEDS_DUCKDB
+def test_queries_show_who_did_what_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with Sandbox(Dataset(records=200)) as sandbox:
+        folder = Folder(tmp_path, sandbox, start_date="2000-01-01")
+        folder.run("bash sync.sh")
+    (command,) = re.findall(
+        r"-m demo\.query (\".*?\")$", demo.__main__.REPORT, re.DOTALL | re.MULTILINE
+    )
+    (from_demo,) = shlex.split(command)
+    *_, from_page = shlex.split(block("Your own organization", "sh", "SELECT"))
+    for query in (from_demo, from_page):
+        file = str(tmp_path / "audit.duckdb")
+        assert demo.query.main(["--file", file, query]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(len(line) <= 80 for line in lines)
+        header = next(line for line in lines if "who" in line)
+        names = [name.strip() for name in header.split("│")[1:-1]]
+        assert names == ["time", "action", "who", "object"]
+        assert len([line for line in lines if re.match(r"│ \d{4}-", line)]) == 10
 
 
 def test_the_demo_says_what_is_shown() -> None:
-    (output,) = blocks(section("On the sandbox"), "text")
+    (output,) = blocks(section("Try it on the sandbox"), "text")
     source = inspect.getsource(demo.__main__)
     said = ("Sandbox", "First run", "Meanwhile", "Second run", "Check", "events added")
     for words in (*said, "rows are exactly the events of the sandbox"):
@@ -152,7 +198,7 @@ def test_the_demo_says_what_is_shown() -> None:
 
 
 def test_names_of_tables_and_files() -> None:
-    query = section("On your own organization")
+    query = section("Your own organization")
     assert f"FROM {TABLE} " in query
     project = yaml.safe_load((ROOT / "meltano.yml").read_bytes())
     (loader,) = project["plugins"]["loaders"]
@@ -162,6 +208,17 @@ def test_names_of_tables_and_files() -> None:
     assert DATABASE.name not in query
     for requirement in loader["pip_url"].split():
         assert f"'{requirement}'" in section("Without Meltano")
+
+
+def test_the_settings_in_an_existing_project() -> None:
+    script = block("An existing Meltano project", "sh", "config test")
+    *settings, last = [shlex.split(line) for line in script.splitlines()]
+    assert [words[:4] for words in settings] == [
+        ["meltano", "config", "set", TapAkuity.name]
+    ] * len(settings)
+    names = [name for *_, name, _ in settings]
+    assert names == [*SCHEMA["required"], "start_date"]
+    assert last == ["meltano", "config", "test", TapAkuity.name]
 
 
 def year_and_more() -> list[dict[str, Any]]:
@@ -189,7 +246,7 @@ def test_without_meltano(tmp_path: Path) -> None:
         sandbox.store.add([later])
         folder.run(command)
     assert sorted(folder.ids()) == sorted([*first, *ids([later])])
-    *_, query = shlex.split(block("On your own organization", "sh", "SELECT"))
+    *_, query = shlex.split(block("Your own organization", "sh", "SELECT"))
     assert len(folder.ask(query)) == 10
 
 
@@ -277,7 +334,8 @@ def test_only_some_events(served: Sandbox, everything: list[dict[str, Any]]) -> 
     assert None in [record["object"] for record in wanted]
     assert records(messages) == wanted
     state = last_state(messages)["bookmarks"]["audit_logs"]
-    assert state["replication_key_value"] == everything[-1]["timestamp"]
+    newest = timestamps.parse(everything[-1]["timestamp"])
+    assert timestamps.parse(state["replication_key_value"]) == newest
 
 
 def test_a_hash_in_the_place_of_the_ip_address(
@@ -348,7 +406,8 @@ def test_messages() -> None:
         text for path in (ROOT / "tap_akuity").rglob("*.py") for text in texts(path)
     ]
     quoted = [row[0].strip("`").strip() for row in rows(section("Troubleshooting"))]
-    assert len(quoted) > 15
+    quoted += [row[0].strip("`").strip() for row in rows(section("Messages"))]
+    assert len(quoted) > 25
     unknown = [
         message for message in quoted if not any(message in text for text in known)
     ]
@@ -390,6 +449,13 @@ def test_the_readme_is_short_and_leads_to_every_page() -> None:
     assert len(text.splitlines()) <= 250
     linked = set(re.findall(r"\]\((docs/\w+\.md)[)#]", text))
     assert linked == set(MANUAL) - {"README.md"}
+
+
+def test_the_site_leads_to_every_page() -> None:
+    text = read("mkdocs.yml")
+    assert "strict: true" in text
+    linked = set(re.findall(r"^ *- (?:.*: )?(\S+\.md)$", text, re.MULTILINE))
+    assert linked >= set(MANUAL)
 
 
 def test_no_two_sections_have_one_title() -> None:

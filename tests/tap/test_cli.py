@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +80,7 @@ def test_the_connection_test(tmp_path: Path) -> None:
         assert result.returncode == 0, result.stderr
         assert len(records(messages(result.stdout))) == 1
         assert "ERROR" not in result.stderr
+        assert "fail" not in result.stderr.lower()
         wrong = config_for(sandbox, api_key_secret="no")
         result = run("--config", write(tmp_path / "c", wrong), "--test")
         assert result.returncode == 1
@@ -108,3 +111,47 @@ def test_errors_of_the_first_day(
     assert "Traceback" not in result.stderr
     assert " | ERROR " not in result.stderr
     assert {m["type"] for m in messages(result.stdout)} <= {"SCHEMA", "STATE"}
+
+
+def test_under_meltano_a_setting_that_is_missing_goes_into_its_env_file(
+    tmp_path: Path,
+) -> None:
+    config = write(tmp_path / "config.json", {"api_key_id": "a", "api_key_secret": "b"})
+    result = run("--config", config, MELTANO_PROJECT_ROOT=str(tmp_path))
+    assert last_line(result) == (
+        "Setting `organization_id` is missing: set TAP_AKUITY_ORGANIZATION_ID in "
+        "`.env`, or run `meltano config set`."
+    )
+
+
+@pytest.mark.parametrize("one_pipe", [True, False])
+def test_the_last_line_is_a_sentence_where_logs_are_json(
+    tmp_path: Path, *, one_pipe: bool
+) -> None:
+    handler = {"class": "logging.StreamHandler", "formatter": "json"}
+    formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
+    logs = write(
+        tmp_path / "logging.json",
+        {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "formatters": {"json": formatter},
+            "handlers": {"default": handler},
+            "root": {"level": "INFO", "handlers": ["default"]},
+        },
+    )
+    done = subprocess.run(
+        [TAP, "--config", write(tmp_path / "config.json", {"start_date": "soon"})],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT if one_pipe else subprocess.PIPE,
+        env=os.environ | {"SINGER_SDK_LOG_CONFIG": str(logs)},
+        text=True,
+        check=False,
+    )
+    *_, before, last = (done.stdout if one_pipe else done.stderr).splitlines()
+    sentence = "Setting `organization_id` is missing: "
+    if one_pipe:
+        assert json.loads(before)["message"] == last
+        assert last.startswith(sentence)
+    else:
+        assert json.loads(last)["message"].startswith(sentence)
