@@ -90,7 +90,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "Setting `start_date` must be before `end_date`.",
     ),
     (
-        {"start_date": "2026-01-03"},
+        {"start_date": "2026-01-02T00:00:00.000000001Z"},
         "Setting `start_date` is more than a day in the future: nothing would be "
         "fetched, correct it.",
     ),
@@ -108,6 +108,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"api_url": "https://me:hush@akuity.cloud"},
+        "Setting `api_url` must not contain a user name or a password: use "
+        "`api_key_id` and `api_key_secret`.",
+    ),
+    (
+        {"api_url": "https://me@akuity.cloud"},
         "Setting `api_url` must not contain a user name or a password: use "
         "`api_key_id` and `api_key_secret`.",
     ),
@@ -162,7 +167,7 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], message: str) -> None:
         {"start_date": ""},
         {"start_date": None},
         {"start_date": "2025-01-01", "end_date": "2025-01-01T00:00:00.1Z"},
-        {"start_date": "2026-01-01T12:00:00+00:00"},
+        {"start_date": "2026-01-02T00:00:00+00:00"},
         {"api_url": "https://akuity.example.com/prefix/"},
         {"api_url": "http://127.0.0.1:8080"},
         {"api_url": "http://[::1]:8080"},
@@ -227,6 +232,20 @@ def test_secrets_are_marked() -> None:
         if schema.get("secret")
     }
     assert secret == {"api_key_id", "api_key_secret"}
+
+
+def test_what_the_environment_cannot_say() -> None:
+    environment = {
+        "TAP_AKUITY_PAGE_SIZE": "many",
+        "TAP_AKUITY_LOOKBACK_SECONDS": "",
+        "TAP_AKUITY_MAX_RETRIES": "3",
+        "TAP_AKUITY_ACTIONS": "created",
+        "PAGE_SIZE": "many",
+    }
+    assert list(settings.environment_problems(environment)) == [
+        "Setting `page_size` must be an integer from 1 to 10000.",
+        "Setting `lookback_seconds` must be an integer of at least 0.",
+    ]
 
 
 def test_every_setting_comes_from_the_environment(
