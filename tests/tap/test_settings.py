@@ -187,16 +187,43 @@ def test_what_is_right_passes(changes: dict[str, Any]) -> None:
     assert problems(**changes) == []
 
 
+def test_each_problem_is_said() -> None:
+    assert problems(page_size="many", max_retries=-1, start_date="soon") == [
+        "Setting `page_size` must be an integer from 1 to 10000.",
+        "Setting `max_retries` must be an integer of at least 0.",
+        "Setting `start_date` is not a valid date or time: write it as 2025-01-31 or "
+        "2025-01-31T08:30:00Z.",
+    ]
+
+
+def test_what_cannot_be_read_stays() -> None:
+    wrong = {"start_date": "soon", "request_timeout_seconds": "soon"}
+    assert settings.normalize(wrong) == wrong
+
+
+@pytest.mark.parametrize(
+    ("config", "depth"),
+    [
+        ({}, None),
+        ({"flattening_enabled": False}, None),
+        ({"flattening_enabled": True}, 3),
+        ({"flattening_enabled": True, "flattening_max_depth": 0}, 0),
+    ],
+)
+def test_flattening_has_a_depth(config: dict[str, Any], depth: int | None) -> None:
+    assert settings.normalize(config).get("flattening_max_depth") == depth
+
+
 def test_one_form() -> None:
     config = {
         "start_date": "2025-01-01T02:00:00+02:00",
-        "api_url": "https://akuity.cloud/ ",
+        "api_url": "https://akuity.cloud/X/ ",
         "request_timeout_seconds": "1.5",
         "user_agent": "",
     }
     assert settings.normalize(config) == {
         "start_date": "2025-01-01T00:00:00.000000000Z",
-        "api_url": "https://akuity.cloud",
+        "api_url": "https://akuity.cloud/X",
         "request_timeout_seconds": 1.5,
     }
 
