@@ -156,14 +156,14 @@ def report(patterns: Sequence[str]) -> int:
     killed, counted = len(mutants) - len(alive), len(mutants) - equivalent
     score = 100 * killed / max(counted, 1)
     for module, (total, survived) in sorted(_by_module(mutants).items()):
-        sys.stdout.write(f"{module:40} {total:5} mutants {survived:5} survive")
-    print(
+        sys.stdout.write(f"{module:40} {total:5} mutants {survived:5} survive\n")
+    sys.stdout.write(
         f"{len(mutants)} mutants, {equivalent} of them equivalent; {killed} of the "
-        f"other {counted} killed: {score:.1f} %"
+        f"other {counted} killed: {score:.1f} %\n"
     )
     if score < LEAST_SCORE:
         wrong.append(f"The score is less than {LEAST_SCORE} %.")
-    print(*wrong, sep="\n")
+    sys.stdout.writelines(f"{line}\n" for line in wrong)
     return len(wrong)
 
 
