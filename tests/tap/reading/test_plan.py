@@ -40,7 +40,9 @@ def drive(
     whole: Piece, within: Limits, server: Server
 ) -> tuple[list[Piece], list[list[Ask]], int]:
     """Give the pieces of a plan, what was asked at a time, and what it returns."""
-    planning, pieces, asked = plan(whole, within), [], []
+    planning = plan(whole, within)
+    pieces: list[Piece] = []
+    asked: list[list[Ask]] = []
     outcomes: Any = None
     while True:
         try:
@@ -73,7 +75,7 @@ def bounds(asks: list[Ask]) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("concurrency", [1, 2, 4])
 @pytest.mark.parametrize("order", ["newest", "oldest", "random"])
-@pytest.mark.parametrize("count", [0, 20, 21, 500])
+@pytest.mark.parametrize("count", [0, 20, 21, 150])
 def test_the_pieces_are_the_range(concurrency: int, order: str, count: int) -> None:
     rng = random.Random(count)
     server = Server(events(rng.sample(range(SPAN.start, SPAN.end), count)), order=order)
@@ -90,7 +92,7 @@ def test_the_pieces_are_the_range(concurrency: int, order: str, count: int) -> N
 
 @pytest.mark.parametrize("concurrency", [1, 2, 4])
 def test_so_much_is_asked_at_a_time_and_no_more(concurrency: int) -> None:
-    server = Server(events(range(SPAN.start, SPAN.end, SECOND // 5)))
+    server = Server(events(range(SPAN.start, SPAN.end, SECOND // 2)))
     whole = server.whole(*SPAN, 5)
     pieces, asked, _ = drive(whole, limits(concurrency), server)
     probes = [asks for asks in asked if isinstance(asks[0], Probe)]
@@ -99,11 +101,11 @@ def test_so_much_is_asked_at_a_time_and_no_more(concurrency: int) -> None:
     # Each cut and each first page is asked for once.
     assert sum(map(len, queries)) == len(pieces)
     assert sum(map(len, probes)) == len(pieces) - 1
-    assert len(pieces) <= -(-500 // 15) + 4
+    assert len(pieces) <= -(-200 // 15) + 4
 
 
 def test_what_is_known_to_be_too_large_is_not_asked_for() -> None:
-    server = Server(events(range(SPAN.start, SPAN.end, SECOND // 5)))
+    server = Server(events(range(SPAN.start, SPAN.end, SECOND // 2)))
     for concurrency in (1, 4):
         _, asked, _ = drive(server.whole(*SPAN, 5), limits(concurrency), server)
         sizes = [
@@ -190,7 +192,7 @@ def test_a_first_page_that_failed_is_asked_for_again_when_it_is_due() -> None:
     first = planning.send([few[0], OSError("failed"), few[2]])
     assert first == Piece(Range(SPAN.start, 120 * SECOND), 1, few[0])
     assert next(planning) == asks[1:]
-    second = planning.send(few[1:])
+    second = planning.send([*few[1:]])
     assert second == Piece(Range(120 * SECOND, 150 * SECOND), 2, few[1])
     third = next(planning)
     assert third == Piece(Range(150 * SECOND, SPAN.end), 3, few[2])
