@@ -23,7 +23,7 @@ define new_environment
 @$(PYTHON) -m venv $(@D)
 endef
 
-.PHONY: help demo examples test bench mutants test-targets test-meltano test-examples test-airflow
+.PHONY: help demo docs examples test bench mutants test-targets test-meltano test-examples test-airflow
 .PHONY: test-oldest test-newest audit meta package check-release lint types format meltano clean ANEW
 
 help: ## List the targets
@@ -32,12 +32,16 @@ help: ## List the targets
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
 	@.venv/bin/python -m demo
 
-examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of the README, draw its chart, and convert the detections
+examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of docs/questions.md, draw its chart, and convert the detections
 	@.venv-detections/bin/python examples/detections/convert.py \
 	  examples/detections/rules examples/detections/sql
 	@.venv/bin/python -m scripts.examples
 	@.venv-chart/bin/python examples/chart/events_per_day.py \
 	  build/examples/audit.duckdb examples/chart/events_per_day.svg
+
+docs: .venv-docs/made ## Build the documentation as a site into build/site
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
@@ -49,7 +53,7 @@ mutants: .venv-mutants/made ## Change the tap's pure modules in every small way,
 	@nice .venv-mutants/bin/python -m scripts.mutants $(ONLY)
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py --quiet
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py --quiet
 
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
@@ -112,7 +116,8 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
 	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
-	rm -rf .venv-meltano .venv-mutants .venv-newest .venv-oldest .venv-package
+	rm -rf .venv-docs .venv-mutants
+	rm -rf .venv-meltano .venv-newest .venv-oldest .venv-package
 	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
@@ -134,6 +139,12 @@ clean: ## Delete what was made here, but no data of your own
 	$(call new_environment,what draws the chart)
 	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
+	@echo "$(MADE_FOR)" > $@
+
+.venv-docs/made: pyproject.toml $(call unless_made,.venv-docs/made)
+	$(call new_environment,what builds the documentation)
+	@.venv-docs/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-docs/bin/python $(PIP_INSTALL) --group docs
 	@echo "$(MADE_FOR)" > $@
 
 .venv-detections/made: pyproject.toml $(call unless_made,.venv-detections/made)

@@ -28,14 +28,16 @@ LOG = ROOT / ".meltano" / "demo.log"
 STATE_ID = "sandbox:tap-akuity-to-target-duckdb"
 PIPELINE = ("tap-akuity", "target-duckdb")
 
-_REPORT = f"""
+REPORT = f"""
 Who did what most
 
 {{}}
 
-The events are in {DATABASE.name}, in the table {TABLE}. Ask them something:
+The events are in {DATABASE.name}, in the table {TABLE}. The latest ones:
 
-  .venv/bin/python -m demo.query "SELECT timestamp, action, actor->>'id'
+  .venv/bin/python -m demo.query "
+    SELECT strftime(timestamp, '%Y-%m-%d %H:%M') AS time, action,
+      left(actor->>'id', 20) AS who, object->>'type' AS object
     FROM {TABLE} ORDER BY timestamp DESC LIMIT 10"
 
 Next, your own organization: fill in a copy of .env.example named .env, then
@@ -104,7 +106,7 @@ def _demo(records: int, new: int, seed: int) -> None:
         raise HarnessError(message)
     _say(f"Check        the {total:,} rows are exactly the events of the sandbox")
     rows = table(warehouse.busiest(_TOP))
-    _say(_REPORT.format("\n".join(f"  {row}" for row in rows)))
+    _say(REPORT.format("\n".join(f"  {row}" for row in rows)))
 
 
 def _run(title: str, sandbox: Sandbox, warehouse: Warehouse) -> int:

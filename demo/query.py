@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
         with duckdb.connect(options.file, read_only=True) as connection:
             answer = connection.sql(options.sql)
             if answer is not None:
-                answer.show()
+                answer.show(max_width=shutil.get_terminal_size().columns)
     except duckdb.Error as error:
         sys.stderr.write(f"{error}\n")
         return 1

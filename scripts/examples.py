@@ -1,6 +1,6 @@
 """Tries the examples: loads the sandbox with `sync.sh`, and asks what the SQL asks.
 
-`python -m scripts.examples` prints the tables that the README shows.
+`python -m scripts.examples` prints the tables of `docs/questions.md`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ HISTORY = Dataset(
 """Nothing in it is relative to today, so that the answers stay the same."""
 
 SHOWN = 4
-"""How many rows of an answer the README shows."""
+"""How many rows of an answer the page shows."""
 
 
 class Answer(NamedTuple):

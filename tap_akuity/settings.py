@@ -122,6 +122,18 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "timestamp_precision",
+        th.StringType(allowed_values=list(timestamps.PRECISIONS)),
+        default=timestamps.AUTO,
+        title="Timestamp Precision",
+        description=(
+            "How many fraction digits timestamps have. `auto`: six, or nine where six "
+            "would lose something. `microseconds`: always six, the others are cut, for "
+            "targets that refuse more. `nanoseconds`: always nine. The `id` of an "
+            "event is the same with all of them."
+        ),
+    ),
+    th.Property(
         "actions",
         th.ArrayType(th.StringType),
         title="Actions",
@@ -233,7 +245,9 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
+def problems(
+    config: Mapping[str, Any], *, now: int, under_meltano: bool = False
+) -> Iterator[str]:
     """Say what is wrong with a configuration.
 
     No sentence quotes a value that may be a secret.
@@ -241,6 +255,7 @@ def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
     Args:
         config: From `normalize`.
         now: The time, in nanoseconds since the Unix epoch.
+        under_meltano: Whether Meltano runs the tap, and reads `.env` for it.
 
     Yields:
         One sentence for each problem, naming the setting and what to do.
@@ -248,9 +263,11 @@ def problems(config: Mapping[str, Any], *, now: int) -> Iterator[str]:
     properties = SCHEMA["properties"]
     for name in SCHEMA["required"]:
         if name not in config:
-            yield (
-                f"Setting `{name}` is missing: set it in the config file, or as "
-                f"{ENVIRONMENT_PREFIX}{name.upper()} with --config=ENV."
+            variable = f"{ENVIRONMENT_PREFIX}{name.upper()}"
+            yield f"Setting `{name}` is missing: set " + (
+                f"{variable} in `.env`, or run `meltano config set`."
+                if under_meltano
+                else f"it in the config file, or as {variable} with --config=ENV."
             )
     for name, value in config.items():
         if name in properties:
@@ -299,6 +316,9 @@ def _expected(schema: Mapping[str, Any]) -> str:
             f"a number greater than {schema['exclusiveMinimum']} and at most "
             f"{schema['maximum']}"
         )
+    if "enum" in schema:
+        *others, last = (f"`{value}`" for value in schema["enum"])
+        return f"{', '.join(others)} or {last}"
     return "a list of strings" if kind == "array" else "a string"
 
 
@@ -307,7 +327,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
     if kind == "array":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
-        return isinstance(value, str)
+        return isinstance(value, str) and value in schema.get("enum", (value,))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind == "integer":
@@ -364,7 +384,11 @@ def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
 
 
 def _check_organization(name: str, value: str, _now: int) -> Iterator[str]:
-    if value in {".", ".."} or "/" in value:
+    if value != value.strip():
+        yield (
+            f"Setting `{name}` is {value!r}, with white space around it: remove that."
+        )
+    elif value in {".", ".."} or "/" in value:
         yield (
             f"Setting `{name}` must not be `.` or `..` nor contain a `/`: copy the id "
             "of the organization from Akuity."

@@ -133,6 +133,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             limits=Limits(self.config["page_size"], self.config["concurrency"]),
             origins=self.config.get("origins", []),
             actor_ips=self.config.get("actor_ips", []),
+            precision=self.config["timestamp_precision"],
             logger=self.logger,
         )
 
@@ -156,24 +157,23 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         problem = ""
         if self.replication_method != REPLICATION_INCREMENTAL:
             problem = (
-                f"asks for {self.replication_method} of `{self.name}`, which can only "
-                "be read as INCREMENTAL: remove that"
+                f"The catalog asks for {self.replication_method} of `{self.name}`, "
+                "which can only be read as INCREMENTAL: remove that."
             )
         elif self.replication_key != type(self).replication_key:
             problem = (
-                f"has another replication key of `{self.name}` than "
-                f"`{type(self).replication_key}`: restore it"
+                f"The catalog has another replication key of `{self.name}` than "
+                f"`{type(self).replication_key}`: restore it."
             )
         for name in self.keys:
             known = name in self.effective_schema.get("properties", {})
             if not known or not self.mask["properties", name]:
                 problem = (
-                    f"deselects `{name}` of `{self.name}`, without which nothing can "
-                    "be loaded safely: select it"
+                    f"The catalog deselects `{name}` of `{self.name}`, without "
+                    "which nothing can be loaded safely: select it."
                 )
         if problem:
-            msg = f"The catalog {problem}."
-            raise CatalogError(msg)
+            raise CatalogError(problem)
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
@@ -200,7 +200,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         progress = Progress(whole.total, self.logger)
         for window in self.reader.windows(whole):
             yield window
-            progress.advance(len(window.events), window.range.end)
+            progress.advance(len(window.events))
 
     def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""

@@ -117,7 +117,13 @@ class TapAkuity(Tap):
         # The SDK's messages quote the value that is wrong, which may be the secret.
         self._config = settings.normalize(self._config)
         hide_key(*(str(self._config.get(name, "")) for name in settings.SECRETS))
-        errors = list(settings.problems(self._config, now=time.time_ns()))
+        errors = list(
+            settings.problems(
+                self._config,
+                now=time.time_ns(),
+                under_meltano="MELTANO_PROJECT_ROOT" in os.environ,
+            )
+        )
         if not errors:
             return super()._validate_config(raise_errors=raise_errors)
         if raise_errors:

@@ -3,6 +3,7 @@
 # NAME.state.json. `venv` and `config.json` are beside it: see "Without Meltano" in
 # README.md.
 set -euo pipefail
+umask 077  # The files hold events.
 cd "$(dirname "$0")"
 name=${1:-audit}
 state=$name.state.json
@@ -14,8 +15,11 @@ echo "$range" > "$name.range.json"
 echo "{\"filepath\": \"$name.duckdb\", \"default_target_schema\": \"akuity\"}" \
   > "$name.target.json"
 code=0
-venv/bin/tap-akuity --config config.json --config "$name.range.json" --state "$state" |
-  venv/bin/target-duckdb --config "$name.target.json" > "$name.loaded" || code=$?
+{
+  venv/bin/tap-akuity --config config.json --config "$name.range.json" \
+    --state "$state" 2>&3 |
+    venv/bin/target-duckdb --config "$name.target.json" > "$name.loaded"
+} 3>&1 | tee -i "$name.log" >&2 || code=$?
 # The target repeats each state once all before it is loaded, also if the tap fails. A
 # target that is killed may leave half a line, which `read` does not take for one.
 while IFS= read -r line; do loaded=$line; done < "$name.loaded"
@@ -23,4 +27,6 @@ if [ -n "${loaded:-}" ]; then
   echo "$loaded" > "$state.new"
   mv "$state.new" "$state"
 fi
+# The target may have written more after the sentence that says why the tap failed.
+[ "$code" = 0 ] || grep CRITICAL "$name.log" >&2 || true
 exit "$code"

@@ -23,6 +23,7 @@ from tap_akuity.api.errors import (
     NotAPageError,
     PageTooBigError,
     RetriableError,
+    UnreachableError,
 )
 from tap_akuity.api.session import BodyTooBigError, BoundedSession
 from tap_akuity.masking import one_line
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two attempts that the client chooses by itself."""
+
+MAX_ATTEMPTS_UNREACHED = 5
+"""How many attempts are made while no connection has ever been made: 15 seconds at
+most, because `api_url` or a proxy may be wrong. Later, all of them are worth it."""
 
 MAX_CLOCK_SKEW = timestamps.DAY
 """By how much a `Date` may differ from the clock here and still be believed."""
@@ -106,6 +111,7 @@ class AkuityClient:
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
         self._date_doubted = False
+        self._reached = False
 
     def fetch(self, query: Query) -> PageResponse:
         """Fetch one page, and try again as long as that may help.
@@ -157,6 +163,10 @@ class AkuityClient:
                 return self._fetch_once(query)
             except RetriableError as error:
                 most = min(error.max_attempts, self._max_attempts)
+                if isinstance(error, UnreachableError) and not self._reached:
+                    most = min(most, MAX_ATTEMPTS_UNREACHED)
+                else:
+                    self._reached = True
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error
@@ -205,6 +215,7 @@ class AkuityClient:
             self._idle_sessions.append(session)
 
     def _page(self, response: Response) -> PageResponse:
+        self._reached = True
         body = response.body
         try:
             if not body.isascii():

@@ -96,6 +96,10 @@ class NotAPageError(RetriableError):
     max_attempts = 2
 
 
+class UnreachableError(RetriableError):
+    """No connection could be made: the name is unknown, or nothing listens there."""
+
+
 class _Body(msgspec.Struct):
     message: str = ""
 
@@ -162,12 +166,14 @@ def of_transport(error: Exception, url: str) -> FatalAPIError:
             f"Could not send a request to {base}: correct the proxy in HTTPS_PROXY, or "
             f"`api_url` ({reason(error)})."
         )
+    is_connected = not isinstance(_cause(error), urllib3.exceptions.NewConnectionError)
+    kind = RetriableError if is_connected else UnreachableError
     if isinstance(error, requests.exceptions.ProxyError):
-        return RetriableError(
+        return kind(
             f"The proxy did not connect to {base}: check HTTPS_PROXY and NO_PROXY "
             f"({reason(error)})."
         )
-    return RetriableError(
+    return kind(
         f"Could not get a response from {base}: check `api_url`, the network and the "
         f"proxy ({reason(error)})."
     )
@@ -209,12 +215,7 @@ def reason(error: BaseException) -> str:
     Returns:
         What it says there, fit for a terminal.
     """
-    while not isinstance(error, urllib3.exceptions.DecodeError):
-        causes = (getattr(error, "reason", None), *reversed(error.args))
-        inner = next((one for one in causes if isinstance(one, BaseException)), None)
-        if inner is None:
-            break
-        error = inner
+    error = _cause(error)
     match error:
         case urllib3.exceptions.DecodeError():
             text = "the body is not encoded as its header says"
@@ -231,6 +232,16 @@ def reason(error: BaseException) -> str:
             pattern = r"^\w+\(.*?\): |<[^<>]* object at 0x[0-9a-f]+>:? ?"
             text = re.sub(pattern, "", str(error))
     return one_line(text).rstrip(".") or type(error).__name__
+
+
+def _cause(error: BaseException) -> BaseException:
+    while not isinstance(error, urllib3.exceptions.DecodeError):
+        causes = (getattr(error, "reason", None), *reversed(error.args))
+        inner = next((one for one in causes if isinstance(one, BaseException)), None)
+        if inner is None:
+            break
+        error = inner
+    return error
 
 
 def _advice(response: Response, url: str) -> str:

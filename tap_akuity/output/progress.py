@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tap_akuity.records.timestamps import to_text
-
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
 INTERVAL_SECONDS = 5.0
+
+_MINUTE = 60
+_HOUR = 3600
 
 
 class Progress:
@@ -36,12 +37,11 @@ class Progress:
         self._done = 0
         self._began = self._said = clock()
 
-    def advance(self, count: int, reached: int) -> None:
+    def advance(self, count: int) -> None:
         """Note what has been emitted, and say so if it is time.
 
         Args:
             count: How many records more.
-            reached: All before this instant is done: nanoseconds since the Unix epoch.
         """
         self._done += count
         now = self._clock()
@@ -50,18 +50,18 @@ class Progress:
         self._said = now
         rate = self._done / (now - self._began)
         left = max(self._total - self._done, 0)
+        # Short, because the SDK puts 70 characters before it.
         self._logger.info(
-            "%d of %d records (%.0f %%), %.0f per second, %s left, reached %s",
-            self._done,
-            self._total,
-            100 * self._done / max(self._total, 1),
-            rate,
+            "%d %% of %s, %s left",
+            100 * self._done // max(self._total, 1),
+            f"{self._total:,}",
             _duration(left / rate) if rate else "unknown time",
-            to_text(reached)[:19] + "Z",
         )
 
 
 def _duration(seconds: float) -> str:
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}"
+    if seconds < _MINUTE:
+        return f"{seconds:.0f} s"
+    if seconds < _HOUR:
+        return f"{seconds / _MINUTE:.0f} m"
+    return f"{seconds / _HOUR:.1f} h"

@@ -266,7 +266,7 @@ def test_make_examples_says_what_the_page_says() -> None:
         check=True,
         timeout=RUN_SECONDS,
     )
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
     tables = [part for part in done.stdout.split("\n\n") if part.startswith("| ")]
     assert len(tables) == len(re.findall(r": [1-9]\d* of", done.stdout)) > 0
     assert all(one.strip() in page for one in tables)

@@ -39,7 +39,7 @@ PLACE = "/path/to/tap-akuity"
 
 def readme(word: str) -> list[list[str]]:
     """Give the commands of the block that has a word, for this checkout."""
-    title = "In a Meltano project that you have"
+    title = "An existing Meltano project"
     (found,) = (one for one in blocks(section(title), "sh") if word in one)
     lines = found.replace(PLACE, str(ROOT)).splitlines()
     return [shlex.split(line) for line in lines]
@@ -119,6 +119,18 @@ def test_no_secret_is_shown_or_in_meltano_yml(
     text = (project.folder / "meltano.yml").read_text(encoding="utf-8")
     for one in (text, *(done.stdout + done.stderr for done in shown)):
         assert not any(secret in one for secret in secrets(sandbox))
+
+
+def test_a_test_of_the_settings_shows_a_sentence(project: NewProject) -> None:
+    project.meltano(None, "config", "set", TAP, "page_size", "0")
+    try:
+        with project.started(None, "config", "test", TAP) as process:
+            output, errors = process.communicate(timeout=60)
+    finally:
+        project.meltano(None, "config", "unset", TAP, "page_size")
+    assert process.returncode != 0
+    sentence = "Setting `page_size` must be an integer from 1 to 10000."
+    assert sentence in (output + errors).splitlines()
 
 
 def test_about(project: NewProject) -> None:
@@ -204,7 +216,7 @@ def test_the_environment_reaches_the_tap_with_its_types(
 def test_the_pipeline_loads_all(
     project: NewProject, sandbox: Sandbox, summary: list[str]
 ) -> None:
-    (_, test) = readme("--interactive")
+    *_, test = readme("config test")
     assert "valid" in project.meltano(None, *test[1:]).stdout
 
     before = truth(sandbox)

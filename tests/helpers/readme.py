@@ -1,4 +1,4 @@
-"""What the README says."""
+"""What the README and the pages in `docs/` say."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from sandbox.server import Sandbox
 
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
+MANUAL = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
+"""The pages for users, whose sections have a title each that no other has."""
 
 NEEDS_DUCKDB = pytest.mark.skipif(
     sys.version_info >= (3, 14), reason="DuckDB 1.2 has no wheels for Python 3.14"
@@ -43,19 +43,27 @@ def lines_with_headings(text: str) -> Iterator[tuple[str, int]]:
         yield line, len(heading[1]) if heading else 0
 
 
+def read(page: str) -> str:
+    """Give the text of a page."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
 def section(title: str) -> str:
-    """Give what stands under a heading, the headings below it included."""
-    found: list[str] = []
-    depth = 0
-    for line, level in lines_with_headings(README):
-        if depth and 0 < level <= depth:
-            break
-        if depth:
-            found.append(line)
-        elif level and line.lstrip("# ") == title:
-            depth = level
-    assert found, title
-    return "\n".join(found)
+    """Give what stands under a heading of any page, the headings below it included."""
+    found: list[list[str]] = []
+    for page in MANUAL:
+        depth = 0
+        for line, level in lines_with_headings(read(page)):
+            if 0 < level <= depth:
+                depth = 0
+            if depth:
+                found[-1].append(line)
+            elif level and line.lstrip("# ") == title:
+                depth = level
+                found.append([])
+    (lines,) = found
+    assert lines, title
+    return "\n".join(lines)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -74,7 +82,7 @@ def block(title: str, language: str, word: str) -> str:
 class Folder:
     """The folder that `Without Meltano` tells to make."""
 
-    def __init__(self, path: Path, sandbox: Sandbox) -> None:
+    def __init__(self, path: Path, sandbox: Sandbox, **changed: str) -> None:
         self.path = path
         (path / "venv").mkdir()
         (path / "venv" / "bin").symlink_to(BIN)
@@ -83,7 +91,8 @@ class Folder:
         assert settings.keys() <= SCHEMA["properties"].keys()
         for name, value in settings.items():
             assert value.startswith("your-") is (name in SCHEMA["required"])
-        needed = config_for(sandbox, start_date=settings["start_date"])
+        changed = {"start_date": settings["start_date"]} | changed
+        needed = config_for(sandbox, **changed)
         write(path / "config.json", needed)
         install = block("Without Meltano", "sh", "pip install").splitlines()
         (copy,) = (line.split() for line in install if line.startswith("cp "))

@@ -1,4 +1,4 @@
-"""The questions and the chart: what the README shows is what is found."""
+"""The questions and the chart: what the page shows is what is found."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def test_questions(name: str, database: Path, history: list[dict[str, Any]]) -> 
 
     (part,) = (
         part
-        for part in section("Questions to ask").split("\n### ")
-        if f"(examples/sql/{name}.sql)" in part
+        for part in section("Questions to ask").split("\n## ")
+        if f"(../examples/sql/{name}.sql)" in part
     )
     if answer.rows:
         assert table(answer) in part

@@ -1,4 +1,4 @@
-"""What the README shows works, and what it says of the code is so."""
+"""What the README and the pages in `docs/` show works, and what they say is so."""
 
 from __future__ import annotations
 
@@ -20,25 +20,29 @@ import pytest
 import yaml
 
 import demo.__main__
+import demo.query
 from demo import DATABASE
 from demo.warehouse import TABLE, Busiest
 from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts.examples import HISTORY
 from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.window import MAX_MOVING
+from tap_akuity.records import timestamps
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
-from tests.helpers.events import event_of, ids
+from tests.helpers.events import event_of, events_of, ids
 from tests.helpers.readme import (
+    MANUAL,
     NEEDS_DUCKDB,
-    README,
     Folder,
     block,
     blocks,
     lines_with_headings,
+    read,
     section,
 )
 from tests.helpers.running import config_for, last_state, records, sync
@@ -48,16 +52,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGES = (
-    "README.md",
+    *MANUAL,
     "CONTRIBUTING.md",
     "SECURITY.md",
     "CHANGELOG.md",
-    "examples/README.md",
-    "examples/detections/README.md",
-    "examples/ecs/README.md",
-    "examples/meltano/README.md",
-    "examples/ocsf/README.md",
-    "examples/sql/README.md",
+    *(str(path.relative_to(ROOT)) for path in (ROOT / "examples").rglob("README.md")),
 )
 
 
@@ -109,7 +108,9 @@ def test_settings_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_settings_of_the_sdk() -> None:
-    (sentence,) = re.findall(r"The SDK adds (.*?) and a few more", README, re.DOTALL)
+    (sentence,) = re.findall(
+        r"The SDK adds (.*?) and a few more", section("Settings"), re.DOTALL
+    )
     schema = json.loads(json.dumps(SCHEMA))
     TapAkuity.append_builtin_config(schema)
     names = re.findall(r"`(\w+)`", sentence)
@@ -136,13 +137,56 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
     path = tmp_path / "recipe.py"
     path.write_text(code, encoding="utf-8")
     audit_log_id = runpy.run_path(str(path))["audit_log_id"]
-    for item in (sample, *Dataset(records=500)):
-        record = json.loads(event_of(item, "org-1").json)
-        assert audit_log_id(record) == record["id"]
+    fine = sample | {"timestamp": "2025-11-21T16:26:40.000000001Z"}
+    page = json.dumps([sample, fine, *Dataset(records=500)]).encode()
+    for precision in ("auto", "nanoseconds"):
+        for event in events_of(page, "org-1", most=502, precision=precision):
+            record = json.loads(event.json)
+            assert audit_log_id(record) == record["id"]
+
+
+def test_the_record_that_is_shown() -> None:
+    (shown,) = map(json.loads, blocks(section("What you get"), "json"))
+    found = [json.loads(event_of(item, "sandbox").json) for item in HISTORY]
+    assert shown in found
+
+
+@NEEDS_DUCKDB
+def test_the_table_that_is_shown(tmp_path: Path) -> None:
+    with Sandbox(Dataset(records=5)) as sandbox:
+        folder = Folder(tmp_path, sandbox, start_date="2000-01-01")
+        folder.run("bash sync.sh")
+    (shown,) = blocks(section("What you get"), "sql")
+    [(made,)] = folder.ask("SELECT sql FROM duckdb_tables()")
+    assert re.sub(r"\s+", "", shown) == re.sub(r"\s+", "", made)
+
+
+@NEEDS_DUCKDB
+def test_queries_show_who_did_what_in_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with Sandbox(Dataset(records=200)) as sandbox:
+        folder = Folder(tmp_path, sandbox, start_date="2000-01-01")
+        folder.run("bash sync.sh")
+    (command,) = re.findall(
+        r"-m demo\.query (\".*?\")$", demo.__main__.REPORT, re.DOTALL | re.MULTILINE
+    )
+    (from_demo,) = shlex.split(command)
+    *_, from_page = shlex.split(block("Your own organization", "sh", "SELECT"))
+    for query in (from_demo, from_page):
+        file = str(tmp_path / "audit.duckdb")
+        assert demo.query.main(["--file", file, query]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert all(len(line) <= 80 for line in lines)
+        header = next(line for line in lines if "who" in line)
+        names = [name.strip() for name in header.split("│")[1:-1]]
+        assert names == ["time", "action", "who", "object"]
+        assert len([line for line in lines if re.match(r"│ \d{4}-", line)]) == 10
 
 
 def test_the_demo_says_what_is_shown() -> None:
-    (output,) = blocks(section("On the sandbox"), "text")
+    (output,) = blocks(section("Try it on the sandbox"), "text")
     source = inspect.getsource(demo.__main__)
     said = ("Sandbox", "First run", "Meanwhile", "Second run", "Check", "events added")
     for words in (*said, "rows are exactly the events of the sandbox"):
@@ -154,7 +198,7 @@ def test_the_demo_says_what_is_shown() -> None:
 
 
 def test_names_of_tables_and_files() -> None:
-    query = section("On your own organization")
+    query = section("Your own organization")
     assert f"FROM {TABLE} " in query
     project = yaml.safe_load((ROOT / "meltano.yml").read_bytes())
     (loader,) = project["plugins"]["loaders"]
@@ -164,6 +208,17 @@ def test_names_of_tables_and_files() -> None:
     assert DATABASE.name not in query
     for requirement in loader["pip_url"].split():
         assert f"'{requirement}'" in section("Without Meltano")
+
+
+def test_the_settings_in_an_existing_project() -> None:
+    script = block("An existing Meltano project", "sh", "config test")
+    *settings, last = [shlex.split(line) for line in script.splitlines()]
+    assert [words[:4] for words in settings] == [
+        ["meltano", "config", "set", TapAkuity.name]
+    ] * len(settings)
+    names = [name for *_, name, _ in settings]
+    assert names == [*SCHEMA["required"], "start_date"]
+    assert last == ["meltano", "config", "test", TapAkuity.name]
 
 
 def year_and_more() -> list[dict[str, Any]]:
@@ -191,7 +246,7 @@ def test_without_meltano(tmp_path: Path) -> None:
         sandbox.store.add([later])
         folder.run(command)
     assert sorted(folder.ids()) == sorted([*first, *ids([later])])
-    *_, query = shlex.split(block("On your own organization", "sh", "SELECT"))
+    *_, query = shlex.split(block("Your own organization", "sh", "SELECT"))
     assert len(folder.ask(query)) == 10
 
 
@@ -279,7 +334,8 @@ def test_only_some_events(served: Sandbox, everything: list[dict[str, Any]]) -> 
     assert None in [record["object"] for record in wanted]
     assert records(messages) == wanted
     state = last_state(messages)["bookmarks"]["audit_logs"]
-    assert state["replication_key_value"] == everything[-1]["timestamp"]
+    newest = timestamps.parse(everything[-1]["timestamp"])
+    assert timestamps.parse(state["replication_key_value"]) == newest
 
 
 def test_a_hash_in_the_place_of_the_ip_address(
@@ -350,7 +406,8 @@ def test_messages() -> None:
         text for path in (ROOT / "tap_akuity").rglob("*.py") for text in texts(path)
     ]
     quoted = [row[0].strip("`").strip() for row in rows(section("Troubleshooting"))]
-    assert len(quoted) > 15
+    quoted += [row[0].strip("`").strip() for row in rows(section("Messages"))]
+    assert len(quoted) > 25
     unknown = [
         message for message in quoted if not any(message in text for text in known)
     ]
@@ -359,7 +416,7 @@ def test_messages() -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_tests_that_are_named_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     for path, name in set(re.findall(r"`(tests/[/\w]+\.py)(?:::(\w+))?`", text)):
         content = (ROOT / path).read_text(encoding="utf-8")
         assert f"def {name}(" in content if name else content, (path, name)
@@ -374,7 +431,7 @@ def test_numbers() -> None:
     assert "up to five minutes each time" in replication
     assert MAX_MOVING == 3
     assert "up to three times" in section("What cannot be known")
-    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    security = section("Security")
     sizes = f"({MAX_BODY_BYTES >> 20} MiB, or {MAX_ERROR_BODY_BYTES >> 10} KiB for an"
     assert sizes in security
 
@@ -387,6 +444,30 @@ def test_every_promise_has_a_test() -> None:
         assert re.fullmatch(rf"{test}(, {test})*", tests), promise
 
 
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    text = read("README.md")
+    assert len(text.splitlines()) <= 250
+    linked = set(re.findall(r"\]\((docs/\w+\.md)[)#]", text))
+    assert linked == set(MANUAL) - {"README.md"}
+
+
+def test_the_site_leads_to_every_page() -> None:
+    text = read("mkdocs.yml")
+    assert "strict: true" in text
+    linked = set(re.findall(r"^ *- (?:.*: )?(\S+\.md)$", text, re.MULTILINE))
+    assert linked >= set(MANUAL)
+
+
+def test_no_two_sections_have_one_title() -> None:
+    titles = [
+        line.lstrip("# ")
+        for page in MANUAL
+        for line, level in lines_with_headings(read(page))
+        if level
+    ]
+    assert max(Counter(titles).values()) == 1, Counter(titles).most_common(1)
+
+
 def anchor(heading: str) -> str:
     text = re.sub(r"[^\w\- ]", "", heading.lstrip("# ").lower())
     return text.replace(" ", "-")
@@ -394,7 +475,7 @@ def anchor(heading: str) -> str:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_somewhere(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
+    text = read(page)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         if link.startswith("https://"):
             continue
@@ -408,8 +489,8 @@ def test_links_lead_somewhere(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_targets_of_make_exist(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    text = read(page)
+    makefile = read("Makefile")
     for target in set(re.findall(r"(?:^\s*|`)make ([a-z-]+)", text, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 

@@ -97,6 +97,34 @@ def test_a_tap_that_fails_half_way(
 
 
 @NEEDS_DUCKDB
+def test_the_last_line_is_the_sentence_of_the_tap(
+    folder: Folder, sandbox: Sandbox
+) -> None:
+    sandbox.state.faults = Faults(Plan(kinds=("401",), after=25))
+    done = subprocess.run(
+        ["bash", "sync.sh"],  # noqa: S607
+        cwd=folder.path,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Akuity refused the API key" in done.stderr.splitlines()[-1]
+    assert "Loading" in done.stderr  # by the target
+
+
+@NEEDS_DUCKDB
+def test_what_is_written_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    with Sandbox(Dataset(5)) as sandbox:
+        folder = Folder(tmp_path, sandbox)
+        before = set(tmp_path.iterdir())
+        folder.run("umask 022; bash sync.sh")
+    written = set(tmp_path.iterdir()) - before
+    assert {"audit.duckdb", "audit.log"} <= {path.name for path in written}
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+
+
+@NEEDS_DUCKDB
 def test_a_missing_state_is_read_anew(tmp_path: Path) -> None:
     with Sandbox(Dataset(2_000, until=UNTIL)) as sandbox:
         folder = Folder(tmp_path, sandbox)

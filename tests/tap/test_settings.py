@@ -44,11 +44,20 @@ def key(wrong: str, name: str = "api_key_secret") -> str:
     return f"Setting `{name}` {wrong}, which no API key does: copy it again."
 
 
+def padded(value: str) -> str:
+    return (
+        f"Setting `organization_id` is {value!r}, with white space around it: remove "
+        "that."
+    )
+
+
 CASES: list[tuple[dict[str, Any], str]] = [
     ({"organization_id": None}, missing("organization_id")),
     ({"api_key_id": ""}, missing("api_key_id")),
     ({"api_key_secret": " \t\n"}, missing("api_key_secret")),
     ({"organization_id": 5}, "Setting `organization_id` must be a string."),
+    ({"organization_id": "my-org "}, padded("my-org ")),
+    ({"organization_id": "\nmy-org"}, padded("\nmy-org")),
     ({"api_key_secret": 5}, "Setting `api_key_secret` must be a string."),
     ({"page_size": 0}, "Setting `page_size` must be an integer from 1 to 10000."),
     ({"page_size": "many"}, "Setting `page_size` must be an integer from 1 to 10000."),
@@ -68,6 +77,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     (
         {"request_timeout_seconds": "soon"},
         TIMEOUT,
+    ),
+    (
+        {"timestamp_precision": "seconds"},
+        "Setting `timestamp_precision` must be `auto`, `microseconds` or "
+        "`nanoseconds`.",
     ),
     ({"actions": "created"}, "Setting `actions` must be a list of strings."),
     ({"actor_ids": [1]}, "Setting `actor_ids` must be a list of strings."),
@@ -288,6 +302,7 @@ def test_every_setting_comes_from_the_environment(
         "page_size": ("7", 7),
         "concurrency": ("1", 1),
         "lookback_seconds": ("0", 0),
+        "timestamp_precision": ("microseconds", "microseconds"),
         "actions": ('["created"]', ["created"]),
         "actor_types": ('["user"]', ["user"]),
         "actor_ids": ('["a,b", "c"]', ["a,b", "c"]),

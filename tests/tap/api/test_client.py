@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 import time
 from email.utils import formatdate
@@ -82,6 +83,22 @@ def test_own_url_agent_and_a_strange_organization(requests_mock: Mocker) -> None
     ).client.fetch(QUERY)
     assert requests_mock.last_request is not None
     assert requests_mock.last_request.headers["User-Agent"] == "me"
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize(("is_reached", "attempts"), [(False, 5), (True, 11)])
+def test_a_server_that_was_never_there_gets_few_attempts(
+    requests_mock: Mocker, *, is_reached: bool, attempts: int
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/"
+    client = client_of(url=url, max_attempts=11)
+    requests_mock.get(url, json=EMPTY)
+    if is_reached:
+        client.fetch(QUERY)
+    requests_mock.get(url, real_http=True)
+    with pytest.raises(FatalAPIError, match=rf"Attempts: {attempts}\.$"):
+        client.fetch(QUERY)
 
 
 def test_a_page(requests_mock: Mocker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +220,7 @@ def test_but_not_for_ever(
 
 
 NO_PAGE = [
+    f'{{"items":[],"totalCount":{"9" * 10_000}}}',
     '{"totalCount":1}',
     '{"items":null,"totalCount":1}',
     '{"items":{},"totalCount":1}',

@@ -3,11 +3,9 @@ from __future__ import annotations
 import logging
 
 import pytest
+from singer_sdk.logging import DEFAULT_FORMAT
 
 from tap_akuity.output.progress import Progress
-from tap_akuity.records.timestamps import parse
-
-REACHED = parse("2025-11-21T16:26:40.5Z")
 
 
 class Clock:
@@ -30,11 +28,36 @@ def test_a_long_sync_says_how_far_it_is(
     caplog.set_level(logging.INFO)
     progress = Progress(1_000_000, logging.getLogger("x"), clock)
     clock.now += 10
-    progress.advance(25_000, REACHED)
-    assert caplog.messages == [
-        "25000 of 1000000 records (2 %), 2500 per second, 0:06:30 left, reached "
-        "2025-11-21T16:26:40Z"
-    ]
+    progress.advance(25_000)
+    assert caplog.messages == ["2 % of 1,000,000, 6 m left"]
+
+
+@pytest.mark.parametrize("seconds", [5, 1_000, 15_000])
+def test_tens_of_millions_of_records_fit_into_100_columns(
+    caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int
+) -> None:
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("tap-akuity.audit_logs")
+    progress = Progress(99_999_999, logger, clock)
+    clock.now += seconds
+    progress.advance(33_000_000)
+    (record,) = caplog.records
+    line = logging.Formatter(DEFAULT_FORMAT, style="{").format(record)
+    assert len(line) <= 100
+
+
+@pytest.mark.parametrize(
+    ("seconds", "left"),
+    [(5, "5 s left"), (150, "2 m left"), (7_200, "2.0 h left")],
+)
+def test_how_long_is_left(
+    caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int, left: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = Progress(2_000, logging.getLogger("x"), clock)
+    clock.now += seconds
+    progress.advance(1_000)
+    assert caplog.messages == [f"50 % of 2,000, {left}"]
 
 
 def test_not_more_often_than_every_few_seconds(
@@ -44,7 +67,7 @@ def test_not_more_often_than_every_few_seconds(
     progress = Progress(10, logging.getLogger("x"), clock)
     for _ in range(100):
         clock.now += 0.25
-        progress.advance(1, REACHED)
+        progress.advance(1)
     assert len(caplog.messages) == 5
 
 
@@ -54,7 +77,7 @@ def test_a_short_sync_says_nothing(
     caplog.set_level(logging.INFO)
     progress = Progress(10, logging.getLogger("x"), clock)
     clock.now += 4.9
-    progress.advance(10, REACHED)
+    progress.advance(10)
     assert caplog.messages == []
 
 
@@ -62,7 +85,7 @@ def test_the_log_level_governs(caplog: pytest.LogCaptureFixture, clock: Clock) -
     caplog.set_level(logging.WARNING)
     progress = Progress(0, logging.getLogger("x"), clock)
     clock.now += 60
-    progress.advance(0, REACHED)
+    progress.advance(0)
     assert caplog.messages == []
 
 
@@ -72,8 +95,8 @@ def test_nothing_yet_and_more_than_expected(
     caplog.set_level(logging.INFO)
     progress = Progress(10, logging.getLogger("x"), clock)
     clock.now += 5
-    progress.advance(0, REACHED)
+    progress.advance(0)
     clock.now += 5
-    progress.advance(20, REACHED)
-    assert "unknown time left" in caplog.messages[0]
-    assert "20 of 10 records (200 %), 2 per second, 0:00:00 left" in caplog.messages[1]
+    progress.advance(20)
+    assert "0 % of 10, unknown time left" in caplog.messages[0]
+    assert "200 % of 10, 0 s left" in caplog.messages[1]

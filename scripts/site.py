@@ -1,0 +1,38 @@
+"""Collects the pages of the documentation site: a hook for MkDocs (`make docs`).
+
+MkDocs takes its pages from one folder. These pages are in several, and link to one
+another and to code: on the site, each file is where it is in the repository.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
+_PAGES = ("*.md", "docs/*.md", "examples/**/*.md", "benchmarks/*.md")
+_LINK = re.compile(r"\]\(([^)\s#:]+)")
+
+
+def on_files(_: Files, config: MkDocsConfig) -> Files:
+    """Replace the files of `docs_dir` by all pages, and the files that they link to."""
+    root = Path(config.config_file_path).parent
+    pages = {path for pattern in _PAGES for path in root.glob(pattern)}
+    linked = {target for page in pages for target in _targets(page)}
+    return Files(
+        [
+            File.generated(config, str(path.relative_to(root)), abs_src_path=str(path))
+            for path in sorted(pages | linked)
+            if path.is_file()
+        ]
+    )
+
+
+def _targets(page: Path) -> set[Path]:
+    links = _LINK.findall(page.read_text(encoding="utf-8"))
+    return {(page.parent / link).resolve() for link in links}
