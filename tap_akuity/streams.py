@@ -181,8 +181,8 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         problem = ""
         if not self.selected:
             problem = (
-                f"does not select `{self.name}`, so that nothing would be read: select "
-                f"it (with Meltano, add `{self.name}.*` to `select`)"
+                f"The catalog does not select `{self.name}`, so that nothing would be "
+                f"read: select it (with Meltano, add `{self.name}.*` to `select`)."
             )
         elif self.replication_method != REPLICATION_INCREMENTAL:
             problem = (
