@@ -185,6 +185,21 @@ def test_the_members_that_told_twins_apart_are_named(sample: Item) -> None:
     assert tell_apart(rows.events()).members == {"object.id.zone", "more.a"}
 
 
+def test_every_pair_of_twins_names_its_members(sample: Item) -> None:
+    later = twin(sample, timestamp="2025-12-01 00:00:00 +0000 UTC")
+    pairs = [sample, twin(sample, b=1), later, twin(later, c=1)]
+    for some in (pairs, pairs[::-1]):
+        assert tell_apart(parse(some)).members == {"b", "c"}
+    assert tell_apart(parse(pairs[::2])).members == set()
+
+
+def test_the_size_is_that_of_the_records(sample: Item) -> None:
+    events = parse([sample, twin(sample, b=1), sample])
+    rows = Rows()
+    rows.add(events)
+    assert rows.size == len(events[0].json) + len(events[1].json)
+
+
 def test_growth_makes_no_twin_and_the_last_is_kept(sample: Item) -> None:
     grown = [
         twin(sample, count=n, lastOccurredTimestamp=f"2025-12-0{n} 00:00:00 +0000 UTC")
