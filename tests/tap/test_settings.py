@@ -217,6 +217,14 @@ def test_each_problem_is_said() -> None:
     ]
 
 
+def test_meltano_is_told_where_to_set_what_is_missing() -> None:
+    config = {name: value for name, value in COMPLETE.items() if name != "api_key_id"}
+    assert list(settings.problems(config, now=NOW, under_meltano=True)) == [
+        "Setting `api_key_id` is missing: set TAP_AKUITY_API_KEY_ID in `.env`, or run "
+        "`meltano config set`."
+    ]
+
+
 def test_what_cannot_be_read_stays() -> None:
     wrong = {"start_date": "soon", "request_timeout_seconds": "soon"}
     assert settings.normalize(wrong) == wrong

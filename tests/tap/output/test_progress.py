@@ -81,6 +81,38 @@ def test_how_long_is_left(
     assert caplog.messages == [f"50 % of 2,000, {left}"]
 
 
+@pytest.mark.parametrize(("seconds", "left"), [(60, "1 m"), (3_600, "1.0 h")])
+def test_whole_minutes_and_hours(
+    caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int, left: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = Progress(2 * seconds, logging.getLogger("x"), clock)
+    clock.now += seconds
+    progress.advance(seconds)
+    assert caplog.messages == [f"50 % of {2 * seconds:,}, {left} left"]
+
+
+def test_what_was_emitted_adds_up(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = Progress(10, logging.getLogger("x"), clock)
+    for _ in range(2):
+        clock.now += 10
+        progress.advance(5)
+    assert caplog.messages == ["50 % of 10, 10 s left", "100 % of 10, 0 s left"]
+
+
+def test_one_record_is_all_of_one(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = Progress(1, logging.getLogger("x"), clock)
+    clock.now += 10
+    progress.advance(1)
+    assert caplog.messages == ["100 % of 1, 0 s left"]
+
+
 def test_not_more_often_than_every_few_seconds(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
