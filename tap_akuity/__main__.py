@@ -31,8 +31,7 @@ def main() -> None:
     sys.setswitchinterval(0.0005)
     _return_large_buffers()
     command = TapAkuity.cli
-    # The SDK says this of every error, which is then said better, and even of a
-    # `--test` that went well.
+    # The SDK says this of every error, which is then said better.
     logging.getLogger(f"{TapAkuity.name}.{AuditLogsStream.name}").addFilter(
         lambda record: not record.msg.startswith("An unhandled error occurred")
     )

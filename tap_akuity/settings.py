@@ -122,6 +122,29 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "recount_days",
+        th.IntegerType(minimum=0, maximum=90),
+        default=7,
+        title="Recount Days",
+        description=(
+            "How many days late an audit log may arrive and still be noticed. The "
+            "first run of each UTC day asks how many audit logs there are of each of "
+            "the last days, with one small request each, and reads a day again that "
+            "has more than were loaded. 0 turns it off."
+        ),
+    ),
+    th.Property(
+        "fail_on_gap",
+        th.BooleanType,
+        default=False,
+        title="Fail on Gap",
+        description=(
+            "Fail, before anything is emitted, if the bookmark is older than what "
+            "Akuity keeps, so that audit logs between the two can no longer be "
+            "fetched. Otherwise the run says so and goes on."
+        ),
+    ),
+    th.Property(
         "timestamp_precision",
         th.StringType(allowed_values=list(timestamps.PRECISIONS)),
         default=timestamps.AUTO,
@@ -319,7 +342,14 @@ def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         *others, last = (f"`{value}`" for value in schema["enum"])
         return f"{', '.join(others)} or {last}"
-    return "a list of strings" if kind == "array" else "a string"
+    return _EXPECTED[kind]
+
+
+_EXPECTED = {
+    "array": "a list of strings",
+    "boolean": "true or false",
+    "string": "a string",
+}
 
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
@@ -328,8 +358,12 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
         return isinstance(value, str) and value in schema.get("enum", (value,))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
+    if (
+        kind == "boolean"
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+    ):
+        return kind == "boolean" and isinstance(value, bool)
     if kind == "integer":
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
             "maximum", value

@@ -68,6 +68,13 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "Setting `lookback_seconds` must be an integer of at least 0.",
     ),
     ({"concurrency": 0}, "Setting `concurrency` must be an integer from 1 to 32."),
+    (
+        {"recount_days": 91},
+        "Setting `recount_days` must be an integer from 0 to 90.",
+    ),
+    ({"fail_on_gap": "true"}, "Setting `fail_on_gap` must be true or false."),
+    ({"fail_on_gap": 1}, "Setting `fail_on_gap` must be true or false."),
+    ({"max_retries": True}, "Setting `max_retries` must be an integer of at least 0."),
     ({"concurrency": 33}, "Setting `concurrency` must be an integer from 1 to 32."),
     ({"max_retries": -1}, "Setting `max_retries` must be an integer of at least 0."),
     (
@@ -310,6 +317,8 @@ def test_every_setting_comes_from_the_environment(
         "page_size": ("7", 7),
         "concurrency": ("1", 1),
         "lookback_seconds": ("0", 0),
+        "recount_days": ("30", 30),
+        "fail_on_gap": ("true", True),
         "timestamp_precision": ("microseconds", "microseconds"),
         "actions": ('["created"]', ["created"]),
         "actor_types": ('["user"]', ["user"]),
