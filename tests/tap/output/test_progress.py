@@ -86,9 +86,9 @@ def test_whole_minutes_and_hours(
     caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int, left: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(2 * seconds, logging.getLogger("x"), clock)
+    progress = begun(clock, 2 * seconds)
     clock.now += seconds
-    progress.advance(seconds)
+    progress.advance(window(seconds))
     assert caplog.messages == [f"50 % of {2 * seconds:,}, {left} left"]
 
 
@@ -96,10 +96,10 @@ def test_what_was_emitted_adds_up(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     for _ in range(2):
         clock.now += 10
-        progress.advance(5)
+        progress.advance(window(5))
     assert caplog.messages == ["50 % of 10, 10 s left", "100 % of 10, 0 s left"]
 
 
@@ -107,9 +107,9 @@ def test_one_record_is_all_of_one(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(1, logging.getLogger("x"), clock)
+    progress = begun(clock, 1)
     clock.now += 10
-    progress.advance(1)
+    progress.advance(window(1))
     assert caplog.messages == ["100 % of 1, 0 s left"]
 
 
