@@ -310,6 +310,23 @@ def test_a_window_that_stays_short_is_an_error() -> None:
     assert len(server.queries) < 50
 
 
+def test_as_long_as_something_new_comes_a_window_is_read_again() -> None:
+    class Reluctant(Server):
+        """Gives one event more each time that it is asked for the first page."""
+
+        given = 5
+
+        def page(self, query: Query) -> Page:
+            page = super().page(query)
+            if query.offset:
+                return page._replace(events=[])
+            self.given += 1
+            return page._replace(events=self.events[: self.given])
+
+    server = Reluctant(events([SECOND] * 30))
+    assert len(read(server, SECOND, 2 * SECOND, limits(50))) == 30
+
+
 class Liar(Server):
     """Counts so many events, and perhaps gives the same page always."""
 
