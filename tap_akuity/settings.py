@@ -123,7 +123,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         title="Actions",
         description=(
             "Fetch only events with these actions, for example `created`, `deleted`. "
-            + _FILTER_HELP.format("actions")
+            + _FILTER_HELP
         ),
     ),
     th.Property(
@@ -132,25 +132,20 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         title="Actor Types",
         description=(
             "Fetch only events of these types of actors, for example `user`, "
-            "`api_key`. " + _FILTER_HELP.format("types")
+            "`api_key`. " + _FILTER_HELP
         ),
     ),
     th.Property(
         "actor_ids",
         th.ArrayType(th.StringType),
         title="Actor IDs",
-        description=(
-            "Fetch only events of these actors. " + _FILTER_HELP.format("actors")
-        ),
+        description=("Fetch only events of these actors. " + _FILTER_HELP),
     ),
     th.Property(
         "actor_ips",
         th.ArrayType(th.StringType),
         title="Actor IPs",
-        description=(
-            "Fetch only events from these IP addresses. "
-            + _FILTER_HELP.format("addresses")
-        ),
+        description=("Fetch only events from these IP addresses. " + _FILTER_HELP),
     ),
     th.Property(
         "origins",
@@ -158,7 +153,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         title="Origins",
         description=(
             "Fetch only events through these interfaces, for example `mcp`, which AI "
-            "agents use. " + _FILTER_HELP.format("interfaces")
+            "agents use. " + _FILTER_HELP
         ),
     ),
     th.Property(
