@@ -50,7 +50,7 @@ bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minu
 	@.venv/bin/python -m benchmarks
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py --quiet
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py --quiet
 
 test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet

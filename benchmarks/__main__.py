@@ -8,10 +8,9 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from benchmarks import FOLDER, environments, killing, report, targets
-from benchmarks.data import Data
+from benchmarks import FOLDER, environments, report, targets
 from benchmarks.measuring import measure
-from benchmarks.scenarios import SCENARIOS, SMOKE_RECORDS, warm_up
+from benchmarks.scenarios import SCENARIOS, warm_up
 from harness import HarnessError
 
 if TYPE_CHECKING:
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.measuring import Table
 
-KILLED = "killed"
-KILLED_RECORDS, KILLS = 200_000, 20
-NAMES = (*(scenario.name for scenario in SCENARIOS), KILLED)
+NAMES = [scenario.name for scenario in SCENARIOS]
 QUIET = 0.5
 """The load average up to which nothing else of weight is running."""
 
@@ -81,18 +78,12 @@ def _run(names: Sequence[str], rounds: int | None, *, smoke: bool) -> int:
             versions[name] = environments.versions(name)
         measure(warm_up(wanted), say)
     tables: list[Table] = [measure(one, say, here=smoke) for one in wanted]
-    killed = None
-    if not names or KILLED in names:
-        records, kills = (SMOKE_RECORDS, 1) if smoke else (KILLED_RECORDS, KILLS)
-        killed = killing.measure(Data(records), kills, say, here=smoke)
-    found = [] if smoke else [*targets.targets(tables, killed), targets.lines()]
+    found = [] if smoke else targets.targets(tables)
     text = report.markdown(tables, found, versions)
     if not names and not smoke:
         (FOLDER / "results.md").write_text(text, encoding="utf-8")
     sys.stdout.write(f"\n{text}\n")
-    missing = killed is not None and killed.missing
-    problems = [row.problem for table in tables for row in table.rows]
-    return 1 if missing or any(problems) else 0
+    return 1 if any(row.problem for table in tables for row in table.rows) else 0
 
 
 def say(text: str) -> None:

@@ -3,14 +3,11 @@
 A digest of all records, in whichever order, each reduced to what every program keeps.
 Nothing here comes from the tap: a check that shares its code would share its mistakes.
 
-Runs in the environment of the program that wrote the file, so that a database is read
-by the version that wrote it; and in a process of its own, because the one that measures
-has to stay small.
+Runs in a process of its own, because the one that measures has to stay small.
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import json
 import re
@@ -23,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     Item = dict[str, Any]
-
-NANOSECONDS = 9
-MICROSECONDS = 6
 
 _BYTES = 16
 _TIME = re.compile(
@@ -63,12 +57,11 @@ class Digest(NamedTuple):
     digest: str
 
 
-def digest(items: Iterable[Item], digits: int = NANOSECONDS) -> Digest:
+def digest(items: Iterable[Item]) -> Digest:
     """Digest items in the API's shape.
 
     Args:
         items: The records. Absent, null and empty is all the same.
-        digits: How many of the fraction of a second to look at.
 
     Returns:
         The digest, the same for every order of the items.
@@ -76,17 +69,17 @@ def digest(items: Iterable[Item], digits: int = NANOSECONDS) -> Digest:
     records, total, ids = 0, 0, set()
     for item in items:
         records += 1
-        total += fingerprint(item, digits)
+        total += fingerprint(item)
         if "id" in item:
             ids.add(item["id"])
     text = f"{total % (1 << 8 * _BYTES):0{2 * _BYTES}x}"
     return Digest(records, len(ids) if ids else None, text)
 
 
-def fingerprint(item: Item, digits: int) -> int:
+def fingerprint(item: Item) -> int:
     """Reduce an item to a number."""
-    values = [_instant(item["timestamp"], digits)]
-    values.append(_instant(item.get("lastOccurredTimestamp") or "", digits))
+    values = [_instant(item["timestamp"])]
+    values.append(_instant(item.get("lastOccurredTimestamp") or ""))
     for path in _PATHS:
         value: Any = item
         for name in path:
@@ -96,7 +89,7 @@ def fingerprint(item: Item, digits: int) -> int:
     return int.from_bytes(blake2b(text, digest_size=_BYTES).digest(), "big")
 
 
-def _instant(text: str, digits: int) -> str:
+def _instant(text: str) -> str:
     if not text:
         return ""
     match = _TIME.fullmatch(text)
@@ -104,7 +97,7 @@ def _instant(text: str, digits: int) -> str:
         message = f"{text!r} is not a timestamp in UTC"
         raise ValueError(message)
     date, clock, fraction = match.groups("")
-    return f"{date} {clock}.{fraction.ljust(NANOSECONDS, '0')[:digits]}"
+    return f"{date} {clock}.{fraction.ljust(9, '0')}"
 
 
 def json_lines(path: Path) -> Iterator[Item]:
@@ -144,63 +137,11 @@ def singer_batches(path: Path) -> Iterator[Item]:
                     yield from map(json.loads, lines)
 
 
-def airbyte(path: Path) -> Iterator[Item]:
-    """Read Airbyte messages."""
-    for message in json_lines(path):
-        if message["type"] == "RECORD":
-            yield message["record"]["data"]
-
-
-def target_duckdb(path: Path) -> Iterator[Item]:
-    """Read what target-duckdb loaded: objects are JSON, times of microseconds."""
-    names = ("id", "timestamp", "action", "actor", "object", "details", "count")
-    columns = [*names, "lastOccurredTimestamp"]
-    for row in _rows(path, columns, "akuity.audit_logs"):
-        item = dict(zip(columns, row, strict=True))
-        for name in ("actor", "object", "details"):
-            item[name] = json.loads(item[name]) if item[name] else None
-        for name in ("timestamp", "lastOccurredTimestamp"):
-            item[name] = item[name].isoformat() if item[name] else None
-        yield item
-
-
-def dlt_duckdb(path: Path) -> Iterator[Item]:
-    """Read what dlt loaded: objects are columns."""
-    columns = ["timestamp", "last_occurred_timestamp"]
-    columns += ["__".join(_snake_case(name) for name in path) for path in _PATHS]
-    for row in _rows(path, columns, "akuity.audit_logs"):
-        timestamp, last, *values = row
-        item: Item = {"timestamp": timestamp, "lastOccurredTimestamp": last}
-        for names, value in zip(_PATHS, values, strict=True):
-            place = item
-            for name in names[:-1]:
-                place = place.setdefault(name, {})
-            place[names[-1]] = value
-        yield item
-
-
-def _snake_case(name: str) -> str:
-    return re.sub(r"([A-Z])", r"_\1", name).lower()
-
-
-def _rows(path: Path, columns: list[str], table: str) -> Iterator[tuple[Any, ...]]:
-    import duckdb  # noqa: PLC0415 - not every environment has it
-
-    names = ", ".join(f'"{column}"' for column in columns)
-    with duckdb.connect(str(path), read_only=True) as connection:
-        answer = connection.execute(f"SELECT {names} FROM {table}")  # noqa: S608
-        while rows := answer.fetchmany(10_000):
-            yield from rows
-
-
 READERS: dict[str, Callable[[Path], Iterator[Item]]] = {
-    "airbyte": airbyte,
-    "dlt-duckdb": dlt_duckdb,
     "json-lines": json_lines,
     "singer": singer,
     "singer-batches": singer_batches,
     "singer-flattened": singer_flattened,
-    "target-duckdb": target_duckdb,
 }
 
 
@@ -226,26 +167,22 @@ FORMS: dict[str, Callable[[Item], Item]] = {
 }
 
 
-def main() -> None:
-    """Print the digest of a file, or of what the server has, as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.digest")
-    parser.add_argument("--digits", type=int, default=NANOSECONDS)
-    sources = parser.add_subparsers(dest="source", required=True)
-    file = sources.add_parser("file")
-    file.add_argument("format", choices=READERS)
-    file.add_argument("path", type=Path)
-    data = sources.add_parser("data")
-    data.add_argument("data", type=json.loads)
-    data.add_argument("form", choices=FORMS)
-    options = parser.parse_args()
-    if options.source == "file":
-        items: Iterable[Item] = READERS[options.format](options.path)
-    else:
-        from benchmarks.data import Data  # noqa: PLC0415 - the sandbox is big
+def main(kind: str, *details: str) -> None:
+    """Print the digest of a file, or of what the server has, as JSON.
 
-        items = map(FORMS[options.form], Data(*options.data).items())
-    sys.stdout.write(json.dumps(digest(items, options.digits)._asdict()) + "\n")
+    Args:
+        kind: `file` or `data`.
+        details: The format and the path; or the data and the form.
+    """
+    first, second = details
+    if kind == "file":
+        items: Iterable[Item] = READERS[first](Path(second))
+    else:
+        from benchmarks.scenarios import Data  # noqa: PLC0415 - the sandbox is big
+
+        items = map(FORMS[second], Data(*json.loads(first)).dataset())
+    sys.stdout.write(json.dumps(digest(items)._asdict()) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -6,27 +6,30 @@ import json
 import subprocess
 import sys
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cache
+from math import inf
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl
 
 from benchmarks import running
 from benchmarks.digest import Digest
-from benchmarks.programs import COUNT, STDOUT, Job
-from benchmarks.serving import serve, stats
+from benchmarks.programs import COUNT, Job
 from harness import ROOT, HarnessError
+from harness.sandboxes import serve
+from sandbox.timestamps import SECOND, from_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from benchmarks.data import Data
-    from benchmarks.scenarios import Case, Scenario
+    from benchmarks.scenarios import Case, Data, Scenario
     from harness.sandboxes import Sandbox
 
-LIMIT = 900.0
 LOG_BYTES = 2000
+UNSPLITTABLE_SECONDS = 2.5
+"""A second, and the margins that a careful reader may add at both ends."""
 
 
 class Sample(NamedTuple):
@@ -37,6 +40,8 @@ class Sample(NamedTuple):
     peak_rss: int
     requests: int
     max_offset: int
+    """See `largest_offset`."""
+
     problem: str | None
     """What is wrong with what it wrote."""
 
@@ -62,10 +67,9 @@ class Row(NamedTuple):
 
     def ratio(self, field: str, other: Row) -> float:
         """Take the median of the ratios to another case in the same rounds."""
-        # A case of fewer rounds ran in the first of them.
         ratios = (
             getattr(mine, field) / getattr(its, field)
-            for mine, its in zip(self.samples, other.samples)  # noqa: B905
+            for mine, its in zip(self.samples, other.samples, strict=True)
         )
         return float(median(ratios))
 
@@ -97,24 +101,24 @@ def measure(
     say(scenario.title)
     table = Table(scenario, [Row(case, []) for case in scenario.cases])
     with ExitStack() as stack:
-        # One at a time is busy, but no round waits for data to be made again.
-        served = cache(lambda *what: stack.enter_context(serve(*what)))
-        for number in range(scenario.rounds):
+
+        @cache
+        def served(data: Data, latency: float) -> Sandbox:
+            # One at a time is busy, but no round waits for data to be made again.
+            options = [*data.options(), f"--latency-seconds={latency}"]
+            return stack.enter_context(serve(*options))
+
+        for number in range(1, scenario.rounds + 1):
             for case, samples in table.rows:
-                if number < (case.rounds or scenario.rounds):
-                    server = served(case.data, case.latency, case.row_cost)
-                    sample = run(case, server, here=here)
-                    samples.append(sample)
-                    say(f"  {number + 1}. {case.name:50} {_summary(sample)}")
+                sample = run(case, served(case.data, case.latency), here=here)
+                samples.append(sample)
+                problem = f"  WRONG: {sample.problem}" if sample.problem else ""
+                say(
+                    f"  {number}. {case.name:50} {sample.seconds:8.2f} s "
+                    f"{sample.peak_rss / 1e6:6.0f} MB "
+                    f"{sample.requests:6,} requests{problem}"
+                )
     return table
-
-
-def _summary(sample: Sample) -> str:
-    problem = f"  WRONG: {sample.problem}" if sample.problem else ""
-    return (
-        f"{sample.seconds:8.2f} s {sample.peak_rss / 1e6:6.0f} MB "
-        f"{sample.requests:6,} requests{problem}"
-    )
 
 
 def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
@@ -123,57 +127,86 @@ def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
     Raises:
         HarnessError: The program failed, or took too long.
     """
-    with empty_folder() as folder:
+    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
+        folder = Path(name)
+        output, log = folder / "output", folder / "log"
         job = Job(folder, server, case.page_size, case.resumed, here)
-        pipeline = case.program.pipeline(job)
+        command = case.program.command(job)
         # A catalog may have been asked for.
         server.ask("POST", "/sandbox/reset-stats")
-        log = folder / "log"
-        usage = running.run(
-            pipeline, folder=folder, output=folder / STDOUT, log=log, limit=LIMIT
-        )
-        if not usage.finished or usage.code:
+        usage = running.run(command, folder, output, log)
+        if usage.code:
             end = log.read_text(encoding="utf-8", errors="replace")[-LOG_BYTES:]
             message = f"{case.name} failed with exit code {usage.code}:\n{end}"
             raise HarnessError(message)
-        requests, max_offset = stats(server)
+        stats = server.ask("GET", "/sandbox/stats")
         return Sample(
-            usage.seconds,
-            usage.cpu_seconds,
-            usage.peak_rss,
-            requests,
-            max_offset,
-            _problem(case, job),
+            *usage[:3],
+            stats["requests"],
+            largest_offset(stats["queries"]),
+            _problem(case, output, server.records),
         )
 
 
-def _problem(case: Case, job: Job) -> str | None:
+def largest_offset(queries: Iterable[str]) -> int:
+    """Find the largest offset of a page that could have been avoided.
+
+    A request for one event is a probe, and no page; and what happened in one second
+    cannot be split by a time range.
+
+    Args:
+        queries: Query strings.
+
+    Returns:
+        The offset.
+    """
+    asked = ({k.removeprefix("filters."): v for k, v in parse_qsl(q)} for q in queries)
+    return max(
+        (
+            int(one.get("offset", "0"))
+            for one in asked
+            if _span(one) > UNSPLITTABLE_SECONDS and one.get("limit") != "1"
+        ),
+        default=0,
+    )
+
+
+def _span(values: dict[str, str]) -> float:
+    if not {"startTime", "endTime"} <= values.keys():
+        return inf
+    start, end = (from_rfc3339(values[name]) for name in ("startTime", "endTime"))
+    return (end - start) / SECOND
+
+
+def _problem(case: Case, output: Path, expected: int) -> str | None:
     """Say what is wrong with what a program wrote."""
-    program, expected = case.program, job.server.records
+    program = case.program
     if program.output is None:
         return None
-    path = job.folder / program.file
     if program.output == COUNT:
-        records = int(path.read_text(encoding="utf-8"))
+        records = int(output.read_text(encoding="utf-8"))
         return None if records == expected else f"{records:,} of {expected:,} events"
-    python = job.executable(program.environment, "python")
-    found = _digest(python, program.digits, "file", program.output, str(path))
-    if job.resumed:
+    found = _digest("file", program.output, str(output))
+    if case.resumed:
         return f"{found.records:,} events again" if found.records else None
-    return difference(found, _truth(case.data, program.digits, program.form))
+    return difference(found, _truth(case.data, program.form))
 
 
 @cache
-def _truth(data: Data, digits: int, form: str) -> Digest:
+def _truth(data: Data, form: str) -> Digest:
     """Digest what the server has."""
-    return _digest(sys.executable, digits, "data", json.dumps(data), form)
+    return _digest("data", json.dumps(data), form)
 
 
-def _digest(python: str, digits: int, *source: str) -> Digest:
-    command = [python, "-m", "benchmarks.digest", f"--digits={digits}", *source]
-    # No shell, and nothing from outside in the command.
+def _digest(*source: str) -> Digest:
+    # In a process of its own, because this one has to stay small: Linux counts its
+    # memory as that of what it starts. No shell, and nothing from outside.
     done = subprocess.run(  # noqa: S603
-        command, cwd=ROOT, check=False, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.digest", *source],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     if done.returncode != 0:
         message = f"What was written could not be read:\n{done.stderr[-LOG_BYTES:]}"
@@ -188,10 +221,3 @@ def difference(found: Digest, expected: Digest) -> str | None:
     if found.ids not in {None, expected.records}:
         return f"{found.ids:,} ids for {expected.records:,} events"
     return None if found.digest == expected.digest else "other events"
-
-
-@contextmanager
-def empty_folder() -> Iterator[Path]:
-    """Lend a folder for one run of a program."""
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        yield Path(folder)

@@ -9,22 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import ENVIRONMENTS, FOLDER
-from benchmarks.data import BOOKMARK, END_DATE, START_DATE
-from benchmarks.digest import MICROSECONDS, NANOSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from harness.sandboxes import Sandbox
 
-    Pipeline = list[list[str]]
-
 PEERS = FOLDER / "peers"
-DATABASE = "warehouse.duckdb"
-STDOUT = "output"
 STREAM = "audit_logs"
 COUNT = "count"
 """The format of what a program writes that only counts the events."""
+
+START_DATE, END_DATE = "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
+BOOKMARK = "2026-01-02T00:00:00Z"
+"""So much later than the last event that no lookback reaches it."""
 
 PRESENT = ("tap-akuity", "sdk-default")
 """The environments whose programs run in the project's own environment, too."""
@@ -46,7 +44,7 @@ class Job(NamedTuple):
     here: bool = False
     """Whether programs run in the project's own environment."""
 
-    def executable(self, environment: str, name: str) -> str:
+    def executable(self, environment: str, name: str = "python") -> str:
         """Name a program of an environment."""
         home = ENVIRONMENTS / environment / "bin"
         return str((Path(sys.executable).parent if self.here else home) / name)
@@ -57,7 +55,7 @@ class Job(NamedTuple):
         path.write_text(json.dumps(content), encoding="utf-8")
         return str(path)
 
-    def config(self, settings: dict[str, Any] | None = None) -> str:
+    def config(self, **settings: object) -> str:
         """Write the configuration file that all programs read, and name it."""
         server = self.server
         config = {
@@ -68,7 +66,7 @@ class Job(NamedTuple):
             "start_date": START_DATE,
             **({"page_size": self.page_size} if self.page_size else {}),
             **({} if self.resumed else {"end_date": END_DATE}),
-            **(settings or {}),
+            **settings,
         }
         return self.write("config.json", config)
 
@@ -78,15 +76,9 @@ class Program(NamedTuple):
 
     name: str
     environment: str
-    pipeline: Callable[[Job], Pipeline]
+    command: Callable[[Job], list[str]]
     output: str | None
     """The format of what it writes: `COUNT`, or one of `benchmarks.digest`."""
-
-    file: str = STDOUT
-    """Where in the job's folder that is."""
-
-    digits: int = NANOSECONDS
-    """How much of the fraction of a second it keeps."""
 
     form: str = "plain"
     """What it changes in each event: one of `benchmarks.digest.FORMS`."""
@@ -104,7 +96,7 @@ class Mode(NamedTuple):
 
 
 PLAIN = Mode("", {})
-# The recipes of the README.
+# The recipes that the documentation gives.
 DESELECTED = Mode(
     "without details.patch",
     {},
@@ -140,36 +132,29 @@ MODES = (DESELECTED, FLATTENED, HASHED, BATCHES)
 
 def tap_akuity(mode: Mode = PLAIN, **settings: object) -> Program:
     """Return this project's tap, with settings."""
-
-    def command(job: Job) -> list[str]:
-        return [job.executable("tap-akuity", "tap-akuity")]
-
-    return _tap("tap-akuity", "tap-akuity", command, mode, settings)
+    return _tap("tap-akuity", "tap-akuity", ("tap-akuity",), mode, settings)
 
 
 def sdk_default(mode: Mode = PLAIN) -> Program:
     """Return the tap that most people would write, with settings."""
-
-    def command(job: Job) -> list[str]:
-        python = job.executable("sdk-default", "python")
-        return [python, str(PEERS / "sdk_default.py")]
-
-    return _tap("SDK default", "sdk-default", command, mode, {})
+    script = str(PEERS / "sdk_default.py")
+    return _tap("SDK default", "sdk-default", ("python", script), mode, {})
 
 
 def _tap(
     name: str,
     environment: str,
-    command: Callable[[Job], list[str]],
+    words: Sequence[str],
     mode: Mode,
     settings: dict[str, Any],
 ) -> Program:
-    def pipeline(job: Job) -> Pipeline:
+    def command(job: Job) -> list[str]:
         config = {**mode.settings, **settings}
         if batches := config.get("batch_config"):
             storage = {"root": f"file://{job.folder}"}
             config["batch_config"] = {**batches, "storage": storage}
-        tap = [*command(job), "--config", job.config(config)]
+        tap = [job.executable(environment, words[0]), *words[1:]]
+        tap += ["--config", job.config(**config)]
         extra = []
         if mode.deselected:
             extra += ["--catalog", _catalog(tap, job, mode.deselected)]
@@ -177,11 +162,11 @@ def _tap(
             bookmark = {"replication_key": "timestamp"}
             state = {STREAM: {**bookmark, "replication_key_value": BOOKMARK}}
             extra += ["--state", job.write("state.json", {"bookmarks": state})]
-        return [[*tap, *extra]]
+        return [*tap, *extra]
 
     titles = [name, mode.name, *(f"{key} {value}" for key, value in settings.items())]
     title = ", ".join(filter(None, titles))
-    return Program(title, environment, pipeline, mode.output, form=mode.form)
+    return Program(title, environment, command, mode.output, mode.form)
 
 
 def _catalog(tap: list[str], job: Job, deselected: Sequence[str]) -> str:
@@ -197,84 +182,26 @@ def _catalog(tap: list[str], job: Job, deselected: Sequence[str]) -> str:
     return job.write("catalog.json", catalog)
 
 
-def _python(environment: str, script: str, *options: str) -> Callable[[Job], Pipeline]:
-    """Run one of the peers that are scripts, on the configuration file."""
+def _script(name: str, environment: str, script: str, output: str | None) -> Program:
+    """Return one of the peers that are scripts, on the configuration file."""
 
-    def pipeline(job: Job) -> Pipeline:
-        python = job.executable(environment, "python")
-        return [[python, str(PEERS / script), job.config(), *options]]
+    def command(job: Job) -> list[str]:
+        return [job.executable(environment), str(PEERS / script), job.config()]
 
-    return pipeline
-
-
-def _airbyte(job: Job) -> Pipeline:
-    manifest = (PEERS / "airbyte_manifest.yaml").read_text(encoding="utf-8")
-    path = job.folder / "manifest.yaml"
-    text = manifest.replace("PAGE_SIZE", str(job.page_size))
-    path.write_text(text, encoding="utf-8")
-    stream = {
-        "name": STREAM,
-        "json_schema": {},
-        "supported_sync_modes": ["full_refresh"],
-    }
-    modes = {"sync_mode": "full_refresh", "destination_sync_mode": "append"}
-    catalog = job.write("catalog.json", {"streams": [{"stream": stream, **modes}]})
-    source = [job.executable("airbyte", "source-declarative-manifest"), "read"]
-    files = ["--config", job.config(), "--catalog", catalog]
-    return [[*source, *files, "--manifest-path", str(path)]]
+    return Program(name, environment, command, output)
 
 
-def _tap_into_duckdb(job: Job) -> Pipeline:
-    config = {"filepath": DATABASE, "default_target_schema": "akuity"}
-    target = job.executable("target-duckdb", "target-duckdb")
-    load = [target, "--config", job.write("target.json", config)]
-    return [*TAP_AKUITY.pipeline(job), load]
-
-
-TAP_AKUITY = tap_akuity()
+TAP_AKUITY, SDK_DEFAULT = tap_akuity(), sdk_default()
 TAP_VERSION = Program(
     "tap-akuity --version",
     "tap-akuity",
-    lambda job: [[job.executable("tap-akuity", "tap-akuity"), "--version"]],
+    lambda job: [job.executable("tap-akuity", "tap-akuity"), "--version"],
     None,
 )
-EMPTY_TAP = Program(
-    "importing singer-sdk, building an empty tap",
-    "sdk-default",
-    lambda job: [
-        [job.executable("sdk-default", "python"), str(PEERS / "empty_tap.py")]
-    ],
-    None,
+EMPTY_TAP = _script(
+    "importing singer-sdk, building an empty tap", "sdk-default", "empty_tap.py", None
 )
-SDK_DEFAULT = sdk_default()
-AIRBYTE = Program("airbyte-cdk, low-code", "airbyte", _airbyte, "airbyte")
-DLT_EXTRACT = Program(
-    "dlt, extract only", "dlt", _python("dlt", "dlt_rest_api.py"), COUNT
-)
-REQUESTS_ORJSON = Program(
-    "script: requests + orjson",
-    "requests-orjson",
-    _python("requests-orjson", "requests_orjson.py"),
-    "json-lines",
-)
-TAP_INTO_DUCKDB = Program(
-    "tap-akuity | target-duckdb",
-    "target-duckdb",
-    _tap_into_duckdb,
-    "target-duckdb",
-    DATABASE,
-    MICROSECONDS,
-)
-DLT_INTO_DUCKDB = Program(
-    "dlt into DuckDB, defaults",
-    "dlt",
-    _python("dlt", "dlt_rest_api.py", "--duckdb", DATABASE),
-    "dlt-duckdb",
-    DATABASE,
-)
-DLT_PARQUET_INTO_DUCKDB = DLT_INTO_DUCKDB._replace(
-    name="dlt into DuckDB, by Parquet",
-    pipeline=_python(
-        "dlt", "dlt_rest_api.py", "--duckdb", DATABASE, "--file-format", "parquet"
-    ),
+DLT_EXTRACT = _script("dlt, extract only", "dlt", "dlt_rest_api.py", COUNT)
+REQUESTS_ORJSON = _script(
+    "script: requests + orjson", "requests-orjson", "requests_orjson.py", "json-lines"
 )

@@ -68,9 +68,8 @@ def scenario(table: Table) -> str:
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
     counts = sorted({row.case.data.records for row in table.rows})
     events = " or ".join(f"{count:,}" for count in counts)
-    rounds = sorted({len(row.samples) for row in table.rows}, reverse=True)
-    times = " or ".join(map(str, rounds))
-    text = "1 round" if rounds == [1] else f"medians of {times} rounds"
+    rounds = len(table.rows[0].samples)
+    text = "1 round" if rounds == 1 else f"medians of {rounds} rounds"
     cells = [[row[place] for place in kept] for row in rows]
     names = [COLUMNS[place] for place in kept]
     right = [number for number, name in enumerate(names) if name not in {"", "Program"}]

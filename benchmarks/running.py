@@ -1,109 +1,48 @@
-"""Runs programs, and tells what they took."""
+"""Runs a program, and tells what it took."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from harness.processes import kill, started
 
 if TYPE_CHECKING:
-    import resource
-    import subprocess
     from collections.abc import Sequence
     from pathlib import Path
 
 KIB = 1024
 
+LIMIT = 900.0
+"""Seconds that a program may take."""
+
 
 class Usage(NamedTuple):
-    """What a pipeline took."""
+    """What a program and all that it started took."""
 
     seconds: float
-    """From the start of the first program to the end of the last."""
-
     cpu_seconds: float
-    """User and system, of all programs and what they started."""
+    """User and system."""
 
     peak_rss: int
-    """Bytes; the peaks of several programs added up."""
-
-    finished: bool
-    """Whether it was done before the time limit."""
+    """In bytes."""
 
     code: int
-    """The exit code, of the first program that failed if one did."""
+    """The exit code; negative for a signal, as of the time limit."""
 
 
-def run(
-    pipeline: Sequence[Sequence[str]],
-    *,
-    folder: Path,
-    output: Path,
-    log: Path,
-    limit: float,
-) -> Usage:
-    """Run programs, each writing to the next, to their end or the time limit.
+def run(command: Sequence[str], folder: Path, output: Path, log: Path) -> Usage:
+    """Run a program to its end, or to the time limit.
 
     Args:
-        pipeline: The commands.
-        folder: To work in; also their home.
-        output: What the last one writes.
-        log: Where all write their errors.
-        limit: In seconds.
-
-    Returns:
-        What they took.
+        command: The program and its arguments.
+        folder: To work in; also its home, with nothing of the user's own.
+        output: What it writes.
+        log: Where it writes its errors.
     """
-    processes: list[subprocess.Popen[str]] = []
-    late = threading.Event()
-
-    def stop() -> None:
-        late.set()
-        for process in processes:
-            kill(process)
-
-    timer = threading.Timer(limit, stop)
-    timer.daemon = True
-    with contextlib.ExitStack() as stack:
-        errors = stack.enter_context(log.open("wb"))
-        last = stack.enter_context(output.open("wb"))
-        source = os.open(os.devnull, os.O_RDONLY)
-        stack.callback(timer.cancel)
-        begin = time.perf_counter()
-        for number, command in enumerate(pipeline, 1):
-            after, sink = os.pipe()
-            streams: dict[str, Any] = {
-                "stdin": source,
-                "stdout": last if number == len(pipeline) else sink,
-                "stderr": errors,
-            }
-            process = started(command, folder, environment(folder), **streams)
-            processes.append(stack.enter_context(process))
-            # Or a program would not notice that the one beside it ends.
-            os.close(sink)
-            os.close(source)
-            source = after
-        os.close(source)
-        timer.start()
-        usages = [_wait(process) for process in processes]
-        seconds = time.perf_counter() - begin
-    codes = [process.returncode for process in processes]
-    return Usage(
-        seconds=seconds,
-        cpu_seconds=sum(usage.ru_utime + usage.ru_stime for usage in usages),
-        peak_rss=sum(usage.ru_maxrss * KIB for usage in usages),
-        finished=not late.is_set(),
-        code=next((code for code in codes if code != 0), 0),
-    )
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """Return the variables for a program: nothing of the user's own."""
-    return {
+    variables = {
         "DLT_DATA_DIR": str(folder / "dlt"),
         "HOME": str(folder),
         "LANG": "C.UTF-8",
@@ -111,9 +50,16 @@ def environment(folder: Path) -> dict[str, str]:
         "PATH": os.environ.get("PATH", os.defpath),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
     }
-
-
-def _wait(process: subprocess.Popen[str]) -> resource.struct_rusage:
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return usage
+    with output.open("wb") as stdout, log.open("wb") as stderr:
+        begin = time.perf_counter()
+        with started(
+            command, folder, variables, stdout=stdout, stderr=stderr
+        ) as process:
+            timer = threading.Timer(LIMIT, kill, [process])
+            timer.start()
+            _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - begin
+            timer.cancel()
+            process.returncode = os.waitstatus_to_exitcode(status)
+    cpu_seconds = usage.ru_utime + usage.ru_stime
+    return Usage(seconds, cpu_seconds, usage.ru_maxrss * KIB, process.returncode)

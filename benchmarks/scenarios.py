@@ -2,27 +2,50 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import programs
-from benchmarks.data import Data
-from benchmarks.distributions import NAMES
-from benchmarks.programs import MODES, PRESENT, TAP_AKUITY, Program
+from benchmarks.programs import END_DATE, MODES, PRESENT, TAP_AKUITY, Program
+from sandbox.data import Dataset
+from sandbox.instants import SHAPES, Distribution
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 EIGHT, ONE = (programs.tap_akuity(concurrency=number) for number in (8, 1))
-READERS = (
-    programs.SDK_DEFAULT,
-    programs.AIRBYTE,
-    programs.DLT_EXTRACT,
-    programs.REQUESTS_ORJSON,
-)
-"""What a user could pick instead, to read the endpoint."""
-
 LATENCY = 0.1
+PAGE_SIZES = (500, 1000)
 SMOKE_RECORDS = 250
+DAYS = 6 * 365 + 2
+"""From `START_DATE` to `END_DATE`."""
+
+
+class Data(NamedTuple):
+    """Events of an organization: the same in each run, whenever it is."""
+
+    records: int
+    distribution: Distribution = "organization"
+    unknown_members: bool = False
+    patch_bytes: int | None = None
+
+    def dataset(self) -> Dataset:
+        """Return what makes the events."""
+        until = datetime.strptime(END_DATE, "%Y-%m-%dT%H:%M:%S%z")
+        days = DAYS if self.distribution in SHAPES else None
+        return Dataset(seed=1, until=until, days=days, **self._asdict())
+
+    def options(self) -> list[str]:
+        """Return the sandbox's options for the same events."""
+        found = [f"--until={END_DATE}", "--seed=1", f"--records={self.records}"]
+        found.append(f"--distribution={self.distribution}")
+        if self.distribution in SHAPES:
+            found.append(f"--days={DAYS}")
+        if self.unknown_members:
+            found.append("--unknown-members")
+        if self.patch_bytes:
+            found.append(f"--patch-bytes={self.patch_bytes}")
+        return found
 
 
 class Case(NamedTuple):
@@ -34,13 +57,9 @@ class Case(NamedTuple):
     """The program's own default, if None."""
 
     latency: float = 0.0
-    row_cost: float = 0.0
     resumed: bool = False
     detail: str = ""
     """What tells it from the same program in another case."""
-
-    rounds: int | None = None
-    """Fewer rounds than the scenario has, where it takes long."""
 
     @property
     def name(self) -> str:
@@ -72,17 +91,20 @@ class Scenario(NamedTuple):
 
 PLENTY = Data(100_000)
 MILLION = Data(1_000_000, "clustered")
-PATCHES = Data(10_000, patch_bytes=20_000)
-PAGE_SIZES = (500, 1000)
-EVEN, TEN_TIMES = Data(100_000, "even"), Data(1_000_000, "even")
-COST = 1e-6
-"""Seconds for each row that an offset skips."""
 
 SCENARIOS = (
     Scenario(
         "no-latency",
         "No latency, page size 1,000",
-        tuple(Case(one, PLENTY, 1000) for one in (TAP_AKUITY, *READERS)),
+        tuple(
+            Case(one, PLENTY, 1000)
+            for one in (
+                TAP_AKUITY,
+                programs.SDK_DEFAULT,
+                programs.DLT_EXTRACT,
+                programs.REQUESTS_ORJSON,
+            )
+        ),
         rounds=5,
     ),
     Scenario(
@@ -90,30 +112,18 @@ SCENARIOS = (
         "100 ms for each request, page size 500",
         tuple(
             Case(one, PLENTY, latency=LATENCY)
-            for one in (TAP_AKUITY, EIGHT, ONE, *READERS)
+            for one in (TAP_AKUITY, EIGHT, programs.SDK_DEFAULT)
         ),
         rounds=2,
     ),
     Scenario(
-        "offset-cost",
-        "100 ms for each request and 1 µs for each skipped row, page size 500",
-        (
-            Case(TAP_AKUITY, EVEN, 500, LATENCY, COST),
-            *(Case(one, EVEN, 500, LATENCY, COST, rounds=1) for one in READERS),
-            Case(
-                TAP_AKUITY, TEN_TIMES, 500, LATENCY, COST, detail="ten times the events"
-            ),
-        ),
-        rounds=2,
-    ),
-    Scenario(
-        "unknown-member",
-        "A member that nobody knows in every event, no latency, page size 1,000",
+        "unknown-members",
+        "Members that nobody knows in every event, no latency, page size 1,000",
         tuple(
-            Case(TAP_AKUITY, PLENTY._replace(unknown=unknown), 1000, detail=detail)
-            for unknown, detail in ((False, ""), (True, "unknown member"))
+            Case(TAP_AKUITY, PLENTY._replace(unknown_members=unknown), 1000, detail=it)
+            for unknown, it in ((False, ""), (True, "unknown members"))
         ),
-        rounds=9,
+        rounds=7,
     ),
     Scenario(
         "page-size",
@@ -123,7 +133,7 @@ SCENARIOS = (
                 Case(TAP_AKUITY, data, size, latency, detail=f"{what}, {size} a page")
                 for what, data, latency in (
                     ("plain", PLENTY, LATENCY),
-                    ("patches of 20 KB", PATCHES, LATENCY),
+                    ("patches of 20 KB", Data(10_000, patch_bytes=20_000), LATENCY),
                     ("clustered", MILLION, 0.0),
                 )
                 for size in PAGE_SIZES
@@ -135,13 +145,8 @@ SCENARIOS = (
         "requests",
         "Requests for each distribution, no latency",
         tuple(
-            Case(
-                TAP_AKUITY,
-                Data(100_000, name),
-                size,
-                detail=f"{name}, {size} a page",
-            )
-            for name in NAMES
+            Case(TAP_AKUITY, Data(100_000, name), size, detail=f"{name}, {size} a page")
+            for name in SHAPES
             for size in PAGE_SIZES
         ),
     ),
@@ -152,7 +157,7 @@ SCENARIOS = (
             Case(programs.TAP_VERSION, Data(60_000, "even")),
             *(
                 Case(one, Data(60_000, name), latency=LATENCY, detail=name)
-                for name in NAMES
+                for name in SHAPES
                 for one in (EIGHT, ONE)
             ),
         ),
@@ -180,19 +185,6 @@ SCENARIOS = (
             )
         ),
         rounds=15,
-    ),
-    Scenario(
-        "duckdb",
-        "End to end into DuckDB, no latency, page size 1,000",
-        tuple(
-            Case(one, PLENTY, 1000)
-            for one in (
-                programs.TAP_INTO_DUCKDB,
-                programs.DLT_INTO_DUCKDB,
-                programs.DLT_PARQUET_INTO_DUCKDB,
-            )
-        ),
-        rounds=3,
     ),
 )
 

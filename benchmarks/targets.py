@@ -5,30 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks import programs, scenarios
-from benchmarks.distributions import NAMES
-from harness import ROOT
+from sandbox.instants import SHAPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from benchmarks.killing import Killed
-    from benchmarks.measuring import Row, Table
+    from benchmarks.measuring import Table
 
 TAP = programs.TAP_AKUITY.name
 SDK_DEFAULT = programs.SDK_DEFAULT.name
 LARGEST_OFFSET = 11_000
 PEAK_MB = 150
-LINES = 2850
-"""Of the tap, comments and docstrings included."""
-
 SURPLUS = {500: 1.06, 1000: 1.12}
 """Requests beside the pages that there are, by page size."""
-
-WINDOW = 11_000
-"""Events, at most, of one window."""
-
-LOOKBACK = 0.05
-"""What the lookback may add to a window."""
 
 CPU = (
     (programs.DESELECTED, 1.5),
@@ -65,27 +54,13 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:,.2f}"
 
 
-def targets(tables: Iterable[Table], killed: Killed | None = None) -> list[Target]:
+def targets(tables: Iterable[Table]) -> list[Target]:
     """Compare results with what is to be reached.
 
     Args:
         tables: Any; what was not measured is left out.
-        killed: Likewise.
     """
-    found = [one for table in tables for one in _CHECKS[table.scenario.name](table)]
-    if killed:
-        what = f"{killed.records:,} events, killed {killed.kills} times"
-        found.append(at_most(f"{what}, missing", killed.missing, 0))
-        most = WINDOW * (1 + LOOKBACK)
-        found.append(at_most(f"{what}, read twice", killed.twice_max, most))
-    return found
-
-
-def lines() -> Target:
-    """Count the lines of the tap."""
-    paths = (ROOT / "tap_akuity").rglob("*.py")
-    count = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in paths)
-    return at_most("Lines of `tap_akuity/`", count, LINES)
+    return [one for table in tables for one in _CHECKS[table.scenario.name](table)]
 
 
 def _no_latency(table: Table) -> Iterator[Target]:
@@ -107,49 +82,31 @@ def _latency(table: Table) -> Iterator[Target]:
         yield faster(what, ratio, least)
 
 
-def _offset_cost(table: Table) -> Iterator[Target]:
-    fewer, more = table.rows[0], table.rows[-1]
-    what = f"{more.case.data.records:,} events with offset cost"
-    # Ten times the events may take eleven times as long.
-    growth = 1.1 * more.case.data.records / fewer.case.data.records
-    ratio = more.ratio("seconds", fewer)
-    yield at_most(f"{what}, beside a tenth of them", ratio, growth, " times")
-    yield _memory(more, what)
-    yield from _requests_of(more, what)
-
-
-def _unknown_member(table: Table) -> Iterator[Target]:
+def _unknown_members(table: Table) -> Iterator[Target]:
     plain, unknown = table.rows
-    what = "A member that nobody knows in every event, beside none"
+    what = "Members that nobody knows in every event, beside none"
     yield at_most(what, unknown.ratio("seconds", plain), 1.05, " times")
 
 
 def _page_size(table: Table) -> Iterator[Target]:
     clustered = table.rows[-1]
     what = f"{clustered.case.data.records:,} events, clustered, default settings"
-    yield _memory(clustered, what)
+    peak = clustered.worst("peak_rss") / 1e6
+    yield at_most(f"{what}, peak RSS", peak, PEAK_MB, " MB")
 
 
 def _requests(table: Table) -> Iterator[Target]:
     for row in table.rows:
-        yield from _requests_of(row, f"Distribution {row.case.detail}")
-
-
-def _memory(row: Row, what: str) -> Target:
-    return at_most(f"{what}, peak RSS", row.worst("peak_rss") / 1e6, PEAK_MB, " MB")
-
-
-def _requests_of(row: Row, what: str) -> Iterator[Target]:
-    size = row.case.page_size or 500
-    most = SURPLUS[size] * row.case.data.records / size + 3
-    yield at_most(f"{what}, requests", row.worst("requests"), int(most))
-    offset = row.worst("max_offset")
-    yield at_most(f"{what}, largest offset", offset, LARGEST_OFFSET)
+        what, size = f"Distribution {row.case.detail}", row.case.page_size or 500
+        most = SURPLUS[size] * row.case.data.records / size + 3
+        yield at_most(f"{what}, requests", row.worst("requests"), int(most))
+        offset = row.worst("max_offset")
+        yield at_most(f"{what}, largest offset", offset, LARGEST_OFFSET)
 
 
 def _speed_up(table: Table) -> Iterator[Target]:
     start_up = table.rows[0].median("seconds")
-    for name in NAMES:
+    for name in SHAPES:
         eight, one = (
             table.row(f"{program.name}: {name}").median("seconds") - start_up
             for program in (scenarios.EIGHT, scenarios.ONE)
@@ -179,12 +136,10 @@ def _nothing_new(table: Table) -> Iterator[Target]:
 _CHECKS: dict[str, Callable[[Table], Iterable[Target]]] = {
     "no-latency": _no_latency,
     "latency": _latency,
-    "offset-cost": _offset_cost,
-    "unknown-member": _unknown_member,
+    "unknown-members": _unknown_members,
     "page-size": _page_size,
     "requests": _requests,
     "speed-up": _speed_up,
     "modes": _modes,
     "nothing-new": _nothing_new,
-    "duckdb": lambda _: (),
 }

@@ -7,19 +7,17 @@ mistakes.
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from sandbox.timestamps import from_record
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_TIME = re.compile(
-    r"(?P<date>\d{4}-\d\d-\d\d)[ T](?P<clock>\d\d:\d\d:\d\d)"
-    r"(?:\.(?P<fraction>\d{1,9}))? ?(?:Z|(?P<sign>[+-])(?P<h>\d\d):?(?P<m>\d\d))"
-)
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as DuckDB has it
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Event:
 
 
 def from_api(item: Mapping[str, Any]) -> Event:
-    """Read an item of the API's answer."""
+    """Read an item of the API's response."""
     last_occurred = item.get("lastOccurredTimestamp")
     return Event(
         timestamp=parse_time(item["timestamp"]),
@@ -63,26 +61,17 @@ def from_row(row: Mapping[str, Any]) -> Event:
     return Event(
         timestamp=row["timestamp"],
         action=row["action"],
-        actor=_canonical(_loads(row["actor"])),
-        object=_canonical(_loads(row["object"])),
-        details=_canonical(_loads(row["details"])),
+        actor=_canonical(json.loads(row["actor"] or "null")),
+        object=_canonical(json.loads(row["object"] or "null")),
+        details=_canonical(json.loads(row["details"] or "null")),
         count=row["count"],
         last_occurred=row["lastoccurredtimestamp"],
     )
 
 
 def parse_time(text: str) -> datetime:
-    """Read Go's `time.Time.String()` or RFC 3339 as UTC, cut to the microsecond."""
-    match = _TIME.match(text)
-    if match is None:
-        message = f"not a time: {text!r}"
-        raise ValueError(message)
-    moment = datetime.fromisoformat(f"{match['date']} {match['clock']}")
-    moment += timedelta(microseconds=int((match["fraction"] or "")[:6].ljust(6, "0")))
-    if match["sign"]:
-        offset = timedelta(hours=int(match["h"]), minutes=int(match["m"]))
-        moment -= offset if match["sign"] == "+" else -offset
-    return moment
+    """Read a time of the API as UTC, cut to the microsecond."""
+    return _EPOCH + timedelta(microseconds=from_record(text) // 1000)
 
 
 def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None:
@@ -100,7 +89,7 @@ def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None
     if not missing and not unexpected:
         return None
     parts = [
-        f"{counter.total():,} {what} (the first: {min(counter, key=_order)})"
+        f"{counter.total():,} {what} (the first: {min(counter, key=_place)})"
         for counter, what in (
             (missing, "of the sandbox's events are not in DuckDB as they are there"),
             (unexpected, "of DuckDB's rows are not events of the sandbox"),
@@ -110,12 +99,8 @@ def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None
     return "; ".join(parts) + "."
 
 
-def _order(event: Event) -> datetime:
+def _place(event: Event) -> datetime:
     return event.timestamp
-
-
-def _loads(text: str | None) -> object:
-    return None if text is None else json.loads(text)
 
 
 def _canonical(value: object) -> str:

@@ -55,20 +55,18 @@ class Sandbox(NamedTuple):
 @contextlib.contextmanager
 def serve(
     *options: str,
-    module: str = "sandbox",
     stderr: Any = None,  # noqa: ANN401 - what Popen takes
 ) -> Iterator[Sandbox]:
     """Run a sandbox for as long as the block takes.
 
     Args:
         options: Of the command line.
-        module: What to run; it says where it serves as the sandbox does.
         stderr: Where its errors go; to this process's own, if not given.
 
     Raises:
         HarnessError: It does not start.
     """
-    command = [sys.executable, "-m", module, *options]
+    command = [sys.executable, "-m", "sandbox", *options]
     with started(
         command, ROOT, inherited(), stdout=subprocess.PIPE, stderr=stderr
     ) as process:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 Item = dict[str, Any]
 
-DEFAULT_DAYS = {"organization": 90, "even": 90, "clustered": 5 * 365 + 1}
+DEFAULT_DAYS, CLUSTERED_DAYS = 90, 5 * 365 + 1
 
 RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: ""
 REPEATED = 0.06
@@ -49,11 +49,14 @@ class Dataset(Checked):
         seed: Chooses the events; the same seed and options give the same ones.
         until: The end of the history. Now if not set.
         days: The length of the history. 90 if not set, or five years if clustered.
-        distribution: An `organization` with working hours and releases, an `even`
-            spread, or heavily `clustered` in short bursts.
+        distribution: An `organization` with working hours and releases, heavily
+            `clustered` in short bursts, `even`, `nights-and-weekends` that are quiet,
+            `bursts`, exponential `growth`, `crowded` into a fiftieth of the time, or
+            `early-start`: nothing for years.
         twins: How many events have a twin: one more event of the same instant that
             differs only in a member that no client knows.
         unknown_members: Give each event members that no client knows.
+        patch_bytes: The size of each event's patch. As it comes if not set.
     """
 
     records: int = 2000
@@ -63,6 +66,7 @@ class Dataset(Checked):
     distribution: Distribution = "organization"
     twins: int = 0
     unknown_members: bool = False
+    patch_bytes: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse what makes no sense.
@@ -79,7 +83,8 @@ class Dataset(Checked):
         """Yield items in the API's shape, oldest first."""
         until = self.until or datetime.now(timezone.utc).replace(microsecond=0)
         end = (until - _EPOCH) // timedelta(microseconds=1) * 1000
-        start = end - (self.days or DEFAULT_DAYS[self.distribution]) * DAY
+        usual = CLUSTERED_DAYS if self.distribution == "clustered" else DEFAULT_DAYS
+        start = end - (self.days or usual) * DAY
         rng = Random(self.seed)
         organization = Organization(rng)
         moments = instants(self.distribution, self.records, rng, start, end)
@@ -88,6 +93,10 @@ class Dataset(Checked):
             if self.unknown_members:
                 item["requestId"] = f"{at:x}-{place:x}"
                 (item["object"] or item)["labels"] = {"number": place}
+            if self.patch_bytes:
+                bits = rng.getrandbits(4 * self.patch_bytes)
+                details = item["details"] or {}
+                item["details"] = {**details, "patch": f"{bits:0{self.patch_bytes}x}"}
             twin = place * self.twins // self.records
             if twin == (place + 1) * self.twins // self.records:
                 yield item

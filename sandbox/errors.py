@@ -10,13 +10,11 @@ class Code(IntEnum):
     """The codes of google.rpc.Code that the API sends."""
 
     CANCELLED = 1
-    UNKNOWN = 2
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
     PERMISSION_DENIED = 7
     RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
     ABORTED = 10
     OUT_OF_RANGE = 11
     UNIMPLEMENTED = 12
@@ -28,13 +26,11 @@ class Code(IntEnum):
 # As grpc-gateway maps them.
 HTTP_STATUS = {
     Code.CANCELLED: 499,
-    Code.UNKNOWN: 500,
     Code.INVALID_ARGUMENT: 400,
     Code.DEADLINE_EXCEEDED: 504,
     Code.NOT_FOUND: 404,
     Code.PERMISSION_DENIED: 403,
     Code.RESOURCE_EXHAUSTED: 429,
-    Code.FAILED_PRECONDITION: 400,
     Code.ABORTED: 409,
     Code.OUT_OF_RANGE: 400,
     Code.UNIMPLEMENTED: 501,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from typing import TYPE_CHECKING, Literal
+from math import log2
+from typing import TYPE_CHECKING, Literal, get_args
 
 from sandbox.timestamps import DAY, HOUR, MINUTE, SECOND
 
@@ -15,13 +16,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-Distribution = Literal["organization", "even", "clustered"]
+Shape = Literal[
+    "even", "nights-and-weekends", "bursts", "growth", "crowded", "early-start"
+]
+Distribution = Literal["organization", "clustered", Shape]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 RELEASES = 0.008  # a release leaves up to 512 records
 PAIRS = 0.03  # one request that leaves two records at the same nanosecond
 TIES = 0.3  # of the records in a burst
 RECENT = 0.8  # of the bursts
 LARGEST_BURST = 50_000
+LARGEST_RELEASE = 512
+GROWTH = 256  # how much busier the end is than the beginning
+CROWDED = 50  # half of all events happen in this part of the time
+EARLY = 20  # years early: all events are in this last part of the time
 
 # Fraction digits of a timestamp. Mostly a database's microseconds.
 DIGITS = (6, 6, 6, 6, 6, 6, 6, 6, 6, 9, 9, 9, 3, 3, 0, 1, 2, 4, 5, 7, 8)
@@ -35,16 +44,52 @@ def instants(
     distribution: Distribution, records: int, rng: Random, start: int, end: int
 ) -> list[int]:
     """Return `records` sorted instants, `start` <= instant < `end`."""
-    if distribution == "even":
-        return _even(records, start, end)
-    if distribution == "clustered":
-        return _clustered(records, rng, start, end)
-    return _organization(records, rng, start, end)
+    return sorted(_SPREADS[distribution](records, rng, start, end))
 
 
-def _even(records: int, start: int, end: int) -> list[int]:
+def _even(records: int, _: Random, start: int, end: int) -> list[int]:
     span = end - start
     return [start + (2 * n + 1) * span // (2 * records) for n in range(records)]
+
+
+def _office_hours(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Quiet nights and weekends."""
+    pick = _weighted_hours(rng, start, end)
+    return [pick() for _ in range(records)]
+
+
+def _early_start(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Nothing for years, then office hours."""
+    return _office_hours(records, rng, end - -(-(end - start) // EARLY), end)
+
+
+def _bursts(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Releases: many events within seconds, several of them at one instant."""
+    moments: list[int] = []
+    while len(moments) < records:
+        at = start + int(rng.random() * (end - start))
+        size = 1 << int(rng.random() * LARGEST_RELEASE.bit_length())
+        burst = _burst(rng, at, size, 70 * MILLISECOND)
+        moments += [min(moment, end - 1) for moment in burst]
+    return moments[:records]
+
+
+def _growth(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Exponential growth: each eighth of the time twice as busy as the one before."""
+    # The inverse of the distribution's cumulative function.
+    parts = (log2(1 + rng.random() * (GROWTH - 1)) for _ in range(records))
+    span = (end - start) / log2(GROWTH)
+    return [min(start + int(part * span), end - 1) for part in parts]
+
+
+def _crowded(records: int, rng: Random, start: int, end: int) -> list[int]:
+    """Half of all events in a small part of the time, the rest evenly."""
+    span = end - start
+    begin, narrow, half = start + span * 3 // 5, span // CROWDED, records // 2
+    return [
+        *(begin + int(rng.random() * narrow) for _ in range(half)),
+        *(start + int(rng.random() * span) for _ in range(records - half)),
+    ]
 
 
 def _organization(records: int, rng: Random, start: int, end: int) -> list[int]:
@@ -62,7 +107,7 @@ def _organization(records: int, rng: Random, start: int, end: int) -> list[int]:
             burst = [at]
         unit = 10 ** (9 - DIGITS[int(rng.random() * len(DIGITS))])
         moments += [max(start, at - at % unit) for at in burst if at < end]
-    return sorted(moments[:records])
+    return moments[:records]
 
 
 def _clustered(records: int, rng: Random, start: int, end: int) -> list[int]:
@@ -83,7 +128,7 @@ def _clustered(records: int, rng: Random, start: int, end: int) -> list[int]:
         missing -= size
         size = LARGEST_BURST >> int(rng.random() * 12)
         width = (SECOND, SECOND, MINUTE, HOUR)[int(rng.random() * 4)]
-    return sorted(moments)
+    return moments
 
 
 def _weighted_hours(rng: Random, start: int, end: int) -> Callable[[], int]:
@@ -114,3 +159,15 @@ def _burst(rng: Random, at: int, size: int, step: int) -> list[int]:
         if rng.random() >= TIES:
             at += int(rng.random() * step)
     return moments
+
+
+_SPREADS = {
+    "organization": _organization,
+    "clustered": _clustered,
+    "even": _even,
+    "nights-and-weekends": _office_hours,
+    "bursts": _bursts,
+    "growth": _growth,
+    "crowded": _crowded,
+    "early-start": _early_start,
+}

@@ -40,7 +40,6 @@ class Options(Checked):
         key_expires: When the key expires. Never if not set.
         neighbours: Show the organization and the key, or answer with that status.
         latency_seconds: How long each request takes.
-        row_cost_seconds: How much longer for each event that an offset skips.
         arrivals: How many events happen just before each request.
         clock_skew_seconds: How far the server's clock is ahead.
         date_header: Send a `Date` with each response.
@@ -57,7 +56,6 @@ class Options(Checked):
     key_expires: datetime | None = None
     neighbours: Literal["shown", "403", "404"] = "shown"
     latency_seconds: float = 0.0
-    row_cost_seconds: float = 0.0
     arrivals: int = 0
     clock_skew_seconds: float = field(default=0.0, metadata=SIGNED)
     date_header: bool = True

@@ -25,10 +25,12 @@ PUBLISHED = {
     "object": {"id": {"namespace": ""}, "parentId": {"projectName": ""}},
 }
 ADDED = {
-    "id": {"type": "string"},
+    "id": {"type": "string", "maxLength": 64},
     "organization_id": {"type": "string"},
 }
 DATE_TIMES = {"timestamp", "lastOccurredTimestamp"}
+# Of RFC 3339 with nine fraction digits and `Z`, which no text of the tap exceeds.
+DATE_TIME = {"format": "date-time", "maxLength": 30}
 REQUIRED = {"id", "organization_id", "timestamp"}
 
 DESCRIPTIONS = {
@@ -37,7 +39,7 @@ DESCRIPTIONS = {
         "timestamp, the action and the members of actor, object and details"
     ),
     "organization_id": "Akuity organization that the audit log belongs to",
-    "timestamp": "When it happened, in UTC with nine fraction digits",
+    "timestamp": "When it happened, in UTC with six fraction digits, or nine",
     "action": "What was done, such as created, updated or deleted",
     "actor": "Who did it",
     "actor.origin": (
@@ -88,14 +90,14 @@ def generate(sample: dict[str, Any]) -> dict[str, Any]:
 def _refined(schema: dict[str, Any], path: str) -> dict[str, Any]:
     name = path.rpartition(".")[2]
     refined: dict[str, Any] = {
-        key: schema[key] for key in ("$schema", "type") if key in schema
+        key: schema[key] for key in ("$schema", "type", "maxLength") if key in schema
     }
     if path:
         refined["description"] = DESCRIPTIONS[path]
         if path not in REQUIRED:
             refined["type"] = [schema["type"], "null"]
     if name in DATE_TIMES:
-        refined["format"] = "date-time"
+        refined |= DATE_TIME
     if "properties" in schema:
         refined["properties"] = {
             key: _refined(value, f"{path}.{key}".lstrip("."))

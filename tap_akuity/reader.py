@@ -49,6 +49,7 @@ class Reader:
         limits: Limits,
         origins: Collection[str],
         actor_ips: Collection[str],
+        precision: str,
         logger: logging.Logger,
     ) -> None:
         """Begin, with nothing read yet.
@@ -59,6 +60,7 @@ class Reader:
             limits: How much to read at a time.
             origins: Only events with one of these origins are wanted; all if empty.
             actor_ips: Only events from one of these addresses; all if empty.
+            precision: Of the timestamps in the records; see `timestamps.PRECISIONS`.
             logger: Where to say what is unusual.
         """
         self._client = client
@@ -66,9 +68,11 @@ class Reader:
         self._limits = limits
         self._origins = set(origins)
         self._addresses = set(map(_address, actor_ips))
+        self._precision = precision
         self._logger = logger
         self._unknown = UnknownMembers()
         self._unfiltered = False
+        self._cut = False
 
     def now(self) -> int:
         """Ask for the time: the server's, to the second, if it says so.
@@ -120,7 +124,9 @@ class Reader:
         try:
             for window in windows(self._fetch, whole, self._limits):
                 twins |= window.twins
-                yield self._filtered(window)
+                wanted = self._filtered(window)
+                self._warn_if_cut(wanted.events)
+                yield wanted
         finally:
             if twins:
                 self._logger.warning(
@@ -159,6 +165,7 @@ class Reader:
                 # Some servers may give their default where less is asked for.
                 most=2 * max(query.limit, 1_000),
                 unknown=self._unknown,
+                precision=self._precision,
             )
         except RecordError as error:
             msg = (
@@ -180,6 +187,21 @@ class Reader:
                 "be too old for: its events are filtered here."
             )
         return window._replace(events=events)
+
+    def _warn_if_cut(self, events: list[Event]) -> None:
+        if self._cut or self._precision != timestamps.MICROSECONDS:
+            return
+        for event in events:
+            # One that never occurred again has no text there.
+            last = event.last_occurred or event.timestamp
+            if timestamps.is_fine(event.timestamp) or timestamps.is_fine(last):
+                self._cut = True
+                self._logger.warning(
+                    "Setting `timestamp_precision` is `microseconds`, so the digits of "
+                    "timestamps after the sixth are cut, first of the event of %s.",
+                    event.timestamp,
+                )
+                return
 
     def _matches(self, event: Event) -> bool:
         actor = _decode_actor(event.json).actor or _NO_ACTOR

@@ -118,6 +118,18 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         ),
     ),
     th.Property(
+        "timestamp_precision",
+        th.StringType(allowed_values=list(timestamps.PRECISIONS)),
+        default=timestamps.AUTO,
+        title="Timestamp Precision",
+        description=(
+            "The number of fraction digits in timestamps. `auto`: six, or nine where "
+            "six would lose digits. `microseconds`: always six, without the rest, for "
+            "targets that accept no more. `nanoseconds`: always nine. The `id` of an "
+            "event does not depend on it."
+        ),
+    ),
+    th.Property(
         "actions",
         th.ArrayType(th.StringType),
         title="Actions",
@@ -295,6 +307,9 @@ def _expected(schema: Mapping[str, Any]) -> str:
             f"a number greater than {schema['exclusiveMinimum']} and at most "
             f"{schema['maximum']}"
         )
+    if "enum" in schema:
+        *others, last = (f"`{value}`" for value in schema["enum"])
+        return f"{', '.join(others)} or {last}"
     return "a list of strings" if kind == "array" else "a string"
 
 
@@ -303,7 +318,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
     if kind == "array":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
-        return isinstance(value, str)
+        return isinstance(value, str) and value in schema.get("enum", (value,))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     if kind == "integer":

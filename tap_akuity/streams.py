@@ -133,6 +133,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             limits=Limits(self.config["page_size"], self.config["concurrency"]),
             origins=self.config.get("origins", []),
             actor_ips=self.config.get("actor_ips", []),
+            precision=self.config["timestamp_precision"],
             logger=self.logger,
         )
 

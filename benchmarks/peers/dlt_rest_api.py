@@ -1,31 +1,19 @@
-"""dlt's `rest_api` source: extracted and counted, or loaded into DuckDB."""
+"""dlt's `rest_api` source: extracted and counted."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-import dlt
 from dlt.sources.rest_api import rest_api_source
 
-TABLE = "audit_logs"
 
-
-def main() -> None:
-    """Do what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--duckdb", type=Path, help="load into this file")
-    parser.add_argument("--file-format", help="that the loader goes by")
-    options = parser.parse_args()
-    source = audit_logs(json.loads(options.config.read_text(encoding="utf-8")))
-    if options.duckdb:
-        load(source, options.duckdb.resolve(), options.file_format)
-    else:
-        sys.stdout.write(f"{sum(1 for _ in source)}\n")
+def main(path: str) -> None:
+    """Count the events."""
+    source = audit_logs(json.loads(Path(path).read_text(encoding="utf-8")))
+    sys.stdout.write(f"{sum(1 for _ in source)}\n")
 
 
 def audit_logs(config: dict[str, Any]) -> Any:  # noqa: ANN401 - dlt is not typed here
@@ -43,8 +31,7 @@ def audit_logs(config: dict[str, Any]) -> Any:  # noqa: ANN401 - dlt is not type
             },
             "resources": [
                 {
-                    "name": TABLE,
-                    "write_disposition": "append",
+                    "name": "audit_logs",
                     "endpoint": {
                         "path": f"organizations/{config['organization_id']}/audit-logs",
                         "params": {
@@ -67,16 +54,5 @@ def audit_logs(config: dict[str, Any]) -> Any:  # noqa: ANN401 - dlt is not type
     )
 
 
-def load(source: Any, file: Path, file_format: str | None) -> None:  # noqa: ANN401
-    """Load into DuckDB."""
-    pipeline = dlt.pipeline(
-        pipeline_name="akuity",
-        pipelines_dir=str(file.parent / "pipelines"),
-        destination=dlt.destinations.duckdb(str(file)),
-        dataset_name="akuity",
-    )
-    pipeline.run(source, loader_file_format=file_format).raise_on_failed_jobs()
-
-
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

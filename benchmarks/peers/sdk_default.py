@@ -7,6 +7,8 @@ because bookmarks and targets need them.
 from __future__ import annotations
 
 import decimal
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from requests.auth import HTTPBasicAuth
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     import requests
     from singer_sdk.helpers.types import Context
+
+
+SCHEMA = Path(__file__).parents[2] / "tap_akuity" / "schemas" / "audit_logs.json"
 
 
 class AuditLogsPaginator(OffsetPaginator):
@@ -39,53 +44,7 @@ class AuditLogsStream(RESTStream[int]):
     primary_keys = ()
     replication_key = "timestamp"
     records_jsonpath = "$.items[*]"
-    schema = th.PropertiesList(
-        th.Property("timestamp", th.DateTimeType, required=True),
-        th.Property("action", th.StringType),
-        th.Property(
-            "actor",
-            th.ObjectType(
-                th.Property("type", th.StringType),
-                th.Property("id", th.StringType),
-                th.Property("ip", th.StringType),
-                th.Property("origin", th.StringType),
-            ),
-        ),
-        th.Property(
-            "object",
-            th.ObjectType(
-                th.Property("type", th.StringType),
-                th.Property(
-                    "id",
-                    th.ObjectType(
-                        th.Property("name", th.StringType),
-                        th.Property("kind", th.StringType),
-                        th.Property("group", th.StringType),
-                        th.Property("namespace", th.StringType),
-                    ),
-                ),
-                th.Property(
-                    "parentId",
-                    th.ObjectType(
-                        th.Property("name", th.StringType),
-                        th.Property("parentName", th.StringType),
-                        th.Property("applicationName", th.StringType),
-                        th.Property("projectName", th.StringType),
-                    ),
-                ),
-            ),
-        ),
-        th.Property(
-            "details",
-            th.ObjectType(
-                th.Property("message", th.StringType),
-                th.Property("patch", th.StringType),
-                th.Property("actionType", th.StringType),
-            ),
-        ),
-        th.Property("count", th.IntegerType),
-        th.Property("lastOccurredTimestamp", th.DateTimeType),
-    ).to_dict()
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
 
     @property
     def url_base(self) -> str:

@@ -12,9 +12,11 @@ import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.identity import event_id
-from tap_akuity.records.timestamps import TimestampError, canonical
+from tap_akuity.records.timestamps import PRECISIONS, TimestampError, canonical
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tap_akuity.records.members import UnknownMembers
 
 
@@ -47,7 +49,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 
 
 def parse_items(
-    items: msgspec.Raw, organization_id: str, *, most: int, unknown: UnknownMembers
+    items: msgspec.Raw,
+    organization_id: str,
+    *,
+    most: int,
+    unknown: UnknownMembers,
+    precision: str,
 ) -> list[Event]:
     """Decode the items of a page.
 
@@ -56,6 +63,7 @@ def parse_items(
         organization_id: The organization that was asked about.
         most: How many items there may be.
         unknown: Notes the members that are not known.
+        precision: Of the timestamps in the records, one of `timestamps.PRECISIONS`.
 
     Returns:
         An event for each item, in the order of the items.
@@ -65,6 +73,7 @@ def parse_items(
             has another type than the API documents, or a timestamp is not valid.
     """
     events: list[Event] = []
+    shorten = PRECISIONS[precision]
     try:
         if memoryview(items).nbytes > _SMALL:
             # Perhaps a page of nonsense: these take next to no memory.
@@ -74,7 +83,7 @@ def parse_items(
         for item in raws:
             log = _decode_log(item)
             unknown.examine(log, item)
-            events.append(_event(log, _decode_members(item), organization_id))
+            events.append(_event(log, _decode_members(item), organization_id, shorten))
     except RecordError:
         raise
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -104,17 +113,26 @@ _decode_log = msgspec.json.Decoder(AuditLog).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def _event(log: AuditLog, members: dict[str, Any], organization_id: str) -> Event:
+def _event(
+    log: AuditLog,
+    members: dict[str, Any],
+    organization_id: str,
+    shorten: Callable[[str], str],
+) -> Event:
     timestamp = canonical(log.timestamp)
-    last = _last_occurred(log, timestamp)
+    last, emitted = timestamp, shorten(timestamp)
+    last_emitted: str | None = emitted
+    if log.last_occurred_timestamp != log.timestamp:  # Mostly they are the same.
+        last = _last_occurred(log)
+        last_emitted = shorten(last) if last else None
     one = event_id(organization_id, timestamp, log)
     for name in ("id", "organization_id"):
         if name in members:
             _rename(members, name)
     members["id"] = one
     members["organization_id"] = organization_id
-    members["timestamp"] = timestamp
-    members["lastOccurredTimestamp"] = last or None
+    members["timestamp"] = emitted
+    members["lastOccurredTimestamp"] = last_emitted
     return Event(timestamp, last, one, _encode(members))
 
 
@@ -125,12 +143,10 @@ def _rename(members: dict[str, Any], name: str) -> None:
     members[other] = members.pop(name)
 
 
-def _last_occurred(log: AuditLog, timestamp: str) -> str:
+def _last_occurred(log: AuditLog) -> str:
     text = log.last_occurred_timestamp
     if not text:
         return ""
-    if text == log.timestamp:
-        return timestamp
     try:
         return canonical(text)
     except TimestampError as error:

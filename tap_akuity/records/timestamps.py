@@ -9,6 +9,10 @@ from __future__ import annotations
 import re
 from datetime import date, datetime, timedelta, timezone
 from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -103,7 +107,7 @@ EARLIEST = parse("0001-01-01T00:00:10Z")
 
 
 def to_text(instant: int) -> str:
-    """Write an instant as the tap emits it: RFC 3339, UTC, always nine digits.
+    """Write an instant as the tap keeps it: RFC 3339, UTC, always nine digits.
 
     Texts of one width sort as the instants do, which the Singer SDK relies on when it
     compares bookmarks.
@@ -132,7 +136,7 @@ def to_bound(instant: int) -> str:
 
 
 def canonical(text: str) -> str:
-    """Rewrite a timestamp of the API as the tap emits it, to the last digit.
+    """Rewrite a timestamp of the API as the tap keeps it, to the last digit.
 
     Args:
         text: A timestamp with a zone, see `parse`.
@@ -148,6 +152,37 @@ def canonical(text: str) -> str:
         return to_text(parse(text))
     day, clock, fraction = match.groups("")
     return f"{day}T{clock}.{fraction:0<9}Z"
+
+
+def is_fine(text: str) -> bool:
+    """Tell whether a text of `to_text` has digits below the microsecond."""
+    return text[-4:] != "000Z"
+
+
+def _auto(text: str) -> str:
+    return text.replace("000Z", "Z")
+
+
+def _microseconds(text: str) -> str:
+    return text[:26] + "Z"
+
+
+def _nanoseconds(text: str) -> str:
+    return text
+
+
+AUTO, MICROSECONDS, NANOSECONDS = "auto", "microseconds", "nanoseconds"
+
+PRECISIONS: dict[str, Callable[[str], str]] = {
+    AUTO: _auto,
+    MICROSECONDS: _microseconds,
+    NANOSECONDS: _nanoseconds,
+}
+"""What makes of a text of `to_text` the one that is emitted, by `timestamp_precision`.
+
+The first gives six digits, and nine where the instant is not a whole microsecond; the
+second always six, and cuts the rest; the third always nine.
+"""
 
 
 @lru_cache(maxsize=1024)

@@ -28,12 +28,14 @@ def events_of(
     organization_id: str = "org",
     most: int = 10,
     unknown: UnknownMembers | None = None,
+    precision: str = "auto",
 ) -> list[Event]:
     return parse_items(
         msgspec.Raw(raw),
         organization_id,
         most=most,
         unknown=unknown or UnknownMembers(),
+        precision=precision,
     )
 
 

@@ -142,8 +142,7 @@ class MariaDB(Warehouse):
         super().__init__(folder)
         self._server = server
         self._database = f"audit_{next(self._databases)}"
-        # With four bytes for a character, an id of unknown length is no key.
-        server.ask(f"CREATE DATABASE {self._database} CHARACTER SET utf8mb3")
+        server.ask(f"CREATE DATABASE {self._database} CHARACTER SET utf8mb4")
 
     def settings(self) -> dict[str, Any]:
         options = f"unix_socket={self._server.socket}&charset=utf8mb4"

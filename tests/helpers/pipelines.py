@@ -45,6 +45,7 @@ def run(  # noqa: PLR0913 - what a shell command would name
     *,
     state: dict[str, Any] | None = None,
     catalog: dict[str, Any] | None = None,
+    tap_command: str = TAP,
 ) -> Run:
     """Run the tap into a target.
 
@@ -55,11 +56,12 @@ def run(  # noqa: PLR0913 - what a shell command would name
         config: The tap's.
         state: The tap's.
         catalog: The tap's.
+        tap_command: The tap.
 
     Returns:
         How it ended, with no process left behind.
     """
-    tap = [TAP, "--config", str(write(folder / "tap.json", config))]
+    tap = [tap_command, "--config", str(write(folder / "tap.json", config))]
     if state is not None:
         tap += ["--state", str(write(folder / "state.json", state))]
     if catalog is not None:

@@ -19,13 +19,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from sandbox.data import Item
-    from sandbox.instants import Distribution
     from sandbox.server import Sandbox
 
 
 UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=timezone.utc)
 UNTIL_NS = from_rfc3339("2025-11-21T16:30:00Z")
-SPANS: dict[Distribution, int] = {"organization": 90, "even": 90, "clustered": 1826}
 
 
 def generate(*values: Any) -> list[Item]:

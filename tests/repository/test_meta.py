@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 import yaml
-from yamllint import linter
-from yamllint.config import YamlLintConfig
 
 from harness import ROOT
 from scripts.generate_plugin import FILES, about, definition, updated
@@ -17,18 +15,6 @@ from tap_akuity.settings import SCHEMA
 
 META: dict[str, Any] = yaml.safe_load((ROOT / "meta.yml").read_bytes())
 PROJECT: dict[str, Any] = yaml.safe_load((ROOT / "meltano.yml").read_bytes())
-
-# What Meltano Hub lints its definitions with.
-HUB_YAMLLINT = """
-extends: default
-rules:
-  braces: {forbid: non-empty}
-  document-start: {present: false}
-  indentation: {indent-sequences: false, spaces: 2}
-  key-ordering: enable
-  line-length: disable
-  truthy: disable
-"""
 
 
 @pytest.fixture(scope="module")
@@ -92,28 +78,6 @@ def test_both_files_say_the_same() -> None:
         name: META[name] for name in shared
     }
     assert set(FILES) == {"meta.yml", "meltano.yml"}
-
-
-def test_meta_passes_the_yamllint_of_the_hub() -> None:
-    text = (ROOT / "meta.yml").read_text(encoding="utf-8")
-    assert list(linter.run(text, YamlLintConfig(HUB_YAMLLINT))) == []
-
-
-def test_environments_set_settings_that_there_are() -> None:
-    environments = {
-        each["name"]: each.get("config") for each in PROJECT["environments"]
-    }
-    assert PROJECT["default_environment"] in environments
-    for config in filter(None, environments.values()):
-        for group, plugins in config["plugins"].items():
-            for plugin in plugins:
-                (defined,) = (
-                    candidate
-                    for candidate in PROJECT["plugins"][group]
-                    if candidate["name"] == plugin["name"]
-                )
-                names = {setting["name"] for setting in defined["settings"]}
-                assert set(plugin["config"]) <= names
 
 
 def test_env_example_sets_settings_that_there_are() -> None:

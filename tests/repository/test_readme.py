@@ -31,9 +31,10 @@ from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.window import MAX_MOVING
+from tap_akuity.records import timestamps
 from tap_akuity.settings import ENVIRONMENT_PREFIX, SCHEMA
 from tap_akuity.tap import TapAkuity
-from tests.helpers.events import event_of, ids
+from tests.helpers.events import event_of, events_of, ids
 from tests.helpers.readme import (
     MANUAL,
     NEEDS_DUCKDB,
@@ -136,9 +137,12 @@ def test_the_id_can_be_recomputed(sample: dict[str, Any], tmp_path: Path) -> Non
     path = tmp_path / "recipe.py"
     path.write_text(code, encoding="utf-8")
     audit_log_id = runpy.run_path(str(path))["audit_log_id"]
-    for item in (sample, *Dataset(records=500)):
-        record = json.loads(event_of(item, "org-1").json)
-        assert audit_log_id(record) == record["id"]
+    fine = sample | {"timestamp": "2025-11-21T16:26:40.000000001Z"}
+    page = json.dumps([sample, fine, *Dataset(records=500)]).encode()
+    for precision in ("auto", "nanoseconds"):
+        for event in events_of(page, "org-1", most=502, precision=precision):
+            record = json.loads(event.json)
+            assert audit_log_id(record) == record["id"]
 
 
 def test_the_record_that_is_shown() -> None:
@@ -330,7 +334,8 @@ def test_only_some_events(served: Sandbox, everything: list[dict[str, Any]]) -> 
     assert None in [record["object"] for record in wanted]
     assert records(messages) == wanted
     state = last_state(messages)["bookmarks"]["audit_logs"]
-    assert state["replication_key_value"] == everything[-1]["timestamp"]
+    newest = timestamps.parse(everything[-1]["timestamp"])
+    assert timestamps.parse(state["replication_key_value"]) == newest
 
 
 def test_a_hash_in_the_place_of_the_ip_address(

@@ -69,29 +69,3 @@ def test_all_versions_of_python_are_tested() -> None:
         if "python-version" in step.get("with", {})
     )
     assert oldest == claimed[0]
-
-
-def test_what_depends_on_others_runs_weekly_and_stops_no_release() -> None:
-    workflow = WORKFLOWS["test"]
-    # YAML takes `on` for a boolean.
-    assert workflow[True]["schedule"]
-    weekly = {
-        name: job for name, job in workflow["jobs"].items() if "schedule" in str(job)
-    }
-    assert made(weekly) == {"audit", "test-newest"}
-    for job in weekly.values():
-        assert job["if"] == (
-            "github.event_name == 'schedule' || "
-            "github.event_name == 'workflow_dispatch'"
-        )
-
-
-def test_only_what_publishes_may_sign() -> None:
-    jobs = WORKFLOWS["release"]["jobs"]
-    assert [name for name in jobs if "id-token" in jobs[name]["permissions"]] == [
-        "publish"
-    ]
-    assert jobs["publish"]["environment"]["name"] == "pypi"
-    assert set(jobs["publish"]["needs"]) == jobs.keys() - {"publish"}
-    # What may sign runs no code of the project, nor of what the project installs.
-    assert not any(commands(jobs["publish"]))

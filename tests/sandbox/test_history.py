@@ -8,13 +8,14 @@ from collections import Counter
 from datetime import datetime, timezone
 from itertools import pairwise
 from random import Random
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.data import TWIN_PLACES, Dataset, older
-from sandbox.instants import instants
+from sandbox.instants import SHAPES, Distribution, instants
 from sandbox.timestamps import (
     DAY,
     SECOND,
@@ -23,7 +24,7 @@ from sandbox.timestamps import (
     months_before,
     to_go,
 )
-from tests.helpers.sandbox import SPANS, UNTIL, UNTIL_NS, generate, instant, reach
+from tests.helpers.sandbox import UNTIL, UNTIL_NS, generate, instant, reach
 
 
 @given(st.integers(-(10**18), 4 * 10**18))
@@ -82,13 +83,12 @@ def test_a_seed_gives_the_same_bytes_everywhere(distribution, digest):
     assert items != generate(3000, 8, UNTIL, None, distribution)
 
 
-@pytest.mark.parametrize("distribution", SPANS)
-@pytest.mark.parametrize("records", [0, 1, 2, 3000])
-@pytest.mark.parametrize("days", [None, 1, 7])
+@pytest.mark.parametrize("distribution", get_args(Distribution))
+@pytest.mark.parametrize(("records", "days"), [(0, None), (1, 1), (3000, None)])
 def test_events_are_in_the_days_in_order_and_different(distribution, records, days):
     items = generate(records, 3, UNTIL, days, distribution)
     found = [instant(item) for item in items]
-    start = UNTIL_NS - (days or SPANS[distribution]) * DAY
+    start = UNTIL_NS - (days or (1826 if distribution == "clustered" else 90)) * DAY
     assert len(items) == records
     assert found == sorted(found)
     assert all(start <= ns < UNTIL_NS for ns in found)
@@ -157,10 +157,26 @@ def test_an_organization_works_by_day_and_rests_at_weekends():
     assert Counter(ns // (60 * SECOND) for ns in found).most_common(1)[0][1] > 100
 
 
-def test_even_is_even_and_clustered_is_silence_and_bursts():
-    found = [instant(item) for item in generate(999, 1, UNTIL, 90, "even")]
-    gaps = [after - before for before, after in pairwise(found)]
+def test_distributions_are_what_their_names_say():
+    start, end = UNTIL_NS - 2192 * DAY, UNTIL_NS
+    made = {one: instants(one, 20_000, Random(1), start, end) for one in SHAPES}
+
+    def share(distribution, since, until):
+        first, last = (start + int(part * (end - start)) for part in (since, until))
+        return sum(first <= one < last for one in made[distribution]) / 20_000
+
+    gaps = [after - before for before, after in pairwise(made["even"])]
     assert max(gaps) - min(gaps) <= 1
+    assert share("growth", 0.875, 1) == pytest.approx(0.5, abs=0.02)
+    assert share("crowded", 0.6, 0.62) == pytest.approx(0.51, abs=0.02)
+    assert share("early-start", 0, 0.95) == 0
+    weekend = [one for one in made["nights-and-weekends"] if (one // DAY + 3) % 7 >= 5]
+    assert len(weekend) / 20_000 < 0.03
+    near = [after - before < SECOND for before, after in pairwise(made["bursts"])]
+    assert sum(near) / 20_000 > 0.9
+
+
+def test_clustered_is_silence_and_bursts():
     found = instants("clustered", 120_000, Random(1), UNTIL_NS - 1826 * DAY, UNTIL_NS)
     assert Counter(ns // SECOND for ns in found).most_common(1)[0][1] >= 50_000
     assert len({ns // DAY for ns in found}) < 1000
@@ -188,3 +204,8 @@ def test_every_event_may_have_members_that_nobody_knows():
     items = list(Dataset(50, 1, UNTIL, unknown_members=True))
     assert len({item["requestId"] for item in items}) == 50
     assert all("labels" in (item["object"] or item) for item in items)
+
+
+def test_every_patch_may_have_a_size():
+    items = list(Dataset(50, 1, UNTIL, patch_bytes=2000))
+    assert {len(item["details"]["patch"]) for item in items} == {2000}

@@ -62,6 +62,7 @@ def reader(client: Any, **settings: Any) -> Reader:
         "limits": Limits(5, 2, max_events=20, slack=2),
         "origins": [],
         "actor_ips": [],
+        "precision": "auto",
         "logger": logging.getLogger("tests.reader"),
         **settings,
     }
@@ -76,6 +77,33 @@ def read(client: Client, **settings: Any) -> list[Item]:
         for window in one.windows(whole)
         for event in window.events
     ]
+
+
+FINE = [
+    item(1, n=1),
+    item(2, n=2, lastOccurredTimestamp="2025-12-31 00:00:09.000000001 +0000 UTC"),
+    item(3, n=3) | {"timestamp": "2025-12-31 00:00:03.000001001 +0000 UTC"},
+]
+
+
+@pytest.mark.parametrize(
+    ("items", "precision", "first"),
+    [
+        (FINE, "microseconds", ["2025-12-31T00:00:02.000000000Z"]),
+        (FINE[::2], "microseconds", ["2025-12-31T00:00:03.000001001Z"]),
+        (FINE[:1], "microseconds", []),
+        (FINE, "auto", []),
+        (FINE, "nanoseconds", []),
+    ],
+)
+def test_digits_are_not_cut_without_a_word(
+    items: list[Item],
+    precision: str,
+    first: list[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    read(Client(items), precision=precision)
+    assert [text.rpartition(" ")[2].rstrip(".") for text in caplog.messages] == first
 
 
 def numbers(records: list[Item]) -> list[int]:

@@ -17,6 +17,7 @@ import pytest
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from tap_akuity.records import timestamps
 from tests.helpers.commands import TAP, write
 from tests.helpers.events import ids
 from tests.helpers.running import bookmark, config_for
@@ -120,13 +121,13 @@ def test_a_signal_ends_a_wait_for_the_server(tmp_path: Path) -> None:
 def last_bookmark_is_true(messages: list[Message]) -> bool:
     """Tell whether all up to the last bookmark was emitted before it."""
     last: Any = None
-    reached = ""
+    reached = 0
     for message in messages:
         if message["type"] == "RECORD":
-            reached = max(reached, message["record"]["timestamp"])
+            reached = max(reached, timestamps.parse(message["record"]["timestamp"]))
         elif message["type"] == "STATE":
             last = bookmark(message["value"])
-            if last and last > reached:
+            if last and timestamps.parse(last) > reached:
                 return False
     return True
 

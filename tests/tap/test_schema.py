@@ -4,10 +4,15 @@ import json
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from sandbox.data import Dataset
 from scripts.generate_schema import SAMPLE, SCHEMA, generate
+from tap_akuity.records import timestamps
+from tap_akuity.records.event import parse_items
+from tap_akuity.records.members import UnknownMembers
+from tap_akuity.records.timestamps import PRECISIONS
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +28,32 @@ def test_the_file_is_what_the_command_generates(schema: dict[str, Any]) -> None:
 def test_records_are_valid(schema: dict[str, Any]) -> None:
     validator = jsonschema.Draft7Validator(schema)
     validator.check_schema(schema)
-    for item in Dataset(records=500):
-        validator.validate({**item, "id": "id", "organization_id": "organization"})
+    items = msgspec.json.encode([*Dataset(records=500)])
+    for precision in PRECISIONS:
+        events = parse_items(
+            msgspec.Raw(items),
+            "organization",
+            most=500,
+            unknown=UnknownMembers(),
+            precision=precision,
+        )
+        assert len(events) == 500
+        for event in events:
+            validator.validate(json.loads(event.json))
+
+
+def test_lengths_that_are_certain_are_in_it(schema: dict[str, Any]) -> None:
+    lengths = {
+        name: property_["maxLength"]
+        for name, property_ in schema["properties"].items()
+        if "maxLength" in property_
+    }
+    text = timestamps.to_text(0)
+    assert lengths == {
+        "id": 64,
+        "timestamp": len(text),
+        "lastOccurredTimestamp": len(text),
+    }
 
 
 def objects(schema: dict[str, Any]) -> list[dict[str, Any]]:

@@ -78,6 +78,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
         {"request_timeout_seconds": "soon"},
         TIMEOUT,
     ),
+    (
+        {"timestamp_precision": "seconds"},
+        "Setting `timestamp_precision` must be `auto`, `microseconds` or "
+        "`nanoseconds`.",
+    ),
     ({"actions": "created"}, "Setting `actions` must be a list of strings."),
     ({"actor_ids": [1]}, "Setting `actor_ids` must be a list of strings."),
     (
@@ -251,6 +256,7 @@ def test_every_setting_comes_from_the_environment(
         "page_size": ("7", 7),
         "concurrency": ("1", 1),
         "lookback_seconds": ("0", 0),
+        "timestamp_precision": ("microseconds", "microseconds"),
         "actions": ('["created"]', ["created"]),
         "actor_types": ('["user"]', ["user"]),
         "actor_ids": ('["a,b", "c"]', ["a,b", "c"]),

@@ -36,7 +36,7 @@ def test_every_event_once_and_in_order() -> None:
     with Sandbox(data) as sandbox:
         emitted = records(sync(config_for(sandbox, page_size=100)))
     assert sorted(r["id"] for r in emitted) == sorted(ids(data))
-    times = [record["timestamp"] for record in emitted]
+    times = [timestamps.parse(record["timestamp"]) for record in emitted]
     assert times == sorted(times)
     assert {record["organization_id"] for record in emitted} == {"sandbox"}
     by_id = dict(zip(ids(data), data, strict=True))
@@ -105,9 +105,15 @@ def test_events_that_arrive_meanwhile_shift_nothing() -> None:
     assert max(Counter(r["id"] for r in emitted).values()) == 1
 
 
-def test_the_bookmark_is_the_greatest_timestamp(sandbox: Sandbox) -> None:
-    messages = sync(config_for(sandbox))
-    greatest = max(record["timestamp"] for record in records(messages))
+@pytest.mark.parametrize("precision", timestamps.PRECISIONS)
+def test_the_bookmark_is_the_greatest_timestamp(precision: str) -> None:
+    data = [item(s) for s in (-30, -20)]
+    fine = go(0, since=NOW // 1000 * 1000 - 10 * SECOND + 1)
+    with Sandbox([*data, item(-10, timestamp=fine)]) as sandbox:
+        messages = sync(config_for(sandbox, timestamp_precision=precision))
+    greatest = timestamps.canonical(fine)
+    emitted = records(messages)[-1]["timestamp"]
+    assert emitted == timestamps.PRECISIONS[precision](greatest)
     assert last_state(messages) == {
         "bookmarks": {
             "audit_logs": {
@@ -138,7 +144,8 @@ def test_late_and_grown_events_come_again_with_their_id() -> None:
         messages = sync(config_for(sandbox), state)
     assert ids_of(messages) == ids([first, late, last])
     assert records(messages)[0]["count"] == grown["count"]
-    assert records(messages)[0]["lastOccurredTimestamp"] == text(-40)
+    last_occurred = records(messages)[0]["lastOccurredTimestamp"]
+    assert timestamps.to_text(timestamps.parse(last_occurred)) == text(-40)
     assert bookmark(last_state(messages)) == bookmark(state) == text(-50)
 
 

@@ -220,6 +220,7 @@ def test_but_not_for_ever(
 
 
 NO_PAGE = [
+    f'{{"items":[],"totalCount":{"9" * 10_000}}}',
     '{"totalCount":1}',
     '{"items":null,"totalCount":1}',
     '{"items":{},"totalCount":1}',

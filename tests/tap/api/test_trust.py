@@ -104,6 +104,12 @@ def test_no_output_shows_the_key(served: Sandbox, tmp_path: Path) -> None:
         result = run("--config", config, *option, TAP_AKUITY_LOGLEVEL="DEBUG")
         assert result.returncode == 0
         assert leaks(result.stdout + result.stderr) == [], option
+    for wrong in ({"organization_id": "other"}, {"api_url": "http://127.0.0.1:9"}):
+        write(config, config_for(served, **wrong))
+        result = run("--config", config, TAP_AKUITY_LOGLEVEL="DEBUG")
+        assert result.returncode == 1
+        assert "urllib3.connectionpool" in result.stderr
+        assert leaks(result.stdout + result.stderr) == [], wrong
 
 
 def test_the_key_does_not_follow_a_redirect(served: Sandbox) -> None:

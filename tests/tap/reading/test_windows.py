@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import distributions
+from sandbox import instants as distributions
 from tap_akuity.api.query import Query
 from tap_akuity.reading.asks import Page, Range
 from tap_akuity.reading.limits import Limits
@@ -211,14 +211,14 @@ def test_neighbouring_ranges_are_disjoint_and_lose_nothing() -> None:
 # Cost: requests and offsets.
 
 
-@pytest.mark.parametrize("name", distributions.NAMES)
+@pytest.mark.parametrize("name", distributions.SHAPES)
 @pytest.mark.parametrize(("page_size", "bound"), [(500, 1.06), (1000, 1.12)])
 @pytest.mark.parametrize("concurrency", [1, 4])
 def test_requests_and_offsets_are_bounded(
-    name: str, page_size: int, bound: float, concurrency: int
+    name: distributions.Shape, page_size: int, bound: float, concurrency: int
 ) -> None:
     count = 100_000
-    times = distributions.instants(name, count, 0, YEAR)
+    times = distributions.instants(name, count, random.Random(count), 0, YEAR)
     server = Sorted(events(times))
     found = read(server, -2 * YEAR, YEAR, Limits(page_size, concurrency))
     assert Counter(ids(found)) == Counter(ids(server.events))

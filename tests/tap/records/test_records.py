@@ -72,9 +72,36 @@ def test_the_sample_record(sample: dict[str, Any]) -> None:
         **sample,
         "id": "01691f4967ed038c6b548d5963b3b70890c85a49634c7f0aeb4700de1282b467",
         "organization_id": "org",
-        "timestamp": "2025-11-21T16:26:40.139210000Z",
-        "lastOccurredTimestamp": "2025-11-21T16:26:40.139210000Z",
+        "timestamp": "2025-11-21T16:26:40.139210Z",
+        "lastOccurredTimestamp": "2025-11-21T16:26:40.139210Z",
     }
+
+
+FINE = "2025-11-21T16:26:40.000000001Z"
+
+
+@pytest.mark.parametrize(
+    ("precision", "digits"),
+    [
+        ("auto", ["139210", "000000001"]),
+        ("microseconds", ["139210", "000000"]),
+        ("nanoseconds", ["139210000", "000000001"]),
+    ],
+)
+def test_the_precision_is_one_of_the_record_alone(
+    sample: dict[str, Any], precision: str, digits: list[str]
+) -> None:
+    twice = [sample | {"lastOccurredTimestamp": FINE}, sample | {"timestamp": FINE}]
+    one, other = events_of(json.dumps(twice).encode(), precision=precision)
+    whole = "2025-11-21T16:26:40.139210000Z"
+    assert (one.timestamp, one.last_occurred) == (whole, FINE)
+    assert (other.timestamp, other.last_occurred) == (FINE, whole)
+    assert one.id == recipe(sample, "org", whole)
+    assert other.id == recipe(sample, "org", FINE)
+    texts = [f"2025-11-21T16:26:40.{one}Z" for one in digits]
+    records = json.loads(one.json), json.loads(other.json)
+    assert [record["timestamp"] for record in records] == texts
+    assert [record["lastOccurredTimestamp"] for record in records] == texts[::-1]
 
 
 @given(st.lists(members, min_size=len(LISTED), max_size=len(LISTED)), texts)

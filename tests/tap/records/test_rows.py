@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 Item = dict[str, Any]
 
 
-def parse(items: Iterable[Item]) -> list[Event]:
+def parse(items: Iterable[Item], precision: str = "auto") -> list[Event]:
     return parse_items(
         msgspec.Raw(json.dumps(list(items)).encode()),
         "org",
         most=10_000,
         unknown=UnknownMembers(),
+        precision=precision,
     )
 
 
@@ -43,10 +44,10 @@ def canonical(record: Item) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-def apart(items: Iterable[Item]) -> dict[str, str]:
+def apart(items: Iterable[Item], precision: str = "auto") -> dict[str, str]:
     """Give each content and its id."""
     rows = Rows()
-    rows.add(parse(items))
+    rows.add(parse(items, precision))
     events = tell_apart(rows.events()).events
     assert all(json.loads(event.json)["id"] == event.id for event in events)
     return {canonical(json.loads(event.json)): event.id for event in events}
@@ -189,7 +190,11 @@ def test_white_space_and_order_make_no_twin(sample: Item) -> None:
     one, other = sample, dict(reversed(sample.items()))
     raw = f"[{json.dumps(one)},{json.dumps(other, separators=(',', ':'))}]"
     events = parse_items(
-        msgspec.Raw(raw.encode()), "org", most=9, unknown=UnknownMembers()
+        msgspec.Raw(raw.encode()),
+        "org",
+        most=9,
+        unknown=UnknownMembers(),
+        precision="auto",
     )
     rows = Rows()
     rows.add(events)

@@ -8,8 +8,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_akuity.records.timestamps import (
+    PRECISIONS,
     TimestampError,
     canonical,
+    is_fine,
     parse,
     to_bound,
     to_text,
@@ -57,6 +59,31 @@ def test_any_zone_is_understood(instant: int, offset: int, name: str) -> None:
 def test_the_text_sorts_as_the_time_does(one: int, other: int) -> None:
     assert (to_text(one) < to_text(other)) == (one < other)
     assert len(to_text(one)) == len(to_text(other))
+
+
+microseconds = st.builds(lambda instant: instant // 1000 * 1000, instants)
+
+
+@given(instants | microseconds)
+@example(parse("2025-11-21T16:26:40.000000100Z"))
+@example(parse("2025-11-21T16:26:40.000100000Z"))
+def test_what_is_emitted_is_as_exact_as_the_setting_says(instant: int) -> None:
+    text, whole = to_text(instant), instant - instant % 1000
+    auto, six, nine = (
+        PRECISIONS[name](text) for name in ("auto", "microseconds", "nanoseconds")
+    )
+    assert (parse(auto), parse(six), parse(nine)) == (instant, whole, instant)
+    assert is_fine(text) == (instant != whole)
+    assert auto == (six if instant == whole else nine)
+    assert (len(six), len(nine)) == (27, 30)
+
+
+@given(instants, instants)
+def test_what_is_emitted_sorts_to_the_microsecond(one: int, other: int) -> None:
+    for name, unit in (("auto", 1000), ("microseconds", 1000), ("nanoseconds", 1)):
+        texts = [PRECISIONS[name](to_text(instant)) for instant in (one, other)]
+        if one // unit != other // unit:
+            assert (texts[0] < texts[1]) == (one < other)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,250 @@
+"""Measures the way from the API into each target: rows a second, and memory.
+
+    python -m benchmarks.loading [--events N] [--rounds N] [NAME ...]
+
+The targets are those that `make test-targets` compares row by row; here their rows are
+counted. dlt, by Parquet, is beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness import ROOT, sandboxes
+from harness.processes import inherited, kill, started
+from tests.helpers import environments
+from tests.helpers.mariadb import MariaDB, serve_mariadb
+from tests.helpers.object_storage import (
+    MOTO,
+    S3Csv,
+    S3Jsonl,
+    S3Parquet,
+    serve_bucket,
+)
+from tests.helpers.postgres import serve
+from tests.helpers.search import Elasticsearch, serve_cluster
+from tests.helpers.targets import (
+    Csv,
+    CsvInBatches,
+    DuckDB,
+    Jsonl,
+    PipelinewisePostgreSQL,
+    PostgreSQL,
+    PostgreSQLInBatches,
+    Warehouse,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from harness.sandboxes import Sandbox
+
+LIMIT_SECONDS = 600
+KIB = 1024
+MB = 1_000_000
+
+DLT = "dlt"
+DLT_REQUIREMENTS = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
+DLT_SCRIPT = ROOT / "benchmarks" / "peers" / "dlt_into_duckdb.py"
+
+
+class SmallBatchesDuckDB(DuckDB):
+    """The same with a tenth of the default's rows in a batch."""
+
+    def settings(self) -> dict[str, Any]:
+        """Give the settings for the next run."""
+        return super().settings() | {"batch_size_rows": 10_000}
+
+
+KINDS: dict[str, Any] = {
+    "jsonl": Jsonl,
+    "csv": Csv,
+    "csv-batches": CsvInBatches,
+    "duckdb": DuckDB,
+    "duckdb-10000": SmallBatchesDuckDB,
+    "postgres": PostgreSQL,
+    "postgres-batches": PostgreSQLInBatches,
+    "postgres-pipelinewise": PipelinewisePostgreSQL,
+    "s3-jsonl": S3Jsonl,
+    "s3-parquet": S3Parquet,
+    "s3-csv": S3Csv,
+    "elasticsearch": Elasticsearch,
+    "mariadb": MariaDB,
+}
+
+
+class Usage(NamedTuple):
+    """What a run took."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of the tap and the target, user and system; not of a server."""
+
+    peak_rss: int
+    """Of the largest process, the tap or the target, in bytes."""
+
+
+def pipe(
+    commands: Sequence[Sequence[str]], folder: Path, variables: dict[str, str]
+) -> Usage:
+    """Run commands, each writing to the next, which must go well."""
+    environment = inherited("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG") | {
+        "TMPDIR": str(folder),
+        "PGTZ": "UTC",
+        "DLT_DATA_DIR": str(folder / "dlt"),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        **variables,
+    }
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context((folder / "log").open("wb"))
+        begin = time.perf_counter()
+        processes: list[subprocess.Popen[str]] = []
+        source: Any = subprocess.DEVNULL
+        for number, command in enumerate(commands, 1):
+            last = number == len(commands)
+            streams = {"stdin": source, "stdout": log if last else subprocess.PIPE}
+            process = stack.enter_context(
+                started(command, folder, environment, stderr=log, **streams)
+            )
+            if number > 1:
+                source.close()
+            source = process.stdout
+            processes.append(process)
+        timer = threading.Timer(LIMIT_SECONDS, lambda: [*map(kill, processes)])
+        timer.start()
+        stack.callback(timer.cancel)
+        usages = []
+        for process in processes:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            usages.append(usage)
+        seconds = time.perf_counter() - begin
+    if any(process.returncode for process in processes):
+        sys.stderr.write((folder / "log").read_text(errors="replace")[-2000:])
+        message = f"{[Path(command[0]).name for command in commands]} failed"
+        raise RuntimeError(message)
+    cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    peak_rss = max(usage.ru_maxrss for usage in usages) * KIB
+    return Usage(seconds, cpu_seconds, peak_rss)
+
+
+def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
+    """Load everything once, and count the rows."""
+    config: dict[str, Any] = {
+        "api_url": server.url,
+        "organization_id": server.organization_id,
+        "api_key_id": server.api_key_id,
+        "api_key_secret": server.api_key_secret,
+        "start_date": "2020-01-01T00:00:00Z",
+        "page_size": 1000,
+    }
+    if name == DLT:
+        commands = environments.build(DLT, DLT_REQUIREMENTS)
+        path = _write(folder / "tap.json", config)
+        command = [str(commands / "python"), str(DLT_SCRIPT), path]
+        usage = pipe([command], folder, {"PYTHONPATH": str(ROOT)})
+        found = int((folder / "rows").read_text(encoding="utf-8"))
+    else:
+        kind = KINDS[name]
+        warehouse: Warehouse = kind(folder, *servers.of(kind))
+        config |= warehouse.tap
+        if name.endswith("-batches"):
+            config["batch_config"] = {
+                "encoding": {"format": "jsonl", "compression": "gzip"},
+                "storage": {"root": folder.as_uri(), "prefix": "audit-"},
+            }
+        commands = environments.build(
+            kind.environment or kind.command, kind.requirements
+        )
+        tap = [str(Path(sys.executable).parent / "tap-akuity"), "--config"]
+        target = [str(commands / kind.command), "--config"]
+        tap.append(_write(folder / "tap.json", config))
+        target.append(_write(folder / "target.json", warehouse.settings()))
+        usage = pipe([tap, target], folder, warehouse.variables())
+        found = len(warehouse.rows())
+    if found != server.records:
+        message = f"{name} holds {found} rows, not {server.records}"
+        raise RuntimeError(message)
+    return usage
+
+
+class Servers:
+    """What the targets load into, each started once."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        """Start none yet; the stack ends them."""
+        self._stack = stack
+        self._found: dict[str, Any] = {}
+
+    def of(self, kind: type[Warehouse]) -> Iterator[Any]:
+        """Give the server of a target, if it needs one."""
+        name = kind.server
+        if name and name not in self._found:
+            self._found[name] = self._stack.enter_context(self._serve(name))
+        if name:
+            yield self._found[name]
+
+    def _serve(self, name: str) -> Any:  # noqa: ANN401 - each is of its own type
+        if name == "postgres":
+            kind = PostgreSQL
+            return serve(environments.build(kind.command, kind.requirements))
+        if name == "s3":
+            return serve_bucket(environments.build("moto", MOTO))
+        return {"mariadb": serve_mariadb, "elasticsearch": serve_cluster}[name]()
+
+
+def _write(path: Path, content: Any) -> str:  # noqa: ANN401 - JSON
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return str(path)
+
+
+def main() -> None:
+    """Measure, and print a line for each round and each result."""
+    names = [*KINDS, DLT]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.loading")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
+    parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    chosen: list[str] = options.names or names
+    if unknown := {*chosen}.difference(names):
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    found: dict[str, list[Usage]] = {name: [] for name in chosen}
+    with (
+        contextlib.ExitStack() as stack,
+        sandboxes.serve("--records", str(options.events)) as server,
+    ):
+        servers = Servers(stack)
+        for number in range(1, options.rounds + 1):
+            for name in chosen:  # In turn, so that a busy minute is everybody's.
+                with tempfile.TemporaryDirectory(prefix="loading-") as folder:
+                    usage = load(name, server, servers, Path(folder))
+                found[name].append(usage)
+                busy = os.getloadavg()[0]
+                spent = f"{usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s"
+                line = f"{number} {name}: {spent}, load {busy:.1f}"
+                sys.stdout.write(line + "\n")
+                sys.stdout.flush()
+    for name, usages in found.items():
+        seconds = median(usage.seconds for usage in usages)
+        cpu = median(usage.cpu_seconds for usage in usages)
+        peak = max(usage.peak_rss for usage in usages)
+        sys.stdout.write(
+            f"| {name} | {seconds:.1f} | {options.events / seconds:,.0f} | "
+            f"{cpu:.1f} | {peak / MB:,.0f} MB |\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
