@@ -1,4 +1,4 @@
-"""How far a long sync is, said now and then."""
+"""The progress of a long sync, logged now and then."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HOUR = 3600
 
 
 class Progress:
-    """Logs how far a sync is, every few seconds; a short sync logs nothing."""
+    """Logs progress every few seconds; a short sync logs nothing."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class Progress:
         logger: logging.Logger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin.
+        """Start the clock.
 
         Args:
             total: How many records there are.
@@ -38,10 +38,10 @@ class Progress:
         self._began = self._said = clock()
 
     def advance(self, count: int) -> None:
-        """Note what has been emitted, and say so if it is time.
+        """Count emitted records, and log the progress if it is time.
 
         Args:
-            count: How many records more.
+            count: How many more records were emitted.
         """
         self._done += count
         now = self._clock()

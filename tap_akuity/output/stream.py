@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class WindowedStream(Stream):
-    """A stream whose events come in windows, after each of which the bookmark moves."""
+    """A stream that is read in windows, with a bookmark after each."""
 
     keys: tuple[str, ...]
-    """The properties that no record can do without."""
+    """The properties that every record needs."""
 
     # The SDK then looks at the state after every record, and writes it when it has
     # changed: once for each window, see `complete`.
@@ -137,8 +137,8 @@ class WindowedStream(Stream):
         if len(self.stream_maps) > 1:
             msg = (
                 f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
-                f"`{self.name}`, which cannot be written in batches: leave it or "
-                "`batch_config` out."
+                f"`{self.name}`, which cannot be written in batches: remove it or "
+                "`batch_config`."
             )
             raise ConfigurationError(msg)
         records = (

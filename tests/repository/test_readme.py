@@ -495,7 +495,7 @@ def test_targets_of_make_exist(page: str) -> None:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_the_map_of_rooms_is_complete() -> None:
+def test_the_map_of_modules_is_complete() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     named = set(re.findall(r"^\| `(.*?)`", text, re.MULTILINE))
     modules = {
