@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from dataclasses import replace
@@ -167,7 +168,10 @@ def test_the_bookmark_does_not_pass_the_end() -> None:
     assert text(-50) <= (bookmark(last_state(messages)) or "") <= text(-10)
 
 
-def test_without_start_date_and_state_nothing_past_is_emitted() -> None:
+def test_without_start_date_and_state_nothing_past_is_emitted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
     with Sandbox([item(-100), item(-1)]) as sandbox:
         before = time.time_ns() // SECOND * SECOND
         config = config_for(sandbox, start_date=None)
@@ -176,6 +180,15 @@ def test_without_start_date_and_state_nothing_past_is_emitted() -> None:
         state = last_state(messages)
         moment = bookmark(state)
         assert moment is not None
+        assert state["bookmarks"]["audit_logs"] == {
+            "replication_key": "timestamp",
+            "replication_key_value": moment,
+            "not_before": moment,
+        }
+        assert (
+            "Setting `start_date` is not set and there is no state: no past audit logs "
+            f"are fetched, and the next run starts at {moment}."
+        ) in caplog.messages
         assert before <= timestamps.parse(moment) <= time.time_ns()
 
         later = item(0) | {"timestamp": moment.replace("T", " ")[:-1] + " +0000 UTC"}
@@ -304,12 +317,18 @@ def test_unknown_fields_are_emitted() -> None:
     assert record["actor"] == added["actor"]
 
 
-def test_an_end_date_that_is_reached_is_not_passed() -> None:
+@pytest.mark.parametrize("reached", [-100, -200])
+def test_an_end_date_that_is_reached_is_not_passed(
+    caplog: pytest.LogCaptureFixture, reached: int
+) -> None:
+    caplog.set_level(logging.INFO)
     data = [item(-300), item(-100), item(-50)]
     with Sandbox(data) as sandbox:
         config = config_for(sandbox, end_date=text(-200), lookback_seconds=0)
-        assert ids_of(sync(config, state_of(text(-100)))) == []
+        assert ids_of(sync(config, state_of(text(reached)))) == []
         assert stats(sandbox)["requests"] == 0
+    said = "All before `end_date` has been read: there is nothing to do."
+    assert said in caplog.messages
 
 
 def test_an_end_date_in_the_future_is_now() -> None:
