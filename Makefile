@@ -196,9 +196,11 @@ clean: ## Delete generated files, but none of your data
 	@.venv-meltano/bin/python $(PIP_INSTALL) '$(MELTANO)'
 	@echo "$(MADE_FOR)" > $@
 
-.venv-airflow/made: examples/airflow/requirements.txt $(call unless_made,.venv-airflow/made)
+.venv-airflow/made: examples/airflow/requirements.txt pyproject.toml $(call unless_made,.venv-airflow/made)
 	$(call new_environment,Airflow)
-	@.venv-airflow/bin/python $(PIP_INSTALL) --requirement examples/airflow/requirements.txt
+	@.venv-airflow/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-airflow/bin/python $(PIP_INSTALL) --group airflow \
+	  --requirement examples/airflow/requirements.txt
 	@echo "$(MADE_FOR)" > $@
 
 .meltano/made: .venv-meltano/made meltano.yml pyproject.toml $(call unless_made,.meltano/made)

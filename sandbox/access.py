@@ -88,6 +88,8 @@ def organization(request: Request, state: State) -> dict[str, Any]:
         # protojson gives 64-bit integers as strings.
         quota["auditRecordMonths"] = str(options.months_kept)
         quota["auditRecordArchiveMonths"] = str(options.months_archived)
+    if options.neighbours == "unclear":
+        quota = dict.fromkeys(quota, "-1")
     content = {
         "id": options.organization_id,
         "name": options.organization_name,
@@ -108,13 +110,14 @@ def api_key(request: Request, state: State) -> dict[str, Any]:
     if request.path_params["api_key_id"] != key.id or state.store.behaviour.older:
         raise ApiError(Code.NOT_FOUND, "API key not found")
     expires = key.expires and key.expires.astimezone(timezone.utc)
+    is_clear = state.options.neighbours != "unclear"
     content = {
         "id": key.id,
         "description": "",
         "organizationId": state.options.organization_id,
-        "permissions": PERMISSIONS[key.role],
+        "permissions": PERMISSIONS[key.role] if is_clear else None,
         "createTime": "2025-01-01T00:00:00Z",
-        "expireTime": expires and f"{expires:%Y-%m-%dT%H:%M:%SZ}",
+        "expireTime": expires and f"{expires:%Y-%m-%dT%H:%M:%SZ}" if is_clear else "",
     }
     return {"apiKey": content}
 
@@ -129,6 +132,8 @@ def _shown(state: State) -> None:
         raise ApiError(Code.PERMISSION_DENIED, "permission denied")
     if state.options.neighbours == "404":
         raise ApiError(Code.NOT_FOUND, "not found")
+    if state.options.neighbours == "503":
+        raise ApiError(Code.UNAVAILABLE, "upstream connect error")
 
 
 def _basic(header: str) -> str | None:

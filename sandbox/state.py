@@ -38,7 +38,8 @@ class Options(Checked):
         role: What the key may do: an `owner` everything, an `auditor` get the audit
             log, a `member` all but that.
         key_expires: When the key expires. Never if not set.
-        neighbours: Show the organization and the key, or answer with that status.
+        neighbours: Show the organization and the key; or show values that no client
+            understands; or answer with that status.
         latency_seconds: How long each request takes.
         arrivals: How many events happen just before each request.
         clock_skew_seconds: How far the server's clock is ahead.
@@ -54,7 +55,7 @@ class Options(Checked):
     api_key_secret: str = "sandbox-key-secret"  # noqa: S105 - opens nothing
     role: Role = "owner"
     key_expires: datetime | None = None
-    neighbours: Literal["shown", "403", "404"] = "shown"
+    neighbours: Literal["shown", "unclear", "403", "404", "503"] = "shown"
     latency_seconds: float = 0.0
     arrivals: int = 0
     clock_skew_seconds: float = field(default=0.0, metadata=SIGNED)

@@ -31,8 +31,7 @@ def main() -> None:
     sys.setswitchinterval(0.0005)
     _return_large_buffers()
     command = TapAkuity.cli
-    # The SDK logs this for every error, which is then explained better, and even for
-    # a `--test` that succeeded.
+    # The SDK says this of every error, which is then said better.
     logging.getLogger(f"{TapAkuity.name}.{AuditLogsStream.name}").addFilter(
         lambda record: not record.msg.startswith("An unhandled error occurred")
     )

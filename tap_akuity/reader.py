@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from singer_sdk.exceptions import FatalAPIError
@@ -15,6 +15,7 @@ from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
 from tap_akuity.masking import one_line
 from tap_akuity.reading.asks import Found, Nothing, Page, Range, Refused
+from tap_akuity.reading.executor import Executor
 from tap_akuity.reading.plan import Piece
 from tap_akuity.reading.windows import windows
 from tap_akuity.records import timestamps
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from tap_akuity.api.client import AkuityClient, PageResponse
-    from tap_akuity.reading.asks import Ask, Response
+    from tap_akuity.reading.asks import Ask, Asking, Response
+    from tap_akuity.reading.executor import Task
     from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.recount import Recount
     from tap_akuity.reading.windows import Window
     from tap_akuity.records.event import Event
+
+_T = TypeVar("_T")
 
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
 """How far the local clock may be off the server's and still be used."""
@@ -141,6 +146,31 @@ class Reader:
                     "records have them all the same: %s.",
                     _names(self._unknown.names),
                 )
+                self._unknown.names.clear()
+
+    def recounted(self, recount: Recount) -> Iterator[Window]:
+        """Read the days again of which events came late.
+
+        Args:
+            recount: What is known of each day. It moves on after the last window of a
+                day has been taken.
+
+        Yields:
+            Windows in ascending order.
+        """
+        for day in self._ask(recount.ask(self._limits.page_size)):
+            span = Range(day.range.start, min(day.range.end, recount.start))
+            for window in self.windows(Piece(span, day.total)):
+                yield window._replace(again=True)
+            recount.accept(day)
+        recount.finish()
+
+    def _ask(self, steps: Asking[_T]) -> _T:
+        with Executor(self._fetch, self._limits.concurrency) as executor:
+            task: Task[None, _T] = executor.start(steps)
+            while not task.done:
+                executor.wait()
+        return task.result()
 
     def _fetch(self, ask: Ask) -> Callable[[], Response]:
         if isinstance(ask, Query):
@@ -179,7 +209,7 @@ class Reader:
         """Drop events that an older server did not filter out."""
         if not (self._origins or self._addresses):
             return window
-        events = [event for event in window.events if self._matches(event)]
+        events = [event for event in window.events if self.matches(event)]
         if len(events) < len(window.events) and not self._unfiltered:
             self._unfiltered = True
             self._logger.warning(
@@ -203,7 +233,10 @@ class Reader:
                 )
                 return
 
-    def _matches(self, event: Event) -> bool:
+    def matches(self, event: Event) -> bool:
+        """Tell whether an event has an origin and an address that is wanted."""
+        if not (self._origins or self._addresses):
+            return True
         actor = _decode_actor(event.json).actor or _NO_ACTOR
         return (not self._origins or (actor.origin or "") in self._origins) and (
             not self._addresses or _address(actor.ip or "") in self._addresses

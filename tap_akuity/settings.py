@@ -28,7 +28,7 @@ MAX_TIMEOUT_SECONDS = 3600
 FLATTENING_DEPTH = 3
 """One level more than known objects need, for those that Akuity may add."""
 
-_FILTER_HELP = "The API filters by it: events of other {} are not fetched."
+_FILTER_HELP = "The API filters, so other events are not fetched."
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -115,6 +115,29 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         description=(
             "How far before the bookmark each run starts, to read events that arrived "
             "late or have changed."
+        ),
+    ),
+    th.Property(
+        "recount_days",
+        th.IntegerType(minimum=0, maximum=90),
+        default=7,
+        title="Recount Days",
+        description=(
+            "How many days late an event may arrive and still be noticed. The first "
+            "run of each UTC day counts the events of each of the last days, with one "
+            "small request each, and reads a day again if it has more than were "
+            "loaded. 0 turns it off."
+        ),
+    ),
+    th.Property(
+        "fail_on_gap",
+        th.BooleanType,
+        default=False,
+        title="Fail on Gap",
+        description=(
+            "Fail, before anything is emitted, if the bookmark is older than what "
+            "Akuity keeps, so that events in between can no longer be fetched. If "
+            "false, the run warns and continues."
         ),
     ),
     th.Property(
@@ -309,7 +332,14 @@ def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         *others, last = (f"`{value}`" for value in schema["enum"])
         return f"{', '.join(others)} or {last}"
-    return "a list of strings" if kind == "array" else "a string"
+    return _EXPECTED[kind]
+
+
+_EXPECTED = {
+    "array": "a list of strings",
+    "boolean": "true or false",
+    "string": "a string",
+}
 
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
@@ -318,8 +348,12 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
         return isinstance(value, str) and value in schema.get("enum", (value,))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
+    if (
+        kind == "boolean"
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+    ):
+        return kind == "boolean" and isinstance(value, bool)
     if kind == "integer":
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
             "maximum", value

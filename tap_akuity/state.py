@@ -8,8 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from tap_akuity.masking import one_line
+from tap_akuity.reading.recount import understood
 from tap_akuity.records import timestamps
 from tap_akuity.records.timestamps import TimestampError
+
+NOT_BEFORE = "not_before"
+"""Where a replication without a start date began.
+
+The lookback does not reach before it, or the second run would fetch what was past when
+the first one ran.
+"""
+
+CHECKED_ON = "checked_on"
+"""The UTC day of which the first run did what is done once a day."""
+
+RECOUNT = "recount"
+"""What is known of the last days, see `tap_akuity.reading.recount`."""
 
 
 class StateError(Exception):
@@ -21,7 +35,6 @@ def normalize(
     *,
     stream: str,
     replication_key: str,
-    times: tuple[str, ...],
     now: int,
 ) -> dict[str, Any]:
     """Bring a state into its canonical form.
@@ -33,7 +46,6 @@ def normalize(
         state: What was read from the state file.
         stream: The name of the stream.
         replication_key: The stream's replication key.
-        times: The members of the stream's state that are points in time.
         now: The time, in nanoseconds since the Unix epoch.
 
     Returns:
@@ -41,7 +53,7 @@ def normalize(
 
     Raises:
         StateError: If the state has another shape, or a bookmark is not a time, or lies
-            more than a day in the future.
+            more than a day in the future, or what is kept of days is malformed.
     """
     bookmarks = _members(state, "state").get("bookmarks", {})
     _members(bookmarks, "`bookmarks` of the state")
@@ -56,7 +68,7 @@ def normalize(
             "correct the state, or remove it to start over."
         )
         raise StateError(msg)
-    for name in times:
+    for name in ("replication_key_value", NOT_BEFORE):
         if name not in bookmark:
             continue
         try:
@@ -75,6 +87,14 @@ def normalize(
             )
             raise StateError(msg)
         bookmark[name] = timestamps.to_text(instant)
+    try:
+        understood(bookmark.get(RECOUNT, {}))
+    except ValueError as error:
+        msg = (
+            f"`{RECOUNT}` of `{stream}` in the state is malformed: remove it, and the "
+            f"last days are counted anew ({one_line(str(error))})."
+        )
+        raise StateError(msg) from error
     if "replication_key_value" in bookmark:
         bookmark["replication_key"] = replication_key
     return {**state, "bookmarks": {**bookmarks, stream: bookmark}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,17 @@ from singer_sdk.streams import RESTStream
 
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
+from tap_akuity.api.neighbours import Neighbours
 from tap_akuity.api.query import Query
-from tap_akuity.output.progress import Progress
+from tap_akuity.daily import check_key, check_reach
 from tap_akuity.output.stream import WindowedStream
 from tap_akuity.reader import Reader
+from tap_akuity.reading.asks import Range
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.recount import Recount
 from tap_akuity.records import timestamps
+from tap_akuity.records.filters import Unmatched, listed
+from tap_akuity.state import CHECKED_ON, NOT_BEFORE, RECOUNT
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -35,11 +41,16 @@ if TYPE_CHECKING:
 
     from tap_akuity.reading.windows import Window
 
-NOT_BEFORE = "not_before"
-"""In the state: where a replication without a start date began.
+FILTERS = {
+    "actions": "filters.action",
+    "actor_types": "filters.actorType",
+    "actor_ids": "filters.actorId",
+    "actor_ips": "filters.actorIp",
+    "origins": "filters.origin",
+}
+"""The parameter of each setting that filters.
 
-The lookback does not reach before it, or the second run would fetch what was past when
-the first one ran.
+As in the client: a name that the API does not know is ignored there.
 """
 
 
@@ -63,6 +74,8 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     is_sorted = True
 
+    _recount: Recount | None = None
+
     @property
     @override
     def url_base(self) -> str:
@@ -77,14 +90,15 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     def get_url_params(
         self, context: Context | None, next_page_token: Query | None
     ) -> dict[str, Any]:
-        # As in the client: a name that the API does not know is ignored there.
         return {
-            "filters.action": self.config.get("actions", []),
-            "filters.actorType": self.config.get("actor_types", []),
-            "filters.actorId": self.config.get("actor_ids", []),
-            "filters.actorIp": self.config.get("actor_ips", []),
-            "filters.origin": self.config.get("origins", []),
+            parameter: self.config.get(setting, [])
+            for setting, parameter in FILTERS.items()
         }
+
+    @property
+    def filters(self) -> dict[str, list[str]]:
+        """The values of each setting that filters and is set."""
+        return {name: self.config[name] for name in FILTERS if self.config.get(name)}
 
     @property
     @override
@@ -125,6 +139,16 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         )
 
     @cached_property
+    def neighbours(self) -> Neighbours:
+        """What asks for the organization and the API key."""
+        return Neighbours(
+            self.client,
+            base_url=self.url_base,
+            organization_id=self.config["organization_id"],
+            api_key_id=self.config["api_key_id"],
+        )
+
+    @cached_property
     def reader(self) -> Reader:
         """The reader that makes events of the pages."""
         return Reader(
@@ -152,10 +176,13 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             msg = f"The catalog has no stream `{self.name}`: create it with --discover."
             raise CatalogError(msg)
         super().apply_catalog(catalog)
-        if not self.selected:
-            return
         problem = ""
-        if self.replication_method != REPLICATION_INCREMENTAL:
+        if not self.selected:
+            problem = (
+                f"The catalog does not select `{self.name}`, so that nothing would be "
+                f"read: select it (with Meltano, add `{self.name}.*` to `select`)."
+            )
+        elif self.replication_method != REPLICATION_INCREMENTAL:
             problem = (
                 f"The catalog asks for {self.replication_method} of `{self.name}`, "
                 "which can only be read as INCREMENTAL: remove that."
@@ -167,7 +194,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             )
         for name in self.keys:
             known = name in self.effective_schema.get("properties", {})
-            if not known or not self.mask["properties", name]:
+            if self.selected and not (known and self.mask["properties", name]):
                 problem = (
                     f"The catalog deselects `{name}` of `{self.name}`, without "
                     "which nothing can be loaded safely: select it."
@@ -196,11 +223,47 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if end is not None and end <= start:
             self.log("All before `end_date` has been read: there is nothing to do.")
             return
+        # With a bookmark, nothing new is what mostly happens.
+        unmatched = Unmatched(
+            {} if state.get("replication_key_value") else self.filters
+        )
         whole = self.reader.begin(start, end)
-        progress = Progress(whole.total, self.logger)
+        self.progress.total = whole.total
+        yield from self._daily(state, Range(start, whole.range.end), end)
         for window in self.reader.windows(whole):
+            unmatched.see(window.events)
             yield window
-            progress.advance(len(window.events))
+        if unmatched.values:
+            self.log(
+                "From %s to %s no event matches %s: check the values, which must be as "
+                "Akuity spells them.",
+                *map(timestamps.to_bound, whole.range),
+                listed(unmatched.values),
+                level=logging.WARNING,
+            )
+
+    def _daily(
+        self, state: dict[str, Any], span: Range, end: int | None
+    ) -> Iterator[Window]:
+        """Do what is done once a day, and read the days again that have grown."""
+        today = timestamps.to_text(span.end)[:10]
+        is_first = state.get(CHECKED_ON) != today
+        bound = self._bound(state) or timestamps.EARLIEST
+        if is_first:
+            bookmark = state.get("replication_key_value")
+            fail = self.config["fail_on_gap"]
+            check_reach(self.neighbours, self.logger, bookmark, bound, fail=fail)
+        if span.end == end:
+            return  # A shard.
+        if is_first:
+            check_key(self.neighbours, self.logger, span.end)
+        if days := self.config["recount_days"]:
+            events = self.config["organization_id"], self.get_url_params(None, None)
+            kept = state.get(RECOUNT, {})
+            self._recount = Recount(kept, events, span, bound=bound, days=days)
+            if is_first or self._recount.is_new:
+                yield from self.reader.recounted(self._recount)
+        state[CHECKED_ON] = today
 
     def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
@@ -210,18 +273,31 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             state["replication_key_value"] = max(
                 latest, state.get("replication_key_value", "")
             )
+        if self._recount:
+            self._recount.add(window, self._start(state) or self._recount.start)
+            state[RECOUNT] = self._recount.keep()
+
+    @override
+    def request_counts(self) -> dict[str, int]:
+        return {"requests": self.client.requests, "retries": self.client.retries}
 
     def _start(self, state: dict[str, Any]) -> int | None:
         """Find where to start: nanoseconds since the Unix epoch, None on a first run.
 
         The bookmark less the lookback, but not before the start date.
         """
-        candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
-        starts = [timestamps.parse(text) for text in candidates if text]
+        bound = self._bound(state)
         if bookmark := state.get("replication_key_value"):
-            lookback = self.config["lookback_seconds"] * timestamps.SECOND
-            starts.append(timestamps.parse(bookmark) - lookback)
-        return max(timestamps.EARLIEST, *starts) if starts else None
+            lookback: int = self.config["lookback_seconds"] * timestamps.SECOND
+            bound = bound or timestamps.EARLIEST
+            return max(bound, timestamps.parse(bookmark) - lookback)
+        return bound
+
+    def _bound(self, state: dict[str, Any]) -> int | None:
+        """Find the instant before which nothing is wanted, if there is one."""
+        candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
+        bounds = [timestamps.parse(text) for text in candidates if text]
+        return max(timestamps.EARLIEST, *bounds) if bounds else None
 
     def _begin(self, state: dict[str, Any]) -> None:
         """Fetch no past events, but note the moment for the next run."""
@@ -230,7 +306,9 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         state["replication_key_value"] = now
         state[NOT_BEFORE] = now
         self.log(
-            "Setting `start_date` is not set and there is no state: no past events "
-            "are fetched, and the next run starts at %s.",
+            "Nothing was loaded, because there is neither a state nor the setting "
+            "`start_date`: the next run starts at %s. To load what is past, set "
+            "`start_date`, and run without the state.",
             now,
+            level=logging.WARNING,
         )

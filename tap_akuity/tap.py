@@ -14,16 +14,19 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import click
 import singer_sdk.configuration
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
+from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_akuity import settings
+from tap_akuity.check import check
 from tap_akuity.masking import hide_key, one_line
 from tap_akuity.output import maps
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
-from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
+from tap_akuity.streams import AuditLogsStream
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    import click
     from singer_sdk.streams import Stream
 
 _API_URL = f"{settings.ENVIRONMENT_PREFIX}API_URL"
@@ -107,7 +109,6 @@ class TapAkuity(Tap):
                 state,
                 stream=AuditLogsStream.name,
                 replication_key=AuditLogsStream.replication_key,
-                times=("replication_key_value", NOT_BEFORE),
                 now=time.time_ns(),
             )
         )
@@ -155,9 +156,28 @@ class TapAkuity(Tap):
 
     @classmethod
     @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        if value != CliTestOptionValue.All.value:
+            super().cb_test(ctx, param, value)
+            return
+        given = ctx.params["config"]
+        tap = cls(config=given.config, parse_env_config=given.parse_env)
+        for stream in tap.streams.values():
+            if isinstance(stream, AuditLogsStream):
+                check(stream, tap.logger)
+        ctx.exit()
+
+    @classmethod
+    @override
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
         parameters = {parameter.name: parameter for parameter in command.params}
+        for parameter in command.params:
+            if isinstance(parameter, click.Option) and parameter.name == "test":
+                parameter.help = (
+                    "Check what a sync needs: a line for each finding, and exit code 1 "
+                    "if a sync could not work. --test=schema writes the schema."
+                )
         for name in ("state", "catalog"):
             # As `--config`, or click would open it, and wait for ever on a FIFO.
             parameters[name].type = parameters["config"].type

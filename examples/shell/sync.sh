@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
-# sync.sh [NAME [FROM TO]]: loads what is new into NAME.duckdb, and keeps the state in
-# NAME.state.json. `venv` and `config.json` are beside it: see "Without Meltano" in
+# sync.sh [NAME [FROM [TO]]]: loads what is new into NAME.duckdb, and keeps the state in
+# NAME.state.json. The first run of a NAME starts at the date FROM; no run reads what
+# happened from TO on. `venv` and `config.json` are beside it: see "Without Meltano" in
 # README.md.
 set -euo pipefail
+if [ $# -gt 3 ]; then
+  echo "usage: sync.sh [NAME [FROM [TO]]]" >&2
+  exit 2
+fi
 umask 077  # The files hold events.
 cd "$(dirname "$0")"
 name=${1:-audit}
@@ -10,7 +15,7 @@ state=$name.state.json
 
 [ -e "$state" ] || echo '{}' > "$state"
 range='{}'
-[ $# -lt 3 ] || range="{\"start_date\": \"$2\", \"end_date\": \"$3\"}"
+[ $# -lt 2 ] || range="{\"start_date\": \"$2\"${3:+, \"end_date\": \"$3\"}}"
 echo "$range" > "$name.range.json"
 echo "{\"filepath\": \"$name.duckdb\", \"default_target_schema\": \"akuity\"}" \
   > "$name.target.json"

@@ -8,7 +8,8 @@ import sys
 import time
 from collections import deque
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from threading import Lock
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import backoff
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from tap_akuity.api.query import Query
     from tap_akuity.api.session import Response
+
+_T = TypeVar("_T")
 
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two attempts unless the server asks for a longer one."""
@@ -97,7 +100,8 @@ class AkuityClient:
             params: The query parameters of each request, such as filters; one with a
                 list is sent once for each value.
             timeout: How many seconds a request may take in all.
-            max_attempts: How often to make a request whose failure may pass.
+            max_attempts: How often to make a request that fails in a way that may pass;
+                may be changed later.
             logger: Where retries are logged.
         """
         self._url = url
@@ -105,8 +109,15 @@ class AkuityClient:
         self._headers = headers
         self._params = dict(params or {})
         self._timeout = timeout
-        self._max_attempts = max_attempts
+        self.max_attempts = max_attempts
         self._logger = logger
+        self.requests = 0
+        """How many requests were made, retries included."""
+
+        self.retries = 0
+        """How many of them repeated one that had failed."""
+
+        self._counting = Lock()
         self._idle_sessions: deque[BoundedSession] = deque()
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
@@ -131,7 +142,10 @@ class AkuityClient:
         while True:
             limit = min(query.limit, self._largest_page)
             try:
-                return self._fetch_with_retries(query._replace(limit=limit))
+                pairs = self._params | _parameters(query._replace(limit=limit))
+                return self.get(
+                    f"{self._url}?{urlencode(pairs, doseq=True)}", self._page
+                )
             except LimitError as error:
                 if limit == 1:
                     raise
@@ -151,7 +165,30 @@ class AkuityClient:
         self._largest_page = min(self._largest_page, limit)
         self._logger.info("%s Asking for %d events at a time.", error, limit)
 
-    def _fetch_with_retries(self, query: Query) -> PageResponse:
+    def get(
+        self,
+        url: str,
+        read: Callable[[Response], _T],
+        *,
+        max_attempts: int | None = None,
+    ) -> _T:
+        """Make a GET request, and try again as long as that may help.
+
+        Args:
+            url: What to ask for: of the same host, with the query.
+            read: Makes the result of a response of any status, or raises; what raises
+                a `RetriableError` is asked for again.
+            max_attempts: How often to make it, if less often than a page is asked for.
+
+        Returns:
+            What `read` returns.
+
+        Raises:
+            PageTooBigError: If the body is too big.
+            FatalAPIError: If `read` raises it, or if the server could not be reached
+                or understood in any attempt.
+        """
+        limit = min(max_attempts or sys.maxsize, self.max_attempts)
         waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
         next(waits)
         attempt = 0
@@ -159,10 +196,15 @@ class AkuityClient:
             attempt += 1
             # Set when Akuity rate limited any of the threads.
             _sleep_until(self._paused_until)
+            with self._counting:
+                self.requests += 1
+                self.retries += attempt > 1
             try:
-                return self._fetch_once(query)
+                response = self._get_once(url)
+                self._reached = True
+                return read(response)
             except RetriableError as error:
-                most = min(error.max_attempts, self._max_attempts)
+                most = min(error.max_attempts, limit)
                 if isinstance(error, UnreachableError) and not self._reached:
                     most = min(most, MAX_ATTEMPTS_UNREACHED)
                 else:
@@ -184,12 +226,11 @@ class AkuityClient:
                 )
             _sleep_until(until)
 
-    def _fetch_once(self, query: Query) -> PageResponse:
-        pairs = urlencode(self._params | _parameters(query), doseq=True)
+    def _get_once(self, url: str) -> Response:
         try:
             with self._session() as session:
-                response = session.get(
-                    f"{self._url}?{pairs}",
+                return session.get(
+                    url,
                     headers=self._headers,
                     auth=self._auth,
                     timeout=self._timeout,
@@ -199,8 +240,6 @@ class AkuityClient:
             raise PageTooBigError(msg) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise errors.of_transport(error, self._url) from error
-        errors.check_status(response, self._url)
-        return self._page(response)
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[BoundedSession]:
@@ -215,7 +254,7 @@ class AkuityClient:
             self._idle_sessions.append(session)
 
     def _page(self, response: Response) -> PageResponse:
-        self._reached = True
+        errors.check_status(response, self._url)
         body = response.body
         try:
             if not body.isascii():

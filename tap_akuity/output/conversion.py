@@ -83,7 +83,7 @@ def converters(
         its records. It raises `maps.StreamMapError` if a stream map fails.
 
     Raises:
-        maps.StreamMapError: If a stream would lack one of the keys.
+        maps.StreamMapError: If a stream would lack one of the keys, or none is left.
     """
     found = []
     for stream_map in stream_maps:
@@ -92,6 +92,8 @@ def converters(
             steps = [select] if select else []
             steps += _steps(stream_map, config, keys)
             found.append((stream_map.stream_alias, _converter(steps)))
+    if not found:
+        raise maps.StreamMapError(maps.NOTHING_LEFT)
     return found
 
 

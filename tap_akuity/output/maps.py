@@ -30,6 +30,11 @@ _HASHES = frozenset({"md5", "sha256"})
 _QUOTED = re.compile(r",? (for|in) expression.*", re.DOTALL)
 """The end of an SDK message that quotes the expression, which may hold a secret."""
 
+NOTHING_LEFT = (
+    "Setting `stream_maps` leaves no stream, so that nothing would be read: take out "
+    "what is null or `__NULL__`."
+)
+
 
 class StreamMapError(ConfigurationError):
     """A stream map cannot be used; the text names it, and says why and what to do."""

@@ -8,11 +8,12 @@ from abc import abstractmethod
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
-from singer_sdk.exceptions import AbortedSyncPausedException, ConfigurationError
+from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.streams import Stream
 
 from tap_akuity.output.batches import batches
 from tap_akuity.output.conversion import converters, decode
+from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
 from tap_akuity.output.writer import LineWriter
 
@@ -61,6 +62,15 @@ class WindowedStream(Stream):
             window: From `read_windows`.
             state: The state of the stream, to be changed.
         """
+
+    @abstractmethod
+    def request_counts(self) -> dict[str, int]:
+        """Tell how many requests and retries were made so far."""
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the sync is."""
+        return Progress(self.logger)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
@@ -118,6 +128,20 @@ class WindowedStream(Stream):
             yield from ()
         self.finalize_state_progress_markers(self.get_context_state(context))
 
+    def check_batches(self) -> None:
+        """Refuse batches of more than one stream.
+
+        Raises:
+            ConfigurationError: If there is more than one stream to write.
+        """
+        if self.get_batch_config(self.config) and len(self.stream_maps) > 1:
+            msg = (
+                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
+                f"`{self.name}`, which cannot be written in batches: leave it or "
+                "`batch_config` out."
+            )
+            raise ConfigurationError(msg)
+
     @override
     def get_batches(
         self, batch_config: BatchConfig, context: Context | None = None
@@ -134,13 +158,7 @@ class WindowedStream(Stream):
         Raises:
             ConfigurationError: If there is more than one stream to write.
         """
-        if len(self.stream_maps) > 1:
-            msg = (
-                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
-                f"`{self.name}`, which cannot be written in batches: remove it or "
-                "`batch_config`."
-            )
-            raise ConfigurationError(msg)
+        self.check_batches()
         records = (
             record
             for events in self._synced(context)
@@ -158,17 +176,16 @@ class WindowedStream(Stream):
         A window counts as written when the next one is asked for.
         """
         state = self.get_context_state(context)
-        limit, done = self.ABORT_AT_RECORD_COUNT, 0
-        with self.get_record_counter() as counter, self.get_sync_timer():
+        with self.get_record_counter() as counter, self.get_sync_timer() as timer:
             self._write_starting_replication_value(context)
             for window in self.read_windows(state):
-                left = None if limit is None else limit - done
-                yield window.events[:left]
-                done += len(window.events)
-                if limit is not None and done > limit:  # With `--test`.
-                    self._write_state_message()
-                    raise AbortedSyncPausedException
+                yield window.events
                 counter.increment(len(window.events))
                 self.complete(window, state)
                 # Says nothing while a batch is open: after each, the SDK says it.
                 self._write_state_message()
+                self.progress.advance(window)
+            figures = self.progress.figures() | self.request_counts()
+            timer.tags.update(figures)
+        line = " ".join(f"{name}={value}" for name, value in figures.items())
+        self.log("Sync completed: %s", line)

@@ -16,7 +16,7 @@ from tap_akuity.records.rows import content, tell_apart
 from tap_akuity.records.timestamps import SECOND, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from tap_akuity.reading.executor import Fetch, Task
     from tap_akuity.reading.limits import Limits
@@ -38,6 +38,13 @@ class Window(NamedTuple):
 
     twins: set[str]
     """The members that told twins apart, see `rows.tell_apart`."""
+
+    times: list[str]
+    """When the events of the range happened, or happened last if that is what the
+    server goes by; also of those that are filtered out after all."""
+
+    again: bool = False
+    """Whether the range had been read before, by an earlier run."""
 
 
 def windows(
@@ -96,7 +103,8 @@ def _windows(
                 ]
                 before = _shared(events, span, margin)
                 reached = events[-1].timestamp if events else ""
-                yield Window(span, events, reached, told.members)
+                times = list(_times(events, span))
+                yield Window(span, events, reached, told.members, times)
         except TooLargeError as error:  # noqa: PERF203, once in a great while
             # What is left is read in smaller windows.
             rest = Piece(Range(error.range.start, whole.range.end), 0)
@@ -220,6 +228,17 @@ def wanted(
     ]
     after = [event for event in events[stop:] if event.timestamp >= late]
     return before + events[begin:stop] + after
+
+
+def _times(events: list[Event], span: Range) -> Iterator[str]:
+    """Give the times by which events are within a range."""
+    start, end = to_text(span.start), to_text(span.end)
+    begin = bisect_left(events, start, key=_timestamp)
+    stop = bisect_left(events, end, key=_timestamp)
+    yield from map(_timestamp, events[begin:stop])
+    for event in events[:begin] + events[stop:]:
+        if start <= event.last_occurred < end:
+            yield event.last_occurred
 
 
 def _shared(events: list[Event], span: Range, margin: int) -> dict[str, bytes]:

@@ -135,6 +135,23 @@ def to_bound(instant: int) -> str:
     return f"{to_text(instant)[:-1].rstrip('0').rstrip('.')}Z"
 
 
+def months_before(instant: int, months: int) -> int:
+    """Find the instant so many months earlier, on the 28th of a month at the latest.
+
+    Args:
+        instant: Nanoseconds since the Unix epoch.
+        months: At most as many as the calendar has before.
+
+    Returns:
+        Nanoseconds since the Unix epoch.
+    """
+    days, rest = divmod(instant, DAY)
+    day = _EPOCH.date() + timedelta(days=days)
+    years, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    earlier = date(years, month + 1, min(day.day, 28))
+    return (earlier - _EPOCH.date()).days * DAY + rest
+
+
 def canonical(text: str) -> str:
     """Rewrite a timestamp of the API as the tap keeps it, to the last digit.
 

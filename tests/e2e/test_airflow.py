@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
 from sandbox.timestamps import SECOND
-from tests.helpers import history
+from tests.helpers import history, workers
 from tests.helpers.airflow import AIRFLOW, Airflow
 from tests.helpers.commands import TAP
 from tests.helpers.environments import commands_of
@@ -20,7 +22,7 @@ from tests.helpers.targets import PostgreSQL
 from tests.helpers.truth import differences, truth
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from sandbox.server import Sandbox
@@ -80,6 +82,10 @@ class Company(NamedTuple):
         expected = {name: self.table.stored(row) for name, row in rows.items()}
         return differences(expected, self.table.rows())
 
+    def loaded(self) -> set[str]:
+        """Give the ids that are in the table."""
+        return {str(row["id"]) for row in self.table.rows()}
+
     def leaks(self) -> list[str]:
         """Say where a secret is that should not be there."""
         keys = [sandbox.api_key_secret for sandbox in self.sandboxes]
@@ -105,6 +111,18 @@ def key(sandbox: Sandbox, secret: str | None = None) -> dict[str, dict[str, str]
 @pytest.fixture
 def company(tmp_path: Path, postgres: Postgres) -> Iterator[Company]:
     """Make the first organization, and a larger one with a month of events."""
+    with company_with({}, {}, tmp_path, postgres) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def company_with(
+    airflow_settings: Mapping[str, str],
+    target_settings: Mapping[str, Any],
+    tmp_path: Path,
+    postgres: Postgres,
+) -> Iterator[Company]:
+    """Make a company whose Airflow and target have more settings."""
     commands = commands_of(PostgreSQL)
     table = PostgreSQL(tmp_path, postgres)
     settings = table.settings()
@@ -119,6 +137,7 @@ def company(tmp_path: Path, postgres: Postgres) -> Iterator[Company]:
             "target_settings": {
                 "default_target_schema": schema,
                 "add_record_metadata": False,
+                **target_settings,
             },
             "retries": 0,
             "organizations": {
@@ -136,6 +155,7 @@ def company(tmp_path: Path, postgres: Postgres) -> Iterator[Company]:
                 for name, start in STARTS.items()
             },
         },
+        airflow_settings,
     )
     warehouse = {**postgres.connection(), "password": PASSWORD}
     with (
@@ -255,3 +275,57 @@ def test_a_task_is_tried_again_by_itself(company: Company) -> None:
     assert "Akuity is having trouble" in said
     assert second.state.stats.faults == {"500": 1}
     assert company.problems(company.truth(past=True)) == []
+
+
+def test_a_worker_that_is_killed(
+    tmp_path: Path, postgres: Postgres, summary: list[str]
+) -> None:
+    postgres.ask("CREATE DATABASE airflow")
+    settings = workers.settings(tmp_path, postgres)
+    scheduled = postgres.database("airflow")
+    small = {"batch_size_rows": 2_000}
+    with company_with(settings, small, tmp_path, postgres) as company:
+        airflow, (first, second) = company.airflow, company.sandboxes
+        airflow.change(retries=3, retry_delay_seconds=0.1, shards_at_a_time=2)
+        past = company.truth(past=True)
+        with workers.running(airflow, tmp_path) as both:
+            airflow.run("dags", "unpause", "akuity_backfill")
+            airflow.run("dags", "trigger", "akuity_backfill")
+
+            # Stopped in the middle: the first rows of the larger shard are loaded.
+            of_first = truth(first).keys()
+            asked, options = second.state.stats, second.state.options
+            workers.wait(lambda: asked.requests >= MEET, "the larger shard")
+            second.state.options = replace(options, latency_seconds=30)
+            workers.wait(lambda: bool(company.loaded() - of_first), "its first rows")
+            (victim,) = [one for one in both if one.reads("second")]
+            victim.kill()
+            second.state.options = options
+            loaded = company.loaded()
+            assert loaded < past.keys()
+
+            end = "SELECT state FROM dag_run WHERE state IN ('success', 'failed')"
+            workers.wait(lambda: bool(scheduled.ask(end)), "the end", 300)
+            assert scheduled.ask(end) == ["success"]
+            assert not victim.tree()
+        said = [(airflow.home / f"{one.name}.out").read_text("utf-8") for one in both]
+        assert all(" received" in text for text in said)
+        secrets = [
+            text
+            for one in company.sandboxes
+            for text in (one.api_key_id, one.api_key_secret)
+        ]
+        assert airflow.places_of([*secrets, PASSWORD]) == []
+        alone = [single_run(one, tmp_path, postgres) for one in company.sandboxes]
+    assert company.problems(past) == []
+    assert by_id(company.table.rows()) == by_id([row for rows in alone for row in rows])
+    attempts = scheduled.ask(
+        "SELECT rendered_map_index || ', attempt ' || try_number FROM task_instance"
+        " WHERE task_id = 'load' AND dag_id = 'akuity_backfill' ORDER BY map_index"
+    )
+    *others, last = LABELS
+    assert attempts == [*(f"{one}, attempt 1" for one in others), f"{last}, attempt 2"]
+    summary.append(
+        f"{'Airflow, two workers, of which one was killed':70} {len(loaded)} rows "
+        f"loaded when it was, {len(past)} in the end, all compared"
+    )

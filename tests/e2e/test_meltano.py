@@ -216,3 +216,35 @@ def bookmark(project: Project) -> int:
     """Give the instant up to which the log has been read, as the state says."""
     text = project.bookmark(STATE)
     return from_record(text) if text else 0
+
+
+def test_the_check(project: Project, sandbox: Sandbox) -> None:
+    said = project.meltano("first", "invoke", TAP, "--test")
+    assert "Organization: Northwind." in said.stderr
+    assert "A sync can work." in said.stderr
+    assert said.stdout == ""
+    # Meltano's own waits for a record, which is there whenever it happened.
+    assert "Plugin configuration is valid" in project.test("first", succeeds=True)
+
+    sandbox.store.remove_before(history.END + DAY)
+    assert len(sandbox.store) == 0
+    said = project.meltano("first", "invoke", TAP, "--test")
+    assert "Newest event: there is none." in said.stderr
+    assert "No RECORD or BATCH message received" in project.test(
+        "first", succeeds=False
+    )
+
+    sandbox.state.options = replace(sandbox.state.options, role="member")
+    with pytest.raises(AssertionError, match="The API key may not read the audit log"):
+        project.meltano("first", "invoke", TAP, "--test")
+    said_by_test = project.test("first", succeeds=False)
+    assert "The API key may not read the audit log" in said_by_test
+    assert sandbox.api_key_secret not in said_by_test
+
+
+def test_a_select_that_leaves_nothing_fails(project: Project) -> None:
+    project.meltano("first", "select", TAP, "--exclude", "audit_logs", "details.patch")
+    with pytest.raises(AssertionError, match="does not select `audit_logs`, so that"):
+        project.meltano("first", *RUN)
+    project.meltano("first", "select", TAP, "audit_logs", "*")
+    assert project.run("first") > 0

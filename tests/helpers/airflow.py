@@ -27,12 +27,18 @@ _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_",
 class Airflow:
     """An installation that has loaded the example's DAGs."""
 
-    def __init__(self, home: Path, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        config: Mapping[str, Any],
+        settings: Mapping[str, str],
+    ) -> None:
         """Make the home, and in it the database.
 
         Args:
             home: A folder to make.
             config: What `akuity.json` is to hold.
+            settings: More variables of the environment.
         """
         home.mkdir()
         self.home = home
@@ -50,6 +56,7 @@ class Airflow:
             "no_proxy": "127.0.0.1,localhost",
             "PYTHONDONTWRITEBYTECODE": "1",
             "TMPDIR": str(home),
+            **settings,
         }
         self._told = b""
         self.run("db", "migrate")

@@ -41,6 +41,10 @@ class Postgres(NamedTuple):
             "extra": dict(parse_qsl(uri.query)),
         }
 
+    def database(self, name: str) -> Postgres:
+        """Give another database of the server."""
+        return self._replace(uri=urlsplit(self.uri)._replace(path=f"/{name}").geturl())
+
     def ask(self, query: str) -> list[str]:
         """Give the answer's lines."""
         command = [self.psql, self.uri, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query]

@@ -126,6 +126,13 @@ class Project:
         said = self.meltano(environment, *RUN, *options)
         return sum(int(count) for count in _RECORD_COUNT.findall(said.stderr))
 
+    def test(self, environment: str, *, succeeds: bool) -> str:
+        """Run Meltano's test of the tap, and give what it wrote."""
+        with self.started(environment, "config", "test", TAP) as process:
+            said = "".join(process.communicate(timeout=RUN_SECONDS))
+        assert (process.returncode == 0) is succeeds, said
+        return said
+
     def states(self, environment: str) -> list[str]:
         """Give the ids of all states."""
         return self.meltano(environment, "state", "list").stdout.split()

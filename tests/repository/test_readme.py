@@ -83,13 +83,17 @@ def kind(schema: dict[str, Any]) -> str:
     return str(name)
 
 
+def shown(default: object) -> str:
+    return default if isinstance(default, str) else json.dumps(default)
+
+
 def test_settings() -> None:
     assert rows(section("Settings")) == [
         [
             f"`{name}`",
             kind(schema) + (", secret" if schema.get("secret") else ""),
             "yes" if name in SCHEMA["required"] else "no",
-            f"`{schema['default']}`" if "default" in schema else "\N{EN DASH}",
+            f"`{shown(schema['default'])}`" if "default" in schema else "\N{EN DASH}",
             schema["description"],
         ]
         for name, schema in SCHEMA["properties"].items()
@@ -211,14 +215,14 @@ def test_names_of_tables_and_files() -> None:
 
 
 def test_the_settings_in_an_existing_project() -> None:
-    script = block("An existing Meltano project", "sh", "config test")
+    script = block("An existing Meltano project", "sh", "--test")
     *settings, last = [shlex.split(line) for line in script.splitlines()]
     assert [words[:4] for words in settings] == [
         ["meltano", "config", "set", TapAkuity.name]
     ] * len(settings)
     names = [name for *_, name, _ in settings]
     assert names == [*SCHEMA["required"], "start_date"]
-    assert last == ["meltano", "config", "test", TapAkuity.name]
+    assert last == ["meltano", "invoke", TapAkuity.name, "--test"]
 
 
 def year_and_more() -> list[dict[str, Any]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.comparison import parse_time
+from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
 from sandbox.server import Sandbox
@@ -201,6 +204,42 @@ def test_killed_and_run_again(
     nothing_is_passed_over(folder, sandbox)
     folder.run("bash sync.sh")
     assert sorted(folder.ids()) == everything
+
+
+@NEEDS_DUCKDB
+@pytest.mark.parametrize("end", [None, "2025-09-15"])
+def test_one_date_is_a_start(tmp_path: Path, end: str | None) -> None:
+    with Sandbox(Dataset(300, until=UNTIL, distribution="even")) as sandbox:
+        folder = Folder(tmp_path, sandbox)
+        write(tmp_path / "config.json", config_for(sandbox, start_date=None))
+        folder.run(f"bash sync.sh part 2025-09-01 {end or ''}")
+        items = [json.loads(body) for body in sandbox.store.bodies()]
+    last = end or "2026"
+    part = ids(one for one in items if "2025-09-01" <= one["timestamp"] < last)
+    assert 0 < len(part) < len(items)
+    assert sorted(folder.ids("part")) == sorted(part)
+
+
+def test_more_than_two_dates_are_refused(folder: Folder) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        folder.run("bash sync.sh part 2025-09-01 2025-10-01 2025-11-01")
+    assert caught.value.returncode == 2
+    assert not (folder.path / "part.state.json").exists()
+
+
+def test_runs_that_overlap_have_an_exit_code_of_their_own(folder: Folder) -> None:
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^[\d* ]+ cd \S+ && (flock .*)$", page, re.MULTILINE)
+    (code,) = re.findall(r"flock -n -E (\d+) ", command)
+    (folder.path / "sync.sh").write_text("exit 1\n", encoding="utf-8")
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        folder.run(command)
+    assert caught.value.returncode == 1
+    with (folder.path / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(subprocess.CalledProcessError) as caught:
+            folder.run(command)
+    assert caught.value.returncode == int(code) != 1
 
 
 def test_half_a_state_is_no_state(folder: Folder) -> None:

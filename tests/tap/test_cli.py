@@ -74,19 +74,6 @@ def test_settings_from_the_environment() -> None:
     assert len(records(messages(result.stdout))) == 5
 
 
-def test_the_connection_test(tmp_path: Path) -> None:
-    with Sandbox(Dataset(records=5)) as sandbox:
-        result = run("--config", write(tmp_path / "c", config_for(sandbox)), "--test")
-        assert result.returncode == 0, result.stderr
-        assert len(records(messages(result.stdout))) == 1
-        assert "ERROR" not in result.stderr
-        assert "fail" not in result.stderr.lower()
-        wrong = config_for(sandbox, api_key_secret="no")
-        result = run("--config", write(tmp_path / "c", wrong), "--test")
-        assert result.returncode == 1
-        assert "Akuity refused the API key" in last_line(result)
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -18,7 +18,6 @@ def normalized(state: Any) -> Any:
         state,
         stream="audit_logs",
         replication_key="timestamp",
-        times=TIMES,
         now=parse("2025-12-01T00:00:00Z"),
     )
 
@@ -151,3 +150,16 @@ def test_any_state_is_understood_or_refused(state: Any) -> None:
         again = normalized(result)
         assert repr(again) == repr(result)
     assert repr(state) == repr(before)
+
+
+@pytest.mark.parametrize("recount", [None, [], {"x": {"until": "soon"}}])
+def test_malformed_counts_are_refused(recount: Any) -> None:
+    with pytest.raises(StateError, match=r"`recount` of `audit_logs` in the state is"):
+        normalized(state_of("2025-11-21", recount=recount))
+
+
+def test_counts_stay_as_they_are() -> None:
+    recount = {"x": {"until": "2025-11-21", "loaded": {"2025-11-20": 3}}}
+    state = normalized(state_of("2025-11-21", recount=recount, checked_on="2025-11-21"))
+    assert state["bookmarks"]["audit_logs"]["recount"] == recount
+    assert state["bookmarks"]["audit_logs"]["checked_on"] == "2025-11-21"

@@ -115,14 +115,7 @@ def test_the_bookmark_is_the_greatest_timestamp(precision: str) -> None:
     greatest = timestamps.canonical(fine)
     emitted = records(messages)[-1]["timestamp"]
     assert emitted == timestamps.PRECISIONS[precision](greatest)
-    assert last_state(messages) == {
-        "bookmarks": {
-            "audit_logs": {
-                "replication_key": "timestamp",
-                "replication_key_value": greatest,
-            }
-        }
-    }
+    assert bookmark(last_state(messages)) == greatest
     assert messages[-1]["type"] == "STATE"
 
 
@@ -168,10 +161,16 @@ def test_the_bookmark_does_not_pass_the_end() -> None:
     assert text(-50) <= (bookmark(last_state(messages)) or "") <= text(-10)
 
 
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Take the warnings so far."""
+    found = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    caplog.clear()
+    return found
+
+
 def test_without_start_date_and_state_nothing_past_is_emitted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
     with Sandbox([item(-100), item(-1)]) as sandbox:
         before = time.time_ns() // SECOND * SECOND
         config = config_for(sandbox, start_date=None)
@@ -180,15 +179,16 @@ def test_without_start_date_and_state_nothing_past_is_emitted(
         state = last_state(messages)
         moment = bookmark(state)
         assert moment is not None
+        assert warnings(caplog) == [
+            "Nothing was loaded, because there is neither a state nor the setting "
+            f"`start_date`: the next run starts at {moment}. To load what is past, set "
+            "`start_date`, and run without the state."
+        ]
         assert state["bookmarks"]["audit_logs"] == {
             "replication_key": "timestamp",
             "replication_key_value": moment,
             "not_before": moment,
         }
-        assert (
-            "Setting `start_date` is not set and there is no state: no past audit logs "
-            f"are fetched, and the next run starts at {moment}."
-        ) in caplog.messages
         assert before <= timestamps.parse(moment) <= time.time_ns()
 
         later = item(0) | {"timestamp": moment.replace("T", " ")[:-1] + " +0000 UTC"}
@@ -197,6 +197,46 @@ def test_without_start_date_and_state_nothing_past_is_emitted(
         assert ids_of(again) == ids([later])
         # Nor does the lookback of any later run bring what was past.
         assert ids_of(sync(config, last_state(again))) == ids([later])
+        assert warnings(caplog) == []
+
+
+MISSPELT: list[tuple[dict[str, list[str]], str]] = [
+    ({"actions": ["creatd"]}, "`actions`: creatd"),
+    ({"actions": ["created", "creatd", "gone"]}, "`actions`: creatd, gone"),
+    (
+        {"actions": ["creatd"], "actor_types": ["user"], "actor_ids": ["x"]},
+        "`actions`: creatd; `actor_types`: user; `actor_ids`: x",
+    ),
+    ({"actor_ips": ["::1", "192.0.2.1"]}, "`actor_ips`: 192.0.2.1"),
+    ({"origins": ["mpc", "mcp"]}, "`origins`: mpc"),
+]
+
+
+@pytest.mark.parametrize(("filters", "named"), MISSPELT)
+def test_filters_that_match_nothing_are_named(
+    filters: dict[str, list[str]], named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    actor = {"type": "user", "id": "a", "ip": "0:0::1", "origin": "mcp"}
+    event = item(-50) | {"action": "created", "actor": actor}
+    with Sandbox([event, item(-40) | {"actor": None}]) as sandbox:
+        config = config_for(sandbox, **filters)
+        if "actor_ips" in filters:
+            config["actor_ips"] = [*filters["actor_ips"], "0:0::1"]
+        start, end = "2020-01-01T00:00:00Z", text(-30)
+        sync({**config, "start_date": start, "end_date": end})
+        (warning,) = warnings(caplog)
+        assert warning == (
+            f"From {start} to {timestamps.to_bound(timestamps.parse(end))} no event "
+            f"matches {named}: check the values, which must be as Akuity spells them."
+        )
+        # A later run that finds nothing new is what mostly happens.
+        asked = stats(sandbox)["requests"]
+        sync({**config, "recount_days": 0}, state_of(text(-20)))
+        assert warnings(caplog) == []
+        assert stats(sandbox)["requests"] == asked + 1
+        # Nothing is amiss if each value has an event.
+        sync(config_for(sandbox, actions=["created"], origins=["mcp"]))
+        assert warnings(caplog) == []
 
 
 def test_a_first_run_that_reads_nothing_is_still_remembered() -> None:

@@ -8,7 +8,6 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-import backoff
 import pytest
 import requests
 from singer_sdk.exceptions import FatalAPIError
@@ -23,21 +22,6 @@ if TYPE_CHECKING:
 
 QUERY = Query(999_000_000, 2_000_000_000, 500, 100)
 EMPTY = {"items": [], "totalCount": 0}
-
-
-@pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Wait without waiting, and tell how long it would have been."""
-    waited: list[float] = []
-
-    def wait(seconds: float) -> None:
-        if seconds:
-            waited.append(seconds)
-
-    monkeypatch.setattr(time, "sleep", wait)
-    monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
-    monkeypatch.setattr(backoff, "full_jitter", lambda value: value)
-    return waited
 
 
 def test_a_request(requests_mock: Mocker) -> None:

@@ -93,11 +93,19 @@ def test_the_catalog_is_blamed_for_what_it_deselects() -> None:
             TapAkuity(config={**CONFIG, "stream_maps": maps}, catalog=catalog)
 
 
-def test_nothing_is_said_of_a_catalog_that_deselects_all() -> None:
-    catalog = catalog_without()
-    for entry in catalog["streams"][0]["metadata"]:
-        entry["metadata"]["selected"] = False
-    TapAkuity(config=CONFIG, catalog=catalog)
+def test_the_catalog_is_blamed_when_nothing_is_selected() -> None:
+    catalog = catalog_without([])
+    for maps in ({}, {"audit_logs": None}):
+        with pytest.raises(ConfigurationError, match="catalog does not select"):
+            TapAkuity(config={**CONFIG, "stream_maps": maps}, catalog=catalog)
+
+
+@pytest.mark.parametrize(
+    "maps", [{"audit_logs": None}, {"audit_logs": "__NULL__"}, {"__else__": None}]
+)
+def test_maps_that_leave_no_stream(maps: dict[str, Any]) -> None:
+    with pytest.raises(StreamMapError, match="`stream_maps` leaves no stream, so that"):
+        TapAkuity(config={**CONFIG, "stream_maps": maps})
 
 
 def test_keys_keep_their_names_when_names_are_cut() -> None:

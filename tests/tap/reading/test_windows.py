@@ -183,6 +183,17 @@ def test_a_page_that_is_full_is_not_trusted_to_be_the_last() -> None:
     assert [query.offset for query in server.queries] == [0, 5]
 
 
+def test_the_rest_of_a_page_cut_short_is_asked_for_and_no_more() -> None:
+    class Moody(Server):
+        def page(self, query: Query) -> Page:
+            page = super().page(query)
+            return page._replace(events=page.events[:3]) if query.offset else page
+
+    server = Moody(events(seconds(*range(1, 18))))
+    assert len(read(server, 0, YEAR)) == 17
+    assert {query.limit for query in server.queries} == {2, 5}
+
+
 def test_a_count_that_is_too_small_is_not_trusted() -> None:
     class Miscounting(Server):
         def page(self, query: Query) -> Page:

@@ -1,0 +1,194 @@
+"""The neighbours of the audit log: the organization, and the API key.
+
+Whether a key may see them is unknown before they are asked for, and servers of several
+ages say more or less about them. So nothing here raises: what is not visible, or not
+understood, is None, and `problem` says why.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+from singer_sdk.exceptions import FatalAPIError
+
+from tap_akuity.api import errors
+from tap_akuity.records import timestamps
+from tap_akuity.records.timestamps import TimestampError
+
+if TYPE_CHECKING:
+    from tap_akuity.api.client import AkuityClient
+    from tap_akuity.api.session import Response
+
+NEVER = 2**63 - 1
+"""When an API key expires that does not, in nanoseconds since the Unix epoch."""
+
+MAX_ATTEMPTS = 3
+"""How often to ask: what helps, but no run depends on, is not worth minutes."""
+
+MAX_BYTES = 1 << 18
+"""The size of a body that is looked at. A neighbour has a few KB."""
+
+MAX_MONTHS = 12_000
+"""How many months are believed: any date so many months ago exists."""
+
+NOT_VISIBLE = "not visible to this key"
+
+
+class Organization(NamedTuple):
+    """What `GET /api/v1/organizations/{id}` says."""
+
+    name: str | None = None
+
+    searchable_months: int | None = None
+    """For how many months events can be searched. None for 0 too, which may mean that
+    it is not set, and for less, which may mean that there is no limit."""
+
+    archived_months: int | None = None
+    """For how many months archives are kept. None as above."""
+
+    problem: str = ""
+    """Why nothing is known; empty if the organization is visible."""
+
+
+class Permissions(NamedTuple):
+    """What an API key may do."""
+
+    actions: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    custom_roles: tuple[str, ...] = ()
+
+
+class ApiKey(NamedTuple):
+    """What `GET /api/v1/apikeys/{id}` says."""
+
+    permissions: Permissions | None = None
+
+    created: int | None = None
+    """Nanoseconds since the Unix epoch."""
+
+    expires: int | None = None
+    """Likewise; `NEVER` if the key does not expire."""
+
+    problem: str = ""
+    """Why nothing is known; empty if the key is visible."""
+
+
+class Neighbours:
+    """Asks for them: one request each time, retried a little."""
+
+    def __init__(
+        self,
+        client: AkuityClient,
+        *,
+        base_url: str,
+        organization_id: str,
+        api_key_id: str,
+    ) -> None:
+        """Begin, with nothing asked yet.
+
+        Args:
+            client: Makes the requests.
+            base_url: Where the API is, such as `https://akuity.cloud/api/v1`.
+            organization_id: The organization.
+            api_key_id: The key that the client uses.
+        """
+        self._client = client
+        self._base_url = base_url
+        self._organization_id = organization_id
+        self._api_key_id = api_key_id
+
+    def organization(self) -> Organization:
+        """Ask for the organization."""
+        content = self._content(
+            f"organizations/{quote(self._organization_id, safe='')}", "organization"
+        )
+        if isinstance(content, str):
+            return Organization(problem=content)
+        quota = _object(content.get("quota"))
+        return Organization(
+            _text(content.get("name")),
+            _months(quota.get("auditRecordMonths")),
+            _months(quota.get("auditRecordArchiveMonths")),
+        )
+
+    def api_key(self) -> ApiKey:
+        """Ask for the API key."""
+        content = self._content(f"apikeys/{quote(self._api_key_id, safe='')}", "apiKey")
+        if isinstance(content, str):
+            return ApiKey(problem=content)
+        expires = _instant(content.get("expireTime"))
+        if "expireTime" in content and content["expireTime"] is None:
+            expires = NEVER
+        return ApiKey(
+            _permissions(content.get("permissions")),
+            _instant(content.get("createTime")),
+            expires,
+        )
+
+    def _content(self, path: str, member: str) -> dict[str, Any] | str:
+        """Ask for a neighbour: its members, or why there are none."""
+        url = f"{self._base_url}/{path}"
+
+        def read(response: Response) -> dict[str, Any] | str:
+            if response.status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+                return NOT_VISIBLE
+            errors.check_status(response, self._base_url)
+            content = _object(_decoded(response)).get(member)
+            if isinstance(content, dict):
+                return content
+            return f"not understood ({errors.details(response, url)})"
+
+        try:
+            return self._client.get(url, read, max_attempts=MAX_ATTEMPTS)
+        except FatalAPIError as error:
+            return f"not known: {str(error).rstrip('.')}"
+
+
+def _decoded(response: Response) -> object:
+    if len(response.body) > MAX_BYTES:
+        return None
+    try:
+        return msgspec.json.decode(response.body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _months(value: object) -> int | None:
+    # protojson writes 64-bit integers as strings.
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        value = int(value[:10])
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if 0 < value <= MAX_MONTHS else None
+
+
+def _instant(value: object) -> int | None:
+    try:
+        instant = timestamps.parse(value) if isinstance(value, str) else 0
+    except TimestampError:
+        return None
+    # The zero times of Go and of protobuf mean that it is not set.
+    return instant if instant > 0 else None
+
+
+def _permissions(value: object) -> Permissions | None:
+    if not isinstance(value, dict):
+        return None
+    lists = [value.get(name, []) for name in ("actions", "roles", "customRoles")]
+    if any(
+        not isinstance(names, list) or not all(isinstance(one, str) for one in names)
+        for names in lists
+    ):
+        return None
+    return Permissions(*map(tuple, lists))

@@ -1,0 +1,179 @@
+"""The check of `--test`: what a sync needs, a line each, before there is trouble."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from singer_sdk.exceptions import FatalAPIError
+
+from tap_akuity.api.neighbours import NEVER, NOT_VISIBLE
+from tap_akuity.api.query import Query
+from tap_akuity.masking import one_line
+from tap_akuity.records import timestamps
+from tap_akuity.records.event import RecordError, parse_items
+from tap_akuity.records.filters import listed
+from tap_akuity.records.members import UnknownMembers
+
+if TYPE_CHECKING:
+    import logging
+
+    from tap_akuity.api.client import PageResponse
+    from tap_akuity.api.neighbours import ApiKey, Organization, Permissions
+    from tap_akuity.records.event import Event
+    from tap_akuity.streams import AuditLogsStream
+
+MAX_ATTEMPTS = 3
+"""How often to ask: whoever waits for the result is there to try again."""
+
+LARGEST_PAGE = 1000
+"""How many events to ask for at least: Akuity's own maximum."""
+
+WARN_DAYS = 30
+"""How many days before a key expires there is a warning."""
+
+CLOCK_SECONDS = 2
+"""How far apart clocks may be said to agree, of which `Date` shows whole seconds."""
+
+_UNKNOWN = "not known"
+
+
+def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
+    """Ask for what a sync needs, and log what is found.
+
+    Args:
+        stream: The stream that would be synced.
+        logger: Where the findings go: warnings are worth a look, but stop no sync.
+
+    Raises:
+        Exception: If a sync could not work, as it would; the text says why and what
+            to do.
+    """
+    stream.check_batches()
+    stream.client.max_attempts = min(stream.client.max_attempts, MAX_ATTEMPTS)
+    asked = max(stream.config["page_size"], LARGEST_PAGE)
+    here = time.time_ns()
+    page = stream.client.fetch(Query(0, here + timestamps.DAY, 0, asked))
+    offset = None if page.date is None else time.time_ns() - page.date
+    now = page.date or here
+    events = _events(stream, page, asked)
+    last_day = Query(now - timestamps.DAY, now + timestamps.SECOND, 0, 1)
+    count = stream.client.fetch(last_day).total_count
+
+    organization = stream.neighbours.organization()
+    logger.info("Organization: %s.", _named(organization))
+    logger.info("Searchable: %s.", _retention(organization))
+    matching = f" that match {listed(stream.filters)}" if stream.filters else ""
+    logger.info("Audit log: can be read; %d events in the last day%s.", count, matching)
+    if events:
+        newest = timestamps.parse(max(event.timestamp for event in events))
+        logger.info("Newest event: %s.", timestamps.to_bound(newest))
+    else:
+        logger.warning("Newest event: there is none%s.", matching)
+    if not all(map(stream.reader.matches, events)):
+        logger.warning(
+            "Filters: the server does not filter by `origins` or `actor_ips`, which it "
+            "may be too old for: a sync does, but the figures here are of all events."
+        )
+    logger.info("Largest page: %s.", _largest(asked, len(events), page.total_count))
+    logger.info("Clock: %s.", _clock(offset))
+    key = stream.neighbours.api_key()
+    if key.expires is not None and key.expires - now < WARN_DAYS * timestamps.DAY:
+        logger.warning("API key: %s: replace it before then.", _expiry(key, now))
+    else:
+        logger.info("API key: %s.", _expiry(key, now))
+    logger.info("Role: %s.", _role(key))
+    logger.info("A sync can work.")
+
+
+def _events(stream: AuditLogsStream, page: PageResponse, asked: int) -> list[Event]:
+    """Decode a page, and see that its events become records."""
+    try:
+        events = parse_items(
+            page.items,
+            stream.config["organization_id"],
+            most=2 * asked,
+            precision=stream.config["timestamp_precision"],
+            unknown=UnknownMembers(),
+        )
+    except RecordError as error:
+        msg = (
+            "An event cannot be read, so a sync would stop before it: "
+            f"{one_line(str(error))}."
+        )
+        raise FatalAPIError(msg) from error
+    for _, convert in stream.converters:
+        for event in events:
+            convert(event.json)
+    return events
+
+
+def _again(problem: str) -> str:
+    """Say briefly what a line before has said in full."""
+    return problem if problem == NOT_VISIBLE else _UNKNOWN
+
+
+def _named(organization: Organization) -> str:
+    if organization.name is None:
+        return organization.problem or _UNKNOWN
+    return one_line(organization.name)
+
+
+def _retention(organization: Organization) -> str:
+    if organization.problem:
+        return _again(organization.problem)
+    return (
+        f"{_months(organization.searchable_months)}; archives are kept: "
+        f"{_months(organization.archived_months)}"
+    )
+
+
+def _months(months: int | None) -> str:
+    if months is None:
+        return _UNKNOWN
+    return "1 month" if months == 1 else f"{months} months"
+
+
+def _largest(asked: int, got: int, total: int) -> str:
+    if got >= asked:
+        return f"{asked} events, as many as were asked for"
+    if got >= total:
+        return f"{_UNKNOWN}, because there are only {total} events"
+    return f"{got} events, where {asked} were asked for"
+
+
+def _clock(offset: int | None) -> str:
+    if offset is None:
+        return f"the server's is {_UNKNOWN}"
+    seconds = offset // timestamps.SECOND
+    if abs(seconds) <= CLOCK_SECONDS:
+        return "the local one agrees with the server's"
+    return (
+        f"the local one is {abs(seconds)} seconds "
+        f"{'ahead of' if seconds > 0 else 'behind'} the server's, which is used instead"
+    )
+
+
+def _expiry(key: ApiKey, now: int) -> str:
+    if key.expires is None:
+        return f"when it expires is {key.problem or _UNKNOWN}"
+    if key.expires == NEVER:
+        return "does not expire"
+    days = max(key.expires - now, 0) // timestamps.DAY
+    return f"expires on {timestamps.to_bound(key.expires)}, in {days} days"
+
+
+def _role(key: ApiKey) -> str:
+    if key.permissions is None:
+        return _again(key.problem)
+    names = one_line(_listed(key.permissions)) or "none is named"
+    if key.permissions.roles:
+        return (
+            f"{names}, which is broader than needed: a custom role that may only get "
+            "the audit log is enough"
+        )
+    return f"{names}; whether that is broader than needed is {_UNKNOWN}"
+
+
+def _listed(permissions: Permissions) -> str:
+    return ", ".join(name for names in permissions for name in names)

@@ -1,0 +1,79 @@
+"""The values of filters that no event has: misspelt ones look like success."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from tap_akuity.api.audit_log import Actor
+from tap_akuity.masking import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from tap_akuity.records.event import Event
+
+
+class Unmatched:
+    """The values that none of the events seen so far has."""
+
+    def __init__(self, filters: Mapping[str, Collection[str]]) -> None:
+        """Begin, with no event seen yet.
+
+        Args:
+            filters: The values of each setting that filters.
+        """
+        self._left = {
+            setting: {_comparable(value): value for value in values}
+            for setting, values in filters.items()
+        }
+
+    def see(self, events: Iterable[Event]) -> None:
+        """Take out the values that these events have."""
+        for event in events:
+            if not any(self._left.values()):
+                return
+            found = _decode(event.json)
+            actor = found.actor or _NO_ACTOR
+            for setting, value in (
+                ("actions", found.action),
+                ("actor_types", actor.type),
+                ("actor_ids", actor.id),
+                ("actor_ips", actor.ip),
+                ("origins", actor.origin),
+            ):
+                self._left.get(setting, {}).pop(_comparable(value or ""), None)
+
+    @property
+    def values(self) -> dict[str, list[str]]:
+        """The values that are left, of each setting that has some."""
+        return {
+            setting: list(left.values()) for setting, left in self._left.items() if left
+        }
+
+
+def listed(filters: Mapping[str, Collection[str]]) -> str:
+    """Write filters for a message, such as `` `actions`: created, updated ``."""
+    return "; ".join(
+        f"`{setting}`: {one_line(', '.join(values))}"
+        for setting, values in filters.items()
+    )
+
+
+class _Filtered(msgspec.Struct):
+    action: str | None = None
+    actor: Actor | None = None
+
+
+_NO_ACTOR = Actor()
+_decode = msgspec.json.Decoder(_Filtered).decode
+
+
+def _comparable(value: str) -> str:
+    """Rewrite a value so that it is found where the server may have found it."""
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        return value.casefold()
