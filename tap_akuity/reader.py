@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
-"""By how much the local clock may differ from the server's and still be used."""
+"""How far the local clock may be off the server's and still be used."""
 
 MAX_NAMES = 20
-"""How many names of members a line of the log shows."""
+"""How many names of members a log line shows."""
 
 
 class Reader:
@@ -57,7 +57,7 @@ class Reader:
         precision: str,
         logger: logging.Logger,
     ) -> None:
-        """Begin, with nothing read yet.
+        """Create a reader.
 
         Args:
             client: Fetches the pages.
@@ -80,7 +80,7 @@ class Reader:
         self._cut = False
 
     def now(self) -> int:
-        """Ask for the time: the server's, to the second, if it says so.
+        """Return the server's time, to the second, or the local time if it sends none.
 
         Returns:
             Nanoseconds since the Unix epoch.
@@ -206,15 +206,15 @@ class Reader:
         return Page(events, response.total_count)
 
     def _filtered(self, window: Window) -> Window:
-        """Leave out what a server of an older version did not filter."""
+        """Drop events that an older server did not filter out."""
         if not (self._origins or self._addresses):
             return window
         events = [event for event in window.events if self.matches(event)]
         if len(events) < len(window.events) and not self._unfiltered:
             self._unfiltered = True
             self._logger.warning(
-                "The server does not filter by `origins` or `actor_ips`, which it may "
-                "be too old for: its events are filtered here."
+                "The server does not filter by `origins` or `actor_ips`, perhaps "
+                "because it is too old: the tap filters its events."
             )
         return window._replace(events=events)
 
@@ -252,7 +252,7 @@ _decode_actor = msgspec.json.Decoder(_ActorOnly).decode
 
 
 def _address(text: str) -> object:
-    """Read an address, which IPv6 can write in several ways."""
+    """Parse an address, which IPv6 can write in several ways."""
     try:
         return ip_address(text)
     except ValueError:
@@ -265,5 +265,5 @@ def _names(names: Collection[str]) -> str:
 
 
 def _until(now: int, start: int, end: int | None) -> int:
-    """Find the end of a range that may not be in the future, nor empty."""
+    """Find the end of a range that is neither in the future nor empty."""
     return max(now if end is None else min(now, end), start + 1)

@@ -1,4 +1,4 @@
-"""The state that a run is given: understood in every form it may have, or refused.
+"""The state of a run: normalized from every known form, or rejected.
 
 A state passed over silently would be a gap, or a backfill that nobody asked for.
 """
@@ -37,7 +37,7 @@ def normalize(
     replication_key: str,
     now: int,
 ) -> dict[str, Any]:
-    """Bring a state into its one form.
+    """Bring a state into its canonical form.
 
     Bookmarks may be in Go's format, RFC 3339 with `Z` or an offset, or a date alone,
     and may have been written by hand.
@@ -65,7 +65,7 @@ def normalize(
     if bookmark.get("replication_key", replication_key) != replication_key:
         msg = (
             f"The state's bookmark of `{stream}` is not one of `{replication_key}`: "
-            "correct the state, or remove it to start anew."
+            "correct the state, or remove it to start over."
         )
         raise StateError(msg)
     for name in ("replication_key_value", NOT_BEFORE):
@@ -76,14 +76,14 @@ def normalize(
         except (AttributeError, TimestampError) as error:
             msg = (
                 f"`{name}` of `{stream}` in the state is not a valid date or time: "
-                "write it as 2025-01-31T08:30:00Z, or remove the state to start anew."
+                "write it as 2025-01-31T08:30:00Z, or remove the state to start over."
             )
             raise StateError(msg) from error
         if instant > now + timestamps.DAY:
             msg = (
                 f"`{name}` of `{stream}` in the state is more than a day in the "
                 "future, so that nothing would be fetched: correct it, or remove the "
-                "state to start anew."
+                "state to start over."
             )
             raise StateError(msg)
         bookmark[name] = timestamps.to_text(instant)
@@ -104,7 +104,7 @@ def _members(value: Any, what: str) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(value, dict):
         msg = (
             f"The {what} is not a JSON object: pass the value of a STATE message that "
-            "the tap wrote, or remove the state to start anew."
+            "the tap wrote, or remove the state to start over."
         )
         raise StateError(msg)
     return value

@@ -1,4 +1,4 @@
-"""What is read: which records, in which order, with which bookmark."""
+"""The streams: their records, order and bookmarks."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def client(self) -> AkuityClient:
-        """What fetches the pages."""
+        """The client that fetches the pages."""
         return AkuityClient(
             self.get_url(None),
             auth=self.authenticator,
@@ -150,7 +150,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def reader(self) -> Reader:
-        """What reads the events from the pages."""
+        """The reader that makes events of the pages."""
         return Reader(
             self.client,
             organization_id=self.config["organization_id"],
@@ -163,7 +163,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
-        """Take a catalog, or refuse one that would make the sync lose something.
+        """Apply a catalog, or reject one that would make the sync lose data.
 
         Args:
             catalog: From `--discover`, perhaps edited.
@@ -173,7 +173,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         """
         entry = catalog.get_stream(self.name)
         if entry is None:
-            msg = f"The catalog has no stream `{self.name}`: make it with --discover."
+            msg = f"The catalog has no stream `{self.name}`: create it with --discover."
             raise CatalogError(msg)
         super().apply_catalog(catalog)
         problem = ""
@@ -300,7 +300,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         return max(timestamps.EARLIEST, *bounds) if bounds else None
 
     def _begin(self, state: dict[str, Any]) -> None:
-        """Fetch nothing that is past, but note the moment for the next run."""
+        """Fetch no past events, but note the moment for the next run."""
         now = timestamps.to_text(self.reader.now())
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = now

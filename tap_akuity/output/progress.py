@@ -18,12 +18,12 @@ _HOUR = 3600
 
 
 class Progress:
-    """Logs how far a sync is, every few seconds; a short sync logs nothing."""
+    """Logs progress every few seconds; a short sync logs nothing."""
 
     def __init__(
         self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin.
+        """Start the clock.
 
         Args:
             logger: Where to log.

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class WindowedStream(Stream):
-    """A stream whose events come in windows, after each of which the bookmark moves."""
+    """A stream that is read in windows, with a bookmark after each."""
 
     keys: tuple[str, ...]
-    """The properties that no record can do without."""
+    """The properties that every record needs."""
 
     # The SDK then looks at the state after every record, and writes it when it has
     # changed: once for each window, see `complete`.

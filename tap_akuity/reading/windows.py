@@ -143,7 +143,7 @@ class _Work:
         self._readings: deque[_Reading] = deque()
 
     def next(self) -> _Reading | None:
-        """Wait until the next window in order has been read.
+        """Wait until the next window in order is read.
 
         Returns:
             Its reading, which is done; None after the last.
@@ -161,7 +161,7 @@ class _Work:
             self._executor.wait()
 
     def _begin(self) -> None:
-        """Plan a little ahead, and begin to read until enough is under way."""
+        """Plan a little ahead, and start reading until enough is in progress."""
         while True:
             if self._pieces and self._has_room:
                 piece = self._pieces.popleft()
@@ -190,7 +190,7 @@ class _Work:
 
 
 def _size(piece: Piece) -> int:
-    """Tell how large the records of a piece are, as far as its first page shows."""
+    """Estimate the size of a piece's records from its first page."""
     if not (piece.first and piece.first.events):
         return 0
     pages = max(1, piece.total // len(piece.first.events))
@@ -200,7 +200,7 @@ def _size(piece: Piece) -> int:
 def wanted(
     events: list[Event], span: Range, *, first: bool, margin: int = MARGIN
 ) -> list[Event]:
-    """Leave out what came only because more was asked for than wanted.
+    """Drop events that were returned only because of the margin.
 
     That is what lies just before the first range, and what lies at its end because the
     end was inclusive: the next window has that, or nobody wants it. Other events from
@@ -242,7 +242,7 @@ def _times(events: list[Event], span: Range) -> Iterator[str]:
 
 
 def _shared(events: list[Event], span: Range, margin: int) -> dict[str, bytes]:
-    """Give the events that may come with the next window, too: id and digest."""
+    """Return the events that may also be in the next window: id and digest."""
     edge = to_text(max(span.end - margin - 2 * SECOND, span.start))
     return {
         event.id: _digest(event)

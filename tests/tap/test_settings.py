@@ -41,7 +41,7 @@ TIMEOUT = (
 
 
 def key(wrong: str, name: str = "api_key_secret") -> str:
-    return f"Setting `{name}` {wrong}, which no API key does: copy it again."
+    return f"Setting `{name}` {wrong}, unlike any API key: copy it again."
 
 
 def padded(value: str) -> str:
@@ -112,8 +112,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"start_date": "2026-01-02T00:00:00.000000001Z"},
-        "Setting `start_date` is more than a day in the future: nothing would be "
-        "fetched, correct it.",
+        "Setting `start_date` is more than a day in the future, so that nothing would "
+        "be fetched: correct it.",
     ),
     (
         {"api_url": "akuity.cloud"},

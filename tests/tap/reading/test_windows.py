@@ -304,7 +304,7 @@ def test_a_window_that_stays_short_is_an_error() -> None:
         read(server, SECOND, 9 * SECOND)
     assert str(caught.value) == (
         "Akuity counts 4 events from 1970-01-01T00:00:01Z to 1970-01-01T00:00:09Z but "
-        "gives 3, again and again: run the sync again later, and contact Akuity's "
+        "returns 3, repeatedly: run the sync again later, and contact Akuity's "
         "support if that does not help."
     )
     assert len(server.queries) < 50
@@ -385,7 +385,7 @@ def test_rows_without_end_are_an_error(honest: bool) -> None:  # noqa: FBT001
             return Page(rows, self.given + 5 if honest else 5)
 
     server = Endless([])
-    with pytest.raises(IncompleteError, match="gives more and more events from 1970"):
+    with pytest.raises(IncompleteError, match="keeps returning events from 1970"):
         read(server, SECOND, 2 * SECOND, limits(500, 4))
     assert server.given < 30_000
 
