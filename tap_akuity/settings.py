@@ -307,11 +307,24 @@ def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
     """
     for name, schema in SCHEMA["properties"].items():
         text = environment.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")
-        if text is not None and _kind(schema) == "integer":
-            try:
-                int(text)
-            except ValueError:
-                yield f"Setting `{name}` must be {_expected(schema)}."
+        if text is not None and not _readable(text, _kind(schema)):
+            yield f"Setting `{name}` must be {_expected(schema)}."
+
+
+_BOOLEANS = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off", ""})
+"""What the SDK takes for true, what it rightly takes for false, and what is not set."""
+
+
+def _readable(text: str, kind: str) -> bool:
+    """Tell whether the SDK reads a text of the environment as what it says."""
+    if kind == "boolean":
+        return text.strip().lower() in _BOOLEANS
+    if kind == "integer":
+        try:
+            int(text)
+        except ValueError:
+            return False
+    return True
 
 
 def _kind(schema: Mapping[str, Any]) -> str:

@@ -12,9 +12,8 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
-import click
 import singer_sdk.configuration
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    import click
     from singer_sdk.streams import Stream
 
 _API_URL = f"{settings.ENVIRONMENT_PREFIX}API_URL"
@@ -69,10 +69,12 @@ class TapAkuity(Tap):
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
             # The SDK's error for a number in the environment does not name it.
-            errors = list(settings.environment_problems(os.environ))
-            if not parse_env_config or not errors:
-                raise
-            raise self._invalid(errors) from error
+            if parse_env_config:
+                self._check_environment(error)
+            raise
+        if parse_env_config:
+            # What the SDK does not understand as a boolean, it takes for false.
+            self._check_environment()
         if os.environ.get(_API_URL) != api_url:
             self.logger.warning(
                 "Setting `api_url` is %s, as %s says: remove it there if the API key "
@@ -132,6 +134,11 @@ class TapAkuity(Tap):
         return errors
 
     @classmethod
+    def _check_environment(cls, cause: Exception | None = None) -> None:
+        if errors := list(settings.environment_problems(os.environ)):
+            raise cls._invalid(errors) from cause
+
+    @classmethod
     def _invalid(cls, errors: list[str]) -> ConfigValidationError:
         return ConfigValidationError(
             " ".join(errors), errors=errors, schema=cls.config_jsonschema
@@ -172,12 +179,10 @@ class TapAkuity(Tap):
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
         parameters = {parameter.name: parameter for parameter in command.params}
-        for parameter in command.params:
-            if isinstance(parameter, click.Option) and parameter.name == "test":
-                parameter.help = (
-                    "Check what a sync needs: a line for each finding, and exit code 1 "
-                    "if a sync could not work. --test=schema writes the schema."
-                )
+        cast("click.Option", parameters["test"]).help = (
+            "Check what a sync needs: a line for each finding, and exit code 1 if a "
+            "sync could not work. --test=schema writes the schema."
+        )
         for name in ("state", "catalog"):
             # As `--config`, or click would open it, and wait for ever on a FIFO.
             parameters[name].type = parameters["config"].type

@@ -71,7 +71,11 @@ def test_settings_from_the_environment() -> None:
             for name, value in config_for(sandbox).items()
         }
         result = run("--config=ENV", **environment)
+        environment["TAP_AKUITY_FAIL_ON_GAP"] = "ture"
+        refused = run("--config=ENV", **environment)
     assert len(records(messages(result.stdout))) == 5
+    assert last_line(refused) == "Setting `fail_on_gap` must be true or false."
+    assert refused.stdout == ""
 
 
 @pytest.mark.parametrize(

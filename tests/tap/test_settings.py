@@ -296,12 +296,22 @@ def test_what_the_environment_cannot_say() -> None:
         "TAP_AKUITY_LOOKBACK_SECONDS": "",
         "TAP_AKUITY_MAX_RETRIES": "3",
         "TAP_AKUITY_ACTIONS": "created",
+        "TAP_AKUITY_FAIL_ON_GAP": "ture",
         "PAGE_SIZE": "many",
     }
     assert list(settings.environment_problems(environment)) == [
         "Setting `page_size` must be an integer from 1 to 10000.",
         "Setting `lookback_seconds` must be an integer of at least 0.",
+        "Setting `fail_on_gap` must be true or false.",
     ]
+
+
+@pytest.mark.parametrize(
+    "text", ["true", "On", "1", "yes", "FALSE", "off", "0", "no", ""]
+)
+def test_booleans_of_the_environment(text: str) -> None:
+    environment = {"TAP_AKUITY_FAIL_ON_GAP": text}
+    assert list(settings.environment_problems(environment)) == []
 
 
 def test_every_setting_comes_from_the_environment(
