@@ -23,7 +23,7 @@ define new_environment
 @$(PYTHON) -m venv $(@D)
 endef
 
-.PHONY: help demo docs examples test bench test-targets test-meltano test-examples test-airflow
+.PHONY: help demo docs examples test bench mutants test-targets test-meltano test-examples test-airflow
 .PHONY: test-oldest test-newest audit meta package check-release lint types format meltano clean ANEW
 
 help: ## List the targets
@@ -48,6 +48,9 @@ test: lint types ## Run everything that must pass: lint, types and tests
 
 bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minutes
 	@.venv/bin/python -m benchmarks
+
+mutants: .venv-mutants/made ## Change the tap's pure modules in every small way, and see that a test fails
+	@nice .venv-mutants/bin/python -m scripts.mutants $(ONLY)
 
 test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py --quiet
@@ -113,11 +116,11 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # nor warehouse.duckdb, where the log is.
 clean: ## Delete what was made here, but no data of your own
 	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
-	rm -rf .venv-docs
+	rm -rf .venv-docs .venv-mutants
 	rm -rf .venv-meltano .venv-newest .venv-oldest .venv-package
 	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
-	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
 	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/made: pyproject.toml $(call unless_made,.venv/made)
@@ -148,6 +151,12 @@ clean: ## Delete what was made here, but no data of your own
 	$(call new_environment,what converts the detections)
 	@.venv-detections/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-detections/bin/python $(PIP_INSTALL) --group detections
+	@echo "$(MADE_FOR)" > $@
+
+.venv-mutants/made: pyproject.toml $(call unless_made,.venv-mutants/made)
+	$(call new_environment,the project with the mutation tester)
+	@.venv-mutants/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@.venv-mutants/bin/python $(PIP_INSTALL) --editable . --group sandbox --group test --group mutants
 	@echo "$(MADE_FOR)" > $@
 
 # pip cannot choose the oldest versions; uv can.

@@ -54,9 +54,15 @@ LIMIT_SECONDS = 600
 KIB = 1024
 MB = 1_000_000
 
+READER = "duckdb-reader"
+"""By the SQL in docs/targets.md, from batch files."""
+
 DLT = "dlt"
 DLT_REQUIREMENTS = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
 DLT_SCRIPT = ROOT / "benchmarks" / "peers" / "dlt_into_duckdb.py"
+
+
+_EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
 
 
 class SmallBatchesDuckDB(DuckDB):
@@ -82,6 +88,17 @@ KINDS: dict[str, Any] = {
     "elasticsearch": Elasticsearch,
     "mariadb": MariaDB,
 }
+
+
+_MEASURE = """
+import json, resource, subprocess, sys
+code = subprocess.call(sys.argv[2:])
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
+sys.exit(code)
+"""
+"""Runs a command from a small process: a child begins with the peak of its parent."""
 
 
 class Usage(NamedTuple):
@@ -111,32 +128,31 @@ def pipe(
         begin = time.perf_counter()
         processes: list[subprocess.Popen[str]] = []
         source: Any = subprocess.DEVNULL
-        for number, command in enumerate(commands, 1):
-            last = number == len(commands)
+        for number, command in enumerate(commands):
+            last = number == len(commands) - 1
             streams = {"stdin": source, "stdout": log if last else subprocess.PIPE}
+            usage = str(folder / f"usage-{number}")
+            measured = [sys.executable, "-c", _MEASURE, usage, *command]
             process = stack.enter_context(
-                started(command, folder, environment, stderr=log, **streams)
+                started(measured, folder, environment, stderr=log, **streams)
             )
-            if number > 1:
+            if number > 0:
                 source.close()
             source = process.stdout
             processes.append(process)
         timer = threading.Timer(LIMIT_SECONDS, lambda: [*map(kill, processes)])
         timer.start()
         stack.callback(timer.cancel)
-        usages = []
         for process in processes:
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            usages.append(usage)
+            process.wait()
         seconds = time.perf_counter() - begin
     if any(process.returncode for process in processes):
         sys.stderr.write((folder / "log").read_text(errors="replace")[-2000:])
         message = f"{[Path(command[0]).name for command in commands]} failed"
         raise RuntimeError(message)
-    cpu_seconds = sum(usage.ru_utime + usage.ru_stime for usage in usages)
-    peak_rss = max(usage.ru_maxrss for usage in usages) * KIB
-    return Usage(seconds, cpu_seconds, peak_rss)
+    told = (folder / f"usage-{one}" for one in range(len(commands)))
+    cpu, peaks = zip(*(json.loads(path.read_bytes()) for path in told), strict=True)
+    return Usage(seconds, sum(cpu), max(peaks) * KIB)
 
 
 def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
@@ -149,7 +165,28 @@ def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
         "start_date": "2020-01-01T00:00:00Z",
         "page_size": 1000,
     }
-    if name == DLT:
+    batches = {
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": folder.as_uri(), "prefix": "audit-"},
+    }
+    tap = [str(Path(sys.executable).parent / "tap-akuity"), "--config"]
+    if name == READER:
+        tap.append(_write(folder / "tap.json", config | {"batch_config": batches}))
+        python = environments.build(DuckDB.command, DuckDB.requirements) / "python"
+        warehouse = DuckDB(folder)
+        text = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+        script = text.split("```sql\n")[1].split("```")[0]
+        script = script.replace("batches/", f"{folder}/")
+        database = warehouse.settings()["filepath"]
+        first = pipe([tap], folder, {})
+        second = pipe([[str(python), "-c", _EXECUTE, database, script]], folder, {})
+        usage = Usage(
+            first.seconds + second.seconds,
+            first.cpu_seconds + second.cpu_seconds,
+            max(first.peak_rss, second.peak_rss),
+        )
+        found = len(warehouse.rows())
+    elif name == DLT:
         commands = environments.build(DLT, DLT_REQUIREMENTS)
         path = _write(folder / "tap.json", config)
         command = [str(commands / "python"), str(DLT_SCRIPT), path]
@@ -157,17 +194,13 @@ def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
         found = int((folder / "rows").read_text(encoding="utf-8"))
     else:
         kind = KINDS[name]
-        warehouse: Warehouse = kind(folder, *servers.of(kind))
+        warehouse = kind(folder, *servers.of(kind))
         config |= warehouse.tap
         if name.endswith("-batches"):
-            config["batch_config"] = {
-                "encoding": {"format": "jsonl", "compression": "gzip"},
-                "storage": {"root": folder.as_uri(), "prefix": "audit-"},
-            }
+            config["batch_config"] = batches
         commands = environments.build(
             kind.environment or kind.command, kind.requirements
         )
-        tap = [str(Path(sys.executable).parent / "tap-akuity"), "--config"]
         target = [str(commands / kind.command), "--config"]
         tap.append(_write(folder / "tap.json", config))
         target.append(_write(folder / "target.json", warehouse.settings()))
@@ -211,7 +244,7 @@ def _write(path: Path, content: Any) -> str:  # noqa: ANN401 - JSON
 
 def main() -> None:
     """Measure, and print a line for each round and each result."""
-    names = [*KINDS, DLT]
+    names = [*KINDS, READER, DLT]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--events", type=int, default=100_000)
@@ -233,7 +266,8 @@ def main() -> None:
                 found[name].append(usage)
                 busy = os.getloadavg()[0]
                 spent = f"{usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s"
-                line = f"{number} {name}: {spent}, load {busy:.1f}"
+                held = f"{usage.peak_rss / MB:,.0f} MB"
+                line = f"{number} {name}: {spent}, {held}, load {busy:.1f}"
                 sys.stdout.write(line + "\n")
                 sys.stdout.flush()
     for name, usages in found.items():

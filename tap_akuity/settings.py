@@ -302,8 +302,7 @@ def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _kind(schema: Mapping[str, Any]) -> str:
-    kind = schema["type"]
-    return str(kind[0] if isinstance(kind, list) else kind)
+    return str(schema["type"][0])
 
 
 def _expected(schema: Mapping[str, Any]) -> str:

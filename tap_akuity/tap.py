@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
-import click
 import singer_sdk.configuration
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    import click
     from singer_sdk.streams import Stream
 
 _API_URL = f"{settings.ENVIRONMENT_PREFIX}API_URL"
@@ -172,13 +172,11 @@ class TapAkuity(Tap):
     @override
     def get_singer_command(cls) -> click.Command:
         command = super().get_singer_command()
-        parameters = {parameter.name: parameter for parameter in command.params}
-        for parameter in command.params:
-            if isinstance(parameter, click.Option) and parameter.name == "test":
-                parameter.help = (
-                    "Check what a sync needs: a line for each finding, and exit code 1 "
-                    "if a sync could not work. --test=schema writes the schema."
-                )
+        parameters: dict[str | None, Any] = {each.name: each for each in command.params}
+        parameters["test"].help = (
+            "Check what a sync needs: a line for each finding, and exit code 1 if a "
+            "sync could not work. --test=schema writes the schema."
+        )
         for name in ("state", "catalog"):
             # As `--config`, or click would open it, and wait for ever on a FIFO.
             parameters[name].type = parameters["config"].type

@@ -37,17 +37,21 @@ UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
 MANY = 12_000
 
 
+@pytest.fixture(scope="module")
+def data() -> list[dict[str, Any]]:
+    return list(Dataset(MANY, until=UNTIL, distribution="even"))
+
+
+@pytest.fixture(scope="module")
+def everything(data: list[dict[str, Any]]) -> list[str]:
+    return sorted(ids(data))
+
+
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(data: list[dict[str, Any]]) -> Iterator[Sandbox]:
     """Serve what takes a while to read."""
-    data = Dataset(MANY, until=UNTIL, distribution="even")
     with Sandbox(data, options=Options(latency_seconds=0.01)) as server:
         yield server
-
-
-@pytest.fixture
-def everything(sandbox: Sandbox) -> list[str]:
-    return sorted(ids(map(json.loads, sandbox.store.bodies())))
 
 
 @pytest.fixture

@@ -57,6 +57,14 @@ def test_a_short_secret_is_masked_as_a_whole_and_none_of_three() -> None:
     hide("hush")
     hide("the")
     assert one_line("the hushed hus") == "the ***ed hus"
+    assert one_line("hushhush") == "******"
+
+
+def test_long_and_short_secrets_are_masked_together() -> None:
+    hide("secret-of-the-key")
+    for short in ("hush", "quiet"):
+        hide(short)
+    assert one_line("hush, secret-of-the-key, quiet") == "***, ***, ***"
 
 
 def test_a_key_is_its_id_its_secret_and_its_token() -> None:
@@ -85,12 +93,35 @@ def test_passwords_of_proxies(url: str) -> None:
     assert one_line("x:ordinary-text@y") == "x:ordinary-text@y"
 
 
+def test_every_proxy_and_every_part_of_its_password() -> None:
+    hide_proxies(
+        {
+            "HOME": "/home",
+            "http_proxy": "http://u:a:bcd@proxy",
+            "PATH": "/bin",
+            "HTTPS_PROXY": "http://user:other-word@proxy",
+        }
+    )
+    token = base64.b64encode(b"u:a:bcd").decode()
+    assert one_line(f"a:bcd, other-word, {token}") == "***, ***, ***"
+
+
 def test_masked_before_it_is_shortened() -> None:
     hide("secret-of-the-key")
     for length in range(280, 320):
         shown = one_line("x" * length + " secret-of-the-key " + "y" * 500)
         assert "s" not in shown
         assert len(shown) <= masking.MAX_QUOTED + 1
+
+
+def test_what_is_short_enough_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one_line("x" * 300) == "x" * 300
+    assert one_line("x" * 301) == "x" * 300 + "…"
+    below = guarded(monkeypatch)
+    longest = "x" * masking.MAX_LINE + "\n"
+    fits = longest * (65_536 // len(longest))
+    sys.stderr.write(fits.ljust(65_536, "\n"))
+    assert below.getvalue() == fits.ljust(65_536, "\n")
 
 
 @given(st.text(alphabet="ab\x00\x1b \\%\n1x", max_size=60), st.integers(0, 40))

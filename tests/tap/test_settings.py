@@ -104,7 +104,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "Setting `start_date` must be before `end_date`.",
     ),
     (
-        {"start_date": "2026-01-03"},
+        {"start_date": "2026-01-02T00:00:00.000000001Z"},
         "Setting `start_date` is more than a day in the future: nothing would be "
         "fetched, correct it.",
     ),
@@ -122,6 +122,11 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"api_url": "https://me:hush@akuity.cloud"},
+        "Setting `api_url` must not contain a user name or a password: use "
+        "`api_key_id` and `api_key_secret`.",
+    ),
+    (
+        {"api_url": "https://me@akuity.cloud"},
         "Setting `api_url` must not contain a user name or a password: use "
         "`api_key_id` and `api_key_secret`.",
     ),
@@ -176,7 +181,7 @@ def test_what_is_wrong_is_said(changes: dict[str, Any], message: str) -> None:
         {"start_date": ""},
         {"start_date": None},
         {"start_date": "2025-01-01", "end_date": "2025-01-01T00:00:00.1Z"},
-        {"start_date": "2026-01-01T12:00:00+00:00"},
+        {"start_date": "2026-01-02T00:00:00+00:00"},
         {"api_url": "https://akuity.example.com/prefix/"},
         {"api_url": "http://127.0.0.1:8080"},
         {"api_url": "http://[::1]:8080"},
@@ -196,16 +201,43 @@ def test_what_is_right_passes(changes: dict[str, Any]) -> None:
     assert problems(**changes) == []
 
 
+def test_each_problem_is_said() -> None:
+    assert problems(page_size="many", max_retries=-1, start_date="soon") == [
+        "Setting `page_size` must be an integer from 1 to 10000.",
+        "Setting `max_retries` must be an integer of at least 0.",
+        "Setting `start_date` is not a valid date or time: write it as 2025-01-31 or "
+        "2025-01-31T08:30:00Z.",
+    ]
+
+
+def test_what_cannot_be_read_stays() -> None:
+    wrong = {"start_date": "soon", "request_timeout_seconds": "soon"}
+    assert settings.normalize(wrong) == wrong
+
+
+@pytest.mark.parametrize(
+    ("config", "depth"),
+    [
+        ({}, None),
+        ({"flattening_enabled": False}, None),
+        ({"flattening_enabled": True}, 3),
+        ({"flattening_enabled": True, "flattening_max_depth": 0}, 0),
+    ],
+)
+def test_flattening_has_a_depth(config: dict[str, Any], depth: int | None) -> None:
+    assert settings.normalize(config).get("flattening_max_depth") == depth
+
+
 def test_one_form() -> None:
     config = {
         "start_date": "2025-01-01T02:00:00+02:00",
-        "api_url": "https://akuity.cloud/ ",
+        "api_url": "https://akuity.cloud/X/ ",
         "request_timeout_seconds": "1.5",
         "user_agent": "",
     }
     assert settings.normalize(config) == {
         "start_date": "2025-01-01T00:00:00.000000000Z",
-        "api_url": "https://akuity.cloud",
+        "api_url": "https://akuity.cloud/X",
         "request_timeout_seconds": 1.5,
     }
 
@@ -241,6 +273,20 @@ def test_secrets_are_marked() -> None:
         if schema.get("secret")
     }
     assert secret == {"api_key_id", "api_key_secret"}
+
+
+def test_what_the_environment_cannot_say() -> None:
+    environment = {
+        "TAP_AKUITY_PAGE_SIZE": "many",
+        "TAP_AKUITY_LOOKBACK_SECONDS": "",
+        "TAP_AKUITY_MAX_RETRIES": "3",
+        "TAP_AKUITY_ACTIONS": "created",
+        "PAGE_SIZE": "many",
+    }
+    assert list(settings.environment_problems(environment)) == [
+        "Setting `page_size` must be an integer from 1 to 10000.",
+        "Setting `lookback_seconds` must be an integer of at least 0.",
+    ]
 
 
 def test_every_setting_comes_from_the_environment(

@@ -66,37 +66,56 @@ def test_what_else_is_in_the_state_stays() -> None:
 @pytest.mark.parametrize("value", ["soon", "", None, 1732206400, ["2025-01-01"], {}])
 @pytest.mark.parametrize("name", TIMES)
 def test_a_bookmark_that_is_no_time_is_refused(name: str, value: Any) -> None:
-    state = {"bookmarks": {"audit_logs": {name: value}}}
-    with pytest.raises(
-        StateError, match=f"`{name}` of `audit_logs` .* is not a valid date"
-    ):
-        normalized(state)
+    with pytest.raises(StateError) as caught:
+        normalized({"bookmarks": {"audit_logs": {name: value}}})
+    assert str(caught.value) == (
+        f"`{name}` of `audit_logs` in the state is not a valid date or time: write it "
+        "as 2025-01-31T08:30:00Z, or remove the state to start anew."
+    )
 
 
 @pytest.mark.parametrize(
-    "state", [[], "x", 5, {"bookmarks": []}, {"bookmarks": {"audit_logs": "x"}}]
+    ("state", "what"),
+    [
+        ([], "state"),
+        ("x", "state"),
+        (5, "state"),
+        ({"bookmarks": []}, "`bookmarks` of the state"),
+        (
+            {"bookmarks": {"audit\n_logs": "x"}},
+            "bookmark of `audit _logs` in the state",
+        ),
+    ],
 )
-def test_another_shape_is_refused(state: Any) -> None:
-    with pytest.raises(
-        StateError, match=r"is not a JSON object: pass the value of a STATE"
-    ):
+def test_another_shape_is_refused(state: Any, what: str) -> None:
+    with pytest.raises(StateError) as caught:
         normalized(state)
+    assert str(caught.value) == (
+        f"The {what} is not a JSON object: pass the value of a STATE message that the "
+        "tap wrote, or remove the state to start anew."
+    )
 
 
 def test_a_bookmark_of_another_key_is_refused() -> None:
-    with pytest.raises(StateError, match="not one of `timestamp`"):
+    with pytest.raises(StateError) as caught:
         normalized(state_of("2025-11-21", replication_key="count"))
+    assert str(caught.value) == (
+        "The state's bookmark of `audit_logs` is not one of `timestamp`: correct the "
+        "state, or remove it to start anew."
+    )
 
 
 @pytest.mark.parametrize("name", TIMES)
 def test_a_bookmark_in_the_future_is_refused(name: str) -> None:
-    soon = {"bookmarks": {"audit_logs": {name: "2025-12-01T23:59:59Z"}}}
-    assert normalized(soon)["bookmarks"]["audit_logs"][name] > "2025-12-01T23"
-    late = {"bookmarks": {"audit_logs": {name: "2025-12-02T00:00:01Z"}}}
-    with pytest.raises(
-        StateError, match="in the future, so that nothing would be fetched"
-    ):
+    soon = {"bookmarks": {"audit_logs": {name: "2025-12-02T00:00:00Z"}}}
+    assert normalized(soon)["bookmarks"]["audit_logs"][name] > "2025-12-02"
+    late = {"bookmarks": {"audit_logs": {name: "2025-12-02T00:00:00.000000001Z"}}}
+    with pytest.raises(StateError) as caught:
         normalized(late)
+    assert str(caught.value) == (
+        f"`{name}` of `audit_logs` in the state is more than a day in the future, so "
+        "that nothing would be fetched: correct it, or remove the state to start anew."
+    )
 
 
 json_values = st.recursive(

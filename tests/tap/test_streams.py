@@ -191,6 +191,11 @@ def test_without_start_date_and_state_nothing_past_is_emitted(
             f"`start_date`: the next run starts at {moment}. To load what is past, set "
             "`start_date`, and run without the state."
         ]
+        assert state["bookmarks"]["audit_logs"] == {
+            "replication_key": "timestamp",
+            "replication_key_value": moment,
+            "not_before": moment,
+        }
         assert before <= timestamps.parse(moment) <= time.time_ns()
 
         later = item(0) | {"timestamp": moment.replace("T", " ")[:-1] + " +0000 UTC"}
@@ -359,12 +364,18 @@ def test_unknown_fields_are_emitted() -> None:
     assert record["actor"] == added["actor"]
 
 
-def test_an_end_date_that_is_reached_is_not_passed() -> None:
+@pytest.mark.parametrize("reached", [-100, -200])
+def test_an_end_date_that_is_reached_is_not_passed(
+    caplog: pytest.LogCaptureFixture, reached: int
+) -> None:
+    caplog.set_level(logging.INFO)
     data = [item(-300), item(-100), item(-50)]
     with Sandbox(data) as sandbox:
         config = config_for(sandbox, end_date=text(-200), lookback_seconds=0)
-        assert ids_of(sync(config, state_of(text(-100)))) == []
+        assert ids_of(sync(config, state_of(text(reached)))) == []
         assert stats(sandbox)["requests"] == 0
+    said = "All before `end_date` has been read: there is nothing to do."
+    assert said in caplog.messages
 
 
 def test_an_end_date_in_the_future_is_now() -> None:

@@ -168,6 +168,12 @@ def test_a_salt_that_is_not_set_is_named(settings: dict[str, Any] | None) -> Non
     )
 
 
+def test_a_setting_that_is_set_is_not_blamed() -> None:
+    tap = tap_with({"audit_logs": {"who": "config['prefix'] + 1"}}, {"prefix": "x"})
+    with pytest.raises(StreamMapError, match="cannot compute `who` of the event"):
+        convert(tap, json.dumps(EVENT).encode())
+
+
 def test_no_hash_is_made_with_an_empty_salt() -> None:
     with pytest.raises(StreamMapError, match="with `salt`, which is not set"):
         tap_with({"audit_logs": {"actor": IP}}, {"salt": ""})

@@ -550,20 +550,24 @@ def test_a_window_aims_at_no_more_than_it_may_hold(
 # Memory.
 
 
-@pytest.mark.parametrize("large", [0, 150, 299])
-def test_large_records_make_smaller_windows(large: int) -> None:
+@pytest.mark.parametrize("order", ["newest", "oldest"])
+@pytest.mark.parametrize(
+    "large", [slice(300), slice(150, 300), slice(299, 300), slice(150), slice(120, 180)]
+)
+def test_large_records_make_smaller_windows(large: slice, order: str) -> None:
     """Also where the first page does not show how large they are."""
     data = events(n * SECOND for n in range(300))
-    data[large:] = [
+    data[large] = [
         Event(one.timestamp, "", one.id, b'{"x":%1000d}' % number)
-        for number, one in enumerate(data[large:])
+        for number, one in enumerate(data[large])
     ]
-    server = Sorted(data)
+    server = Server(data, order=order)
     within = Limits(5, 2, max_events=100, max_bytes=30_000, slack=0)
     whole = server.whole(0, 300 * SECOND, 5)
     found: list[str] = []
     for window in windows(server.fetch, whole, within):
         assert sum(len(one.json) for one in window.events) <= 30_000
+        assert window.range.start <= parse(window.events[0].timestamp)
         found += ids(window.events)
     assert found == [str(n) for n in range(300)]
 
@@ -574,8 +578,12 @@ def test_a_second_too_large_for_the_memory_is_an_error() -> None:
         for n, one in enumerate(events([SECOND] * 100))
     ]
     within = Limits(5, 2, max_bytes=30_000)
-    with pytest.raises(IncompleteError, match="are too large to be held in memory"):
+    with pytest.raises(IncompleteError) as caught:
         read(Sorted(data), SECOND, 2 * SECOND, within)
+    assert str(caught.value) == (
+        "The events from 1970-01-01T00:00:01Z to 1970-01-01T00:00:02Z are too large to "
+        "be held in memory: leave them out by `start_date`, `end_date` or a filter."
+    )
 
 
 def test_a_range_names_itself() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import json
 from typing import Any
@@ -9,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_akuity.records.event import RecordError
-from tap_akuity.records.members import MAX_KINDS, UnknownMembers
+from tap_akuity.api.audit_log import AuditLog
+from tap_akuity.records.event import Event, RecordError
+from tap_akuity.records.members import MAX_KINDS, UnknownMembers, _members
+from tap_akuity.records.rows import tell_apart
 from tests.helpers.events import (
     event_of,
     events_of,
@@ -53,7 +56,9 @@ def put(item: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, An
     return changed
 
 
-def recipe(item: dict[str, Any], organization_id: str, timestamp: str) -> str:
+def recipe(
+    item: dict[str, Any], organization_id: str, timestamp: str, *more: str
+) -> str:
     """Compute the id as the docstring tells users to."""
 
     def member(*path: str) -> str:
@@ -62,7 +67,7 @@ def recipe(item: dict[str, Any], organization_id: str, timestamp: str) -> str:
             value = (value or {}).get(name)
         return value or ""
 
-    values = [organization_id, timestamp, *(member(*path) for path in LISTED)]
+    values = [organization_id, timestamp, *(member(*path) for path in LISTED), *more]
     array = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(array.encode()).hexdigest()
 
@@ -116,6 +121,27 @@ def test_the_id_can_be_recomputed(values: list[str | None], organization: str) -
         item = put(item, path, value)
     event = event_of(item, organization)
     assert event.id == recipe(item, organization, "2025-11-21T16:26:40.500000000Z")
+
+
+def test_the_id_of_a_twin_can_be_recomputed(sample: dict[str, Any]) -> None:
+    # Without a count, as an item may be.
+    sample = {name: value for name, value in sample.items() if name != "count"}
+    twins = [sample | {"a": {"b/c~d": n, "e": {}}} for n in (1, 2.50)]
+    (first, second, third), _ = tell_apart(
+        [event_of(one, "of-mine") for one in (*twins, sample)]
+    )
+    id_of = functools.partial(recipe, sample, "of-mine", first.timestamp)
+    assert first.id == id_of()
+    assert second.id == id_of("/a/b~1c~0d", "2.5", "/a/e", "{}")
+    assert third.id == id_of("/a/b~1c~0d", "", "/a/e", "")
+    for one in (second, third):
+        assert json.loads(one.json)["id"] == one.id
+
+
+def test_twins_that_cannot_be_read_are_refused() -> None:
+    twins = [Event("2025-11-21", "", "one", b"["), Event("2025-11-21", "", "one", b"")]
+    with pytest.raises(RecordError, match="an event of 2025-11-21: "):
+        tell_apart(twins)
 
 
 @pytest.mark.parametrize("path", LISTED)
@@ -265,6 +291,16 @@ def test_what_is_not_known_is_noticed_at_any_depth(
     assert unknown.names == {".".join(path)}
 
 
+def test_what_is_known() -> None:
+    paths = {*LISTED, ("timestamp",), ("count",), ("lastOccurredTimestamp",)}
+    known: dict[str, Any] = {}
+    for path in paths:
+        inner = known
+        for name in path:
+            inner = inner.setdefault(name, {})
+    assert _members(AuditLog) == known
+
+
 def test_so_many_kinds_are_examined_and_no_more(sample: dict[str, Any]) -> None:
     unknown = UnknownMembers()
     items = [sample | {"action": f"{n}", f"m{n}": 1} for n in range(MAX_KINDS + 9)]
@@ -343,6 +379,13 @@ def test_more_items_than_may_be_are_refused(sample: dict[str, Any]) -> None:
     raw = json.dumps([sample] * 11).encode()
     with pytest.raises(RecordError, match="11 items where at most 10 may be"):
         events_of(raw)
+
+
+def test_a_large_page_is_counted_before_it_is_decoded(sample: dict[str, Any]) -> None:
+    large = sample | {"details": {"patch": "x" * 1_100_000}}
+    assert len(events_of(json.dumps([large]).encode(), most=1)) == 1
+    with pytest.raises(RecordError, match="100001 items where at most 10 may be"):
+        events_of(b'[{"timestamp":""}' + b',{"timestamp":""}' * 100_000 + b"]")
 
 
 @pytest.mark.parametrize("raw", [b"[1]", b"{}", b"[[]]", b"null"])

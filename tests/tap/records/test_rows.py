@@ -97,6 +97,17 @@ def test_each_content_has_an_id_of_its_own(
 
 
 @given(st.lists(items, max_size=12))
+def test_no_id_depends_on_the_precision(found: list[Item]) -> None:
+    for one in found:  # Within one microsecond.
+        digit = one["timestamp"][18]
+        one["timestamp"] = f"2025-01-01 00:00:00.00000000{digit} +0000 UTC"
+    auto, six, nine = (
+        apart(found, precision) for precision in ("auto", "microseconds", "nanoseconds")
+    )
+    assert auto == six == nine
+
+
+@given(st.lists(items, max_size=12))
 @settings(max_examples=50)
 def test_each_content_comes_out_of_any_pages_once(found: list[Item]) -> None:
     # Rows that differ in nothing, on pages apart, are not to be told from a gap.
@@ -172,6 +183,21 @@ def test_the_members_that_told_twins_apart_are_named(sample: Item) -> None:
     rows = Rows()
     rows.add(parse([sample, twin(sample, object=target), twin(sample, more={"a": {}})]))
     assert tell_apart(rows.events()).members == {"object.id.zone", "more.a"}
+
+
+def test_every_pair_of_twins_names_its_members(sample: Item) -> None:
+    later = twin(sample, timestamp="2025-12-01 00:00:00 +0000 UTC")
+    pairs = [sample, twin(sample, b=1), later, twin(later, c=1)]
+    for some in (pairs, pairs[::-1]):
+        assert tell_apart(parse(some)).members == {"b", "c"}
+    assert tell_apart(parse(pairs[::2])).members == set()
+
+
+def test_the_size_is_that_of_the_records(sample: Item) -> None:
+    events = parse([sample, twin(sample, b=1), sample])
+    rows = Rows()
+    rows.add(events)
+    assert rows.size == len(events[0].json) + len(events[1].json)
 
 
 def test_growth_makes_no_twin_and_the_last_is_kept(sample: Item) -> None:

@@ -186,3 +186,8 @@ def test_what_is_quoted_is_bounded(text: str) -> None:
     with pytest.raises(TimestampError) as caught:
         parse(text)
     assert len(str(caught.value)) < 200
+
+
+def test_what_is_short_is_quoted_whole() -> None:
+    with pytest.raises(TimestampError, match="x" * 100 + "' is not"):
+        parse("x" * 100)

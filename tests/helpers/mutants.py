@@ -1,0 +1,30 @@
+"""Which tests have to kill a mutant: those of its own package, not all that reach it.
+
+A plugin of pytest for `make mutants`; mutmut names the mutant in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def place_of(module: str) -> str:
+    """Give the folder of a module's tests, or their file for one without a package."""
+    *package, name = module.removeprefix("tap_akuity.").split(".")
+    return f"tests/tap/{package[0]}/" if package else f"tests/tap/test_{name}.py"
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Leave out the tests of other packages."""
+    module, _, mutant = os.environ.get("MUTANT_UNDER_TEST", "").rpartition(".")
+    if "__mutmut_" in mutant:
+        place = place_of(module)
+        others = [item for item in items if not item.nodeid.startswith(place)]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item.nodeid.startswith(place)]
