@@ -4,7 +4,7 @@
 PYTHON ?= python3
 MELTANO := meltano>=4,<5
 
-ROOMS := $(wildcard tap_akuity sandbox harness demo tests benchmarks scripts examples)
+CODE := $(wildcard tap_akuity sandbox harness demo tests benchmarks scripts examples)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := -m pip install --quiet
@@ -29,10 +29,10 @@ endef
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
-demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and look at it
+demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and query it
 	@.venv/bin/python -m demo
 
-examples: .venv/made .venv-chart/made .venv-detections/made ## Ask the questions of docs/questions.md, draw its chart, and convert the detections
+examples: .venv/made .venv-chart/made .venv-detections/made ## Update docs/questions.md, its chart and the detections
 	@.venv-detections/bin/python examples/detections/convert.py \
 	  examples/detections/rules examples/detections/sql
 	@.venv/bin/python -m scripts.examples
@@ -46,16 +46,16 @@ docs: .venv-docs/made ## Build the documentation as a site into build/site
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
 
-bench: .venv/made ## Measure the tap beside what you could pick instead, 40 minutes
+bench: .venv/made ## Compare the speed of the tap with alternatives, 40 minutes
 	@.venv/bin/python -m benchmarks
 
-mutants: .venv-mutants/made ## Change the tap's pure modules in every small way, and see that a test fails
+mutants: .venv-mutants/made ## Mutate the tap's pure modules, and check that a test fails each time
 	@nice .venv-mutants/bin/python -m scripts.mutants $(ONLY)
 
-test-targets: .venv/made ## Load the sandbox with real targets, and compare every row
+test-targets: .venv/made ## Load the sandbox into real targets, and compare every row
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py --quiet
 
-test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and go on
+test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and resume
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
 
 test-examples: .venv/made .venv-chart/made .venv-detections/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL, pySigma and matplotlib
@@ -64,14 +64,14 @@ test-examples: .venv/made .venv-chart/made .venv-detections/made .venv-meltano/m
 test-airflow: .venv/made .venv-airflow/made ## Run the example's DAGs with the real Airflow
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_airflow.py --quiet
 
-test-oldest: .venv/made .venv-oldest/made ## Run the tests on the oldest dependencies that are allowed
+test-oldest: .venv/made .venv-oldest/made ## Run the tests with the oldest supported dependencies
 	.venv/bin/python -m scripts.generate_plugin --check $(EACH_SDK)
 	.venv-oldest/bin/python -m pytest --numprocesses=auto --quiet
 
-test-newest: .venv-newest/made ## Run the tests on the newest SDK, pre-releases too, allowed or not
+test-newest: .venv-newest/made ## Run the tests with the newest SDK, including pre-releases
 	.venv-newest/bin/python -m pytest --numprocesses=auto --quiet
 
-audit: .venv-audit/made ## Look for known vulnerabilities in what the tap requires, newest and oldest
+audit: .venv-audit/made ## Check the newest and oldest dependencies for known vulnerabilities
 	@for versions in highest lowest-direct; do \
 	  .venv-audit/bin/uv pip compile --quiet --no-header --resolution $$versions \
 	    --output-file .venv-audit/$$versions.txt pyproject.toml && \
@@ -82,7 +82,7 @@ audit: .venv-audit/made ## Look for known vulnerabilities in what the tap requir
 meta: .venv/made .venv-oldest/made ## Generate the settings in meta.yml and meltano.yml
 	.venv/bin/python -m scripts.generate_plugin $(EACH_SDK)
 
-package: .venv/made .venv-package/made ## Build the package into dist, inspect it, and try it on its own
+package: .venv/made .venv-package/made ## Build the package into dist, inspect it, and test it alone
 	rm -rf dist
 	.venv-package/bin/python -m build --outdir dist
 	.venv-package/bin/twine check --strict dist/*
@@ -90,7 +90,7 @@ package: .venv/made .venv-package/made ## Build the package into dist, inspect i
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_installed.py --quiet
 
 export TAG
-check-release: .venv/made ## Check that TAG is the version, and that the changelog tells of it
+check-release: .venv/made ## Check that TAG is the version, and that the changelog has it
 	@.venv/bin/python -m scripts.check_release "$$TAG"
 
 lint: .venv/lint ## Check style, formatting, dependencies and workflows
@@ -104,9 +104,9 @@ lint: .venv/lint ## Check style, formatting, dependencies and workflows
 	.venv/bin/check-jsonschema --builtin-schema=vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 
 types: .venv/lint ## Check types
-	.venv/bin/mypy --strict $(ROOMS)
+	.venv/bin/mypy --strict $(CODE)
 
-format: .venv/lint ## Format the code, and fix what can be fixed
+format: .venv/lint ## Format the code, and apply automatic fixes
 	.venv/bin/ruff check --fix-only .
 	.venv/bin/ruff format .
 
@@ -114,14 +114,14 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 
 # Not .meltano/meltano.db, which knows how far your organization's log has been read,
 # nor warehouse.duckdb, where the log is.
-clean: ## Delete what was made here, but no data of your own
+clean: ## Delete generated files, but none of your data
 	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
 	rm -rf .venv-docs .venv-mutants
 	rm -rf .venv-meltano .venv-newest .venv-oldest .venv-package
 	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
-	find $(ROOMS) -name __pycache__ -type d -prune -exec rm -rf {} +
+	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/made: pyproject.toml $(call unless_made,.venv/made)
 	$(call new_environment,the project)

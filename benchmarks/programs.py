@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -160,7 +161,10 @@ def _tap(
             extra += ["--catalog", _catalog(tap, job, mode.deselected)]
         if job.resumed:
             bookmark = {"replication_key": "timestamp"}
-            state = {STREAM: {**bookmark, "replication_key_value": BOOKMARK}}
+            bookmark["replication_key_value"] = BOOKMARK
+            # No first run of a day, which does more.
+            bookmark["checked_on"] = datetime.now(timezone.utc).date().isoformat()
+            state = {STREAM: bookmark}
             extra += ["--state", job.write("state.json", {"bookmarks": state})]
         return [*tap, *extra]
 

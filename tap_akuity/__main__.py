@@ -15,9 +15,9 @@ _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 
 
 def main() -> None:
-    """Run the tap, and end with one sentence when it cannot go on."""
+    """Run the tap, and end with one sentence if it fails."""
     guard_stderr()
-    # What is imported is no garbage before the end, nor then worth collecting.
+    # Imported objects live until the end, so collecting them is a waste of time.
     gc.disable()
     from singer_sdk import metrics  # noqa: PLC0415
 
@@ -26,8 +26,8 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
-    # Or a thread that computes keeps those that are back from the network waiting for
-    # 5 ms each time, which takes 2 % more with eight requests at a time.
+    # By default, a busy thread keeps those that are back from the network waiting for
+    # 5 ms each time, which costs 2 % with eight requests at a time.
     sys.setswitchinterval(0.0005)
     _return_large_buffers()
     command = TapAkuity.cli
@@ -66,7 +66,7 @@ def _is_shown_raw() -> bool:
 
 
 def _return_large_buffers() -> None:
-    """Let glibc return the memory of each page, which threads would keep: 60 MB."""
+    """Let glibc return the memory of each page, of which threads would keep 60 MB."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 17)
 

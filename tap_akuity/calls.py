@@ -1,4 +1,4 @@
-"""Calls in daemon threads, which the end of the process does not wait for."""
+"""Calls in daemon threads, which do not delay the end of the process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DaemonPool:
     """
 
     def __init__(self, size: int) -> None:
-        """Begin, with no thread started yet.
+        """Create the pool, without starting a thread.
 
         Args:
             size: The largest number of threads.
@@ -62,7 +62,7 @@ class DaemonPool:
         return future
 
     def close(self) -> None:
-        """Begin no more calls; those that run are left to themselves."""
+        """Start no more calls; running ones are abandoned."""
         self._close()
 
 

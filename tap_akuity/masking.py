@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 MASK = "***"
 
 MAX_QUOTED = 300
-"""How many characters of a foreign text a message shows."""
+"""How many characters of external text a message shows."""
 
 MAX_SENTENCE = 2_000
-"""How many characters the sentence may have that ends a run."""
+"""The longest sentence that ends a run, in characters."""
 
 MAX_LINE = 10_000
-"""How many characters a line on stderr may have."""
+"""The longest line on stderr, in characters."""
 
-_MAX_WRITE = 65_536  # More than that is not even looked at.
+_MAX_WRITE = 65_536  # The rest is dropped.
 
 _RUN = 8
-"""So many characters of a secret in a row are masked, so that a cut one is, too."""
+"""This many consecutive characters of a secret are masked, so a cut one is, too."""
 
-_SHORTEST = 4  # Less is no secret, and would be found in every sentence.
+_SHORTEST = 4  # Anything shorter is no secret, and would occur in every sentence.
 
 # A character as it stands, in a URL (encoded any number of times), or as Python and
 # JSON escape it. What escapes a control character matches as a whole, and is no part
@@ -49,7 +49,7 @@ _CHARACTER = re.compile(
 
 
 class _Secrets:
-    """The secrets of this process, and where a text shows a piece of one."""
+    """The secrets of this process, which finds pieces of them in a text."""
 
     def __init__(self) -> None:
         self._runs: set[str] = set()
@@ -77,7 +77,7 @@ class _Secrets:
         return "".join([*pieces, text[end:]])
 
     def _runs_in(self, bare: str) -> Iterator[tuple[int, int]]:
-        """Find secrets: the places of their first and last characters, in order."""
+        """Find secrets: the positions of their first and last characters, in order."""
         spans = [
             (i, i + _RUN - 1)
             for i in range(len(bare) - _RUN + 1)
@@ -95,10 +95,10 @@ _secrets = _Secrets()
 
 
 def hide(secret: str) -> None:
-    """Never show a secret again, nor a larger piece of it, however it is written.
+    """Never show a secret again, nor a longer piece of it, in any encoding.
 
     Args:
-        secret: Less than four characters are passed over.
+        secret: Ignored if shorter than four characters.
     """
     _secrets.add(secret)
 
@@ -110,7 +110,7 @@ def hide_key(key_id: str, secret: str) -> None:
 
 
 def hide_proxies(environment: Mapping[str, str]) -> None:
-    """Hide the passwords in the URLs of proxies, whatever else is wrong with these.
+    """Hide the passwords in the URLs of proxies, valid or not.
 
     Args:
         environment: The environment variables.
@@ -129,7 +129,7 @@ def hide_proxies(environment: Mapping[str, str]) -> None:
 
 
 def one_line(text: str, limit: int = MAX_QUOTED) -> str:
-    """Make a foreign text fit for a message: masked, on one line, of bounded length.
+    """Make external text safe for a message: masked, on one line, of limited length.
 
     Args:
         text: Anything.
@@ -143,13 +143,13 @@ def one_line(text: str, limit: int = MAX_QUOTED) -> str:
 
 
 def guard_stderr() -> None:
-    """Let nothing reach stderr but through this module, from now on."""
+    """Pass everything that is written to stderr through this module from now on."""
     sys.stderr = cast("TextIO", _CleanStream(sys.stderr))
     hide_proxies(os.environ)
 
 
 class _CleanStream:
-    """A text stream that cleans what is written, and is the one below in all else."""
+    """A text stream that masks what is written and delegates everything else."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -181,7 +181,7 @@ def _printable(text: str) -> str:
 
 
 def _characters(text: str) -> Iterator[tuple[str, int, int]]:
-    """Give what a text spells: visible ASCII in lower case, and where each stands."""
+    """Yield the decoded visible ASCII of a text in lower case, with its positions."""
     for match in _CHARACTER.finditer(text):
         if match["plain"]:
             character = match["plain"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 from singer_sdk.exceptions import FatalAPIError
@@ -15,6 +15,7 @@ from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
 from tap_akuity.masking import one_line
 from tap_akuity.reading.asks import Found, Nothing, Page, Range, Refused
+from tap_akuity.reading.executor import Executor
 from tap_akuity.reading.plan import Piece
 from tap_akuity.reading.windows import windows
 from tap_akuity.records import timestamps
@@ -26,16 +27,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
 
     from tap_akuity.api.client import AkuityClient, PageResponse
-    from tap_akuity.reading.asks import Ask, Response
+    from tap_akuity.reading.asks import Ask, Asking, Response
+    from tap_akuity.reading.executor import Task
     from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.recount import Recount
     from tap_akuity.reading.windows import Window
     from tap_akuity.records.event import Event
 
+_T = TypeVar("_T")
+
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
-"""By how much the local clock may differ from the server's and still be used."""
+"""How far the local clock may be off the server's and still be used."""
 
 MAX_NAMES = 20
-"""How many names of members a line of the log shows."""
+"""How many names of members a log line shows."""
 
 
 class Reader:
@@ -52,7 +57,7 @@ class Reader:
         precision: str,
         logger: logging.Logger,
     ) -> None:
-        """Begin, with nothing read yet.
+        """Create a reader.
 
         Args:
             client: Fetches the pages.
@@ -75,7 +80,7 @@ class Reader:
         self._cut = False
 
     def now(self) -> int:
-        """Ask for the time: the server's, to the second, if it says so.
+        """Return the server's time, to the second, or the local time if it sends none.
 
         Returns:
             Nanoseconds since the Unix epoch.
@@ -141,6 +146,31 @@ class Reader:
                     "records have them all the same: %s.",
                     _names(self._unknown.names),
                 )
+                self._unknown.names.clear()
+
+    def recounted(self, recount: Recount) -> Iterator[Window]:
+        """Read the days again of which events came late.
+
+        Args:
+            recount: What is known of each day. It moves on after the last window of a
+                day has been taken.
+
+        Yields:
+            Windows in ascending order.
+        """
+        for day in self._ask(recount.ask(self._limits.page_size)):
+            span = Range(day.range.start, min(day.range.end, recount.start))
+            for window in self.windows(Piece(span, day.total)):
+                yield window._replace(again=True)
+            recount.accept(day)
+        recount.finish()
+
+    def _ask(self, steps: Asking[_T]) -> _T:
+        with Executor(self._fetch, self._limits.concurrency) as executor:
+            task: Task[None, _T] = executor.start(steps)
+            while not task.done:
+                executor.wait()
+        return task.result()
 
     def _fetch(self, ask: Ask) -> Callable[[], Response]:
         if isinstance(ask, Query):
@@ -176,15 +206,15 @@ class Reader:
         return Page(events, response.total_count)
 
     def _filtered(self, window: Window) -> Window:
-        """Leave out what a server of an older version did not filter."""
+        """Drop events that an older server did not filter out."""
         if not (self._origins or self._addresses):
             return window
         events = [event for event in window.events if self.matches(event)]
         if len(events) < len(window.events) and not self._unfiltered:
             self._unfiltered = True
             self._logger.warning(
-                "The server does not filter by `origins` or `actor_ips`, which it may "
-                "be too old for: its events are filtered here."
+                "The server does not filter by `origins` or `actor_ips`, perhaps "
+                "because it is too old: the tap filters its events."
             )
         return window._replace(events=events)
 
@@ -222,7 +252,7 @@ _decode_actor = msgspec.json.Decoder(_ActorOnly).decode
 
 
 def _address(text: str) -> object:
-    """Read an address, which IPv6 can write in several ways."""
+    """Parse an address, which IPv6 can write in several ways."""
     try:
         return ip_address(text)
     except ValueError:
@@ -235,5 +265,5 @@ def _names(names: Collection[str]) -> str:
 
 
 def _until(now: int, start: int, end: int | None) -> int:
-    """Find the end of a range that may not be in the future, nor empty."""
+    """Find the end of a range that is neither in the future nor empty."""
     return max(now if end is None else min(now, end), start + 1)

@@ -1,4 +1,4 @@
-"""The settings: what can be configured, and what is wrong with a configuration."""
+"""The settings: their schema, and what is wrong with a configuration."""
 
 from __future__ import annotations
 
@@ -20,18 +20,15 @@ ENVIRONMENT_PREFIX = "TAP_AKUITY_"
 SECRETS = ("api_key_id", "api_key_secret")
 
 MAX_PAGE_SIZE = 10_000
-"""Ten times Akuity's own maximum, so that it may grow, and no page is of any size."""
+"""Ten times Akuity's own maximum, which may grow; a limit all the same."""
 
 MAX_TIMEOUT_SECONDS = 3600
-"""Longer than any server or proxy in between keeps a request open."""
+"""Longer than any server or proxy keeps a request open."""
 
 FLATTENING_DEPTH = 3
-"""One more than the objects that are known need, for what Akuity may add."""
+"""One level more than known objects need, for those that Akuity may add."""
 
-_FILTER_HELP = (
-    "Each value goes to the API as a filter; the other {} stay in Akuity and are not "
-    "fetched."
-)
+_FILTER_HELP = "The API filters, so other events are not fetched."
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -50,8 +47,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         secret=True,
         title="API Key ID",
         description=(
-            "The id of an API key of the organization: best one with a custom role "
-            "that may only get the audit log, or else with the Owner role."
+            "The id of an API key of the organization, preferably one with a custom "
+            "role that may only get the audit log, or else with the Owner role."
         ),
     ),
     th.Property(
@@ -60,16 +57,16 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         required=True,
         secret=True,
         title="API Key Secret",
-        description="The secret of the API key, which Akuity shows once.",
+        description="The secret of the API key. Akuity shows it once.",
     ),
     th.Property(
         "start_date",
         th.DateTimeType,
         title="Backfill Start Time",
         description=(
-            "Audit logs from this time on are fetched by the first run. Without it, no "
-            "past audit logs are fetched: the first run only notes where the next one "
-            "starts. A time without a zone is UTC."
+            "The first run fetches events from this time on. Without it, no past "
+            "events are fetched: the first run only notes where the next one starts. A "
+            "time without a zone is UTC."
         ),
     ),
     th.Property(
@@ -77,7 +74,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.DateTimeType,
         title="End Time",
         description=(
-            "Only audit logs before this time are fetched. Without it, all up to now."
+            "Only events before this time are fetched. Without it, all up to now."
         ),
     ),
     th.Property(
@@ -86,8 +83,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=DEFAULT_API_URL,
         title="API URL",
         description=(
-            "Where Akuity is: https://eu.akuity.cloud for the EU region, or your own "
-            "URL for a self-hosted Akuity. An API key of one region is unknown in the "
+            "The URL of Akuity: https://eu.akuity.cloud for the EU region, or your own "
+            "for a self-hosted Akuity. An API key of one region is unknown in the "
             "other."
         ),
     ),
@@ -97,8 +94,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=500,
         title="Page Size",
         description=(
-            "How many audit logs to ask for in one request. Akuity's own maximum is "
-            "1000."
+            "How many events to request per page. Akuity's own maximum is 1000."
         ),
     ),
     th.Property(
@@ -107,8 +103,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=4,
         title="Concurrency",
         description=(
-            "How many requests may be under way at a time. Records come out in the "
-            "order of time all the same."
+            "How many requests may run at a time. Records are emitted in the order of "
+            "time with any number."
         ),
     ),
     th.Property(
@@ -117,8 +113,31 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=300,
         title="Lookback Seconds",
         description=(
-            "How far before the bookmark each run starts, to pick up audit logs that "
-            "arrived late or have changed."
+            "How far before the bookmark each run starts, to read events that arrived "
+            "late or have changed."
+        ),
+    ),
+    th.Property(
+        "recount_days",
+        th.IntegerType(minimum=0, maximum=90),
+        default=7,
+        title="Recount Days",
+        description=(
+            "How many days late an event may arrive and still be noticed. The first "
+            "run of each UTC day counts the events of each of the last days, with one "
+            "small request each, and reads a day again if it has more than were "
+            "loaded. 0 turns it off."
+        ),
+    ),
+    th.Property(
+        "fail_on_gap",
+        th.BooleanType,
+        default=False,
+        title="Fail on Gap",
+        description=(
+            "Fail, before anything is emitted, if the bookmark is older than what "
+            "Akuity keeps, so that events in between can no longer be fetched. If "
+            "false, the run warns and continues."
         ),
     ),
     th.Property(
@@ -127,10 +146,10 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=timestamps.AUTO,
         title="Timestamp Precision",
         description=(
-            "How many fraction digits timestamps have. `auto`: six, or nine where six "
-            "would lose something. `microseconds`: always six, the others are cut, for "
-            "targets that refuse more. `nanoseconds`: always nine. The `id` of an "
-            "event is the same with all of them."
+            "The number of fraction digits in timestamps. `auto`: six, or nine where "
+            "six would lose digits. `microseconds`: always six, without the rest, for "
+            "targets that accept no more. `nanoseconds`: always nine. The `id` of an "
+            "event does not depend on it."
         ),
     ),
     th.Property(
@@ -138,8 +157,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.ArrayType(th.StringType),
         title="Actions",
         description=(
-            "Fetch only these actions, for example `created`, `updated`, `deleted`. "
-            + _FILTER_HELP.format("actions")
+            "Fetch only events with these actions, for example `created`, `deleted`. "
+            + _FILTER_HELP
         ),
     ),
     th.Property(
@@ -147,34 +166,29 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.ArrayType(th.StringType),
         title="Actor Types",
         description=(
-            "Fetch only what these types of actors did, for example `user`, `api_key`. "
-            + _FILTER_HELP.format("types")
+            "Fetch only events of these types of actors, for example `user`, "
+            "`api_key`. " + _FILTER_HELP
         ),
     ),
     th.Property(
         "actor_ids",
         th.ArrayType(th.StringType),
         title="Actor IDs",
-        description=(
-            "Fetch only what these actors did. " + _FILTER_HELP.format("actors")
-        ),
+        description=("Fetch only events of these actors. " + _FILTER_HELP),
     ),
     th.Property(
         "actor_ips",
         th.ArrayType(th.StringType),
         title="Actor IPs",
-        description=(
-            "Fetch only what was done from these IP addresses. "
-            + _FILTER_HELP.format("addresses")
-        ),
+        description=("Fetch only events from these IP addresses. " + _FILTER_HELP),
     ),
     th.Property(
         "origins",
         th.ArrayType(th.StringType),
         title="Origins",
         description=(
-            "Fetch only what was done through these interfaces, for example `mcp`, "
-            "which AI agents use. " + _FILTER_HELP.format("origins")
+            "Fetch only events through these interfaces, for example `mcp`, which AI "
+            "agents use. " + _FILTER_HELP
         ),
     ),
     th.Property(
@@ -182,7 +196,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=MAX_TIMEOUT_SECONDS),
         default=60,
         title="Request Timeout Seconds",
-        description="How long one request may take before it is tried again.",
+        description="How long a request may take before it is retried.",
     ),
     th.Property(
         "max_retries",
@@ -190,32 +204,31 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=10,
         title="Max Retries",
         description=(
-            "How often to try a request again that failed in a way that may pass. The "
-            "waits between 10 retries add up to five minutes at most, unless Akuity "
-            "asks for longer ones."
+            "How often to retry a request whose failure may pass. The waits between 10 "
+            "retries add up to at most five minutes, unless Akuity asks for longer "
+            "ones."
         ),
     ),
     th.Property(
         "user_agent",
         th.StringType,
         title="User Agent",
-        description="The User-Agent header. Without it, `tap-akuity/<version>`.",
+        description="The User-Agent header; `tap-akuity/<version>` if not set.",
     ),
 ).to_dict()
 
 
 def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a configuration into its one form, without judging it.
+    """Bring a configuration into its canonical form, without validating it.
 
-    What is null or blank counts as not set, numbers that come from the environment as
-    text become numbers, and the dates that can be read become what
-    `timestamps.to_text` gives.
+    Null and blank values are dropped, numbers from the environment are converted from
+    text, and valid dates become what `timestamps.to_text` returns.
 
     Args:
-        config: As it came from files and the environment.
+        config: From files and the environment.
 
     Returns:
-        A new configuration, without the defaults but the depth of the flattening.
+        A new configuration, without defaults except for the depth of the flattening.
     """
     result: dict[str, Any] = {}
     for name, value in config.items():
@@ -229,8 +242,8 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
             except TimestampError:
                 result[name] = value
         elif name == "request_timeout_seconds" and isinstance(value, str | Decimal):
-            # The SDK gives a fraction as text from the environment, as a `Decimal` from
-            # a file.
+            # The SDK returns a fraction from the environment as text, and one from a
+            # file as a `Decimal`.
             try:
                 result[name] = float(value)
             except ValueError:
@@ -248,7 +261,7 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
 def problems(
     config: Mapping[str, Any], *, now: int, under_meltano: bool = False
 ) -> Iterator[str]:
-    """Say what is wrong with a configuration.
+    """Find what is wrong with a configuration.
 
     No sentence quotes a value that may be a secret.
 
@@ -284,7 +297,7 @@ def problems(
 
 
 def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
-    """Say what in the environment cannot be read at all.
+    """Find the variables of the environment that cannot be read at all.
 
     Args:
         environment: The environment variables.
@@ -319,7 +332,14 @@ def _expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         *others, last = (f"`{value}`" for value in schema["enum"])
         return f"{', '.join(others)} or {last}"
-    return "a list of strings" if kind == "array" else "a string"
+    return _EXPECTED[kind]
+
+
+_EXPECTED = {
+    "array": "a list of strings",
+    "boolean": "true or false",
+    "string": "a string",
+}
 
 
 def _fits(value: object, schema: Mapping[str, Any]) -> bool:
@@ -328,8 +348,12 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
         return isinstance(value, str) and value in schema.get("enum", (value,))
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
+    if (
+        kind == "boolean"
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+    ):
+        return kind == "boolean" and isinstance(value, bool)
     if kind == "integer":
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
             "maximum", value
@@ -357,8 +381,8 @@ def _check_date(name: str, value: str, now: int) -> Iterator[str]:
         )
     elif name == "start_date" and timestamps.parse(value) > now + timestamps.DAY:
         yield (
-            "Setting `start_date` is more than a day in the future: nothing would be "
-            "fetched, correct it."
+            "Setting `start_date` is more than a day in the future, so that nothing "
+            "would be fetched: correct it."
         )
 
 
@@ -406,7 +430,7 @@ def _check_key(name: str, value: str, _now: int) -> Iterator[str]:
         wrong = "contains a colon"
     else:
         return
-    yield f"Setting `{name}` {wrong}, which no API key does: copy it again."
+    yield f"Setting `{name}` {wrong}, unlike any API key: copy it again."
 
 
 def _check_user_agent(name: str, value: str, _now: int) -> Iterator[str]:

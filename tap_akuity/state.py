@@ -1,4 +1,4 @@
-"""The state that a run is given: understood in every form it may have, or refused.
+"""The state of a run: normalized from every known form, or rejected.
 
 A state passed over silently would be a gap, or a backfill that nobody asked for.
 """
@@ -8,8 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from tap_akuity.masking import one_line
+from tap_akuity.reading.recount import understood
 from tap_akuity.records import timestamps
 from tap_akuity.records.timestamps import TimestampError
+
+NOT_BEFORE = "not_before"
+"""Where a replication without a start date began.
+
+The lookback does not reach before it, or the second run would fetch what was past when
+the first one ran.
+"""
+
+CHECKED_ON = "checked_on"
+"""The UTC day of which the first run did what is done once a day."""
+
+RECOUNT = "recount"
+"""What is known of the last days, see `tap_akuity.reading.recount`."""
 
 
 class StateError(Exception):
@@ -21,10 +35,9 @@ def normalize(
     *,
     stream: str,
     replication_key: str,
-    times: tuple[str, ...],
     now: int,
 ) -> dict[str, Any]:
-    """Bring a state into its one form.
+    """Bring a state into its canonical form.
 
     Bookmarks may be in Go's format, RFC 3339 with `Z` or an offset, or a date alone,
     and may have been written by hand.
@@ -33,7 +46,6 @@ def normalize(
         state: What was read from the state file.
         stream: The name of the stream.
         replication_key: The stream's replication key.
-        times: The members of the stream's state that are points in time.
         now: The time, in nanoseconds since the Unix epoch.
 
     Returns:
@@ -41,7 +53,7 @@ def normalize(
 
     Raises:
         StateError: If the state has another shape, or a bookmark is not a time, or lies
-            more than a day in the future.
+            more than a day in the future, or what is kept of days is malformed.
     """
     bookmarks = _members(state, "state").get("bookmarks", {})
     _members(bookmarks, "`bookmarks` of the state")
@@ -53,10 +65,10 @@ def normalize(
     if bookmark.get("replication_key", replication_key) != replication_key:
         msg = (
             f"The state's bookmark of `{stream}` is not one of `{replication_key}`: "
-            "correct the state, or remove it to start anew."
+            "correct the state, or remove it to start over."
         )
         raise StateError(msg)
-    for name in times:
+    for name in ("replication_key_value", NOT_BEFORE):
         if name not in bookmark:
             continue
         try:
@@ -64,17 +76,25 @@ def normalize(
         except (AttributeError, TimestampError) as error:
             msg = (
                 f"`{name}` of `{stream}` in the state is not a valid date or time: "
-                "write it as 2025-01-31T08:30:00Z, or remove the state to start anew."
+                "write it as 2025-01-31T08:30:00Z, or remove the state to start over."
             )
             raise StateError(msg) from error
         if instant > now + timestamps.DAY:
             msg = (
                 f"`{name}` of `{stream}` in the state is more than a day in the "
                 "future, so that nothing would be fetched: correct it, or remove the "
-                "state to start anew."
+                "state to start over."
             )
             raise StateError(msg)
         bookmark[name] = timestamps.to_text(instant)
+    try:
+        understood(bookmark.get(RECOUNT, {}))
+    except ValueError as error:
+        msg = (
+            f"`{RECOUNT}` of `{stream}` in the state is malformed: remove it, and the "
+            f"last days are counted anew ({one_line(str(error))})."
+        )
+        raise StateError(msg) from error
     if "replication_key_value" in bookmark:
         bookmark["replication_key"] = replication_key
     return {**state, "bookmarks": {**bookmarks, stream: bookmark}}
@@ -84,7 +104,7 @@ def _members(value: Any, what: str) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(value, dict):
         msg = (
             f"The {what} is not a JSON object: pass the value of a STATE message that "
-            "the tap wrote, or remove the state to start anew."
+            "the tap wrote, or remove the state to start over."
         )
         raise StateError(msg)
     return value

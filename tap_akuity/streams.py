@@ -1,4 +1,4 @@
-"""What is read: which records, in which order, with which bookmark."""
+"""The streams: their records, order and bookmarks."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
 from tap_akuity.api.neighbours import Neighbours
 from tap_akuity.api.query import Query
-from tap_akuity.output.progress import Progress
+from tap_akuity.daily import check_key, check_reach
 from tap_akuity.output.stream import WindowedStream
 from tap_akuity.reader import Reader
+from tap_akuity.reading.asks import Range
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.recount import Recount
 from tap_akuity.records import timestamps
 from tap_akuity.records.filters import Unmatched, listed
+from tap_akuity.state import CHECKED_ON, NOT_BEFORE, RECOUNT
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -37,13 +40,6 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog
 
     from tap_akuity.reading.windows import Window
-
-NOT_BEFORE = "not_before"
-"""In the state: where a replication without a start date began.
-
-The lookback does not reach before it, or the second run would fetch what was past when
-the first one ran.
-"""
 
 FILTERS = {
     "actions": "filters.action",
@@ -77,6 +73,8 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     schema = StreamSchema(SchemaDirectory(schemas))
 
     is_sorted = True
+
+    _recount: Recount | None = None
 
     @property
     @override
@@ -129,7 +127,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def client(self) -> AkuityClient:
-        """What fetches the pages."""
+        """The client that fetches the pages."""
         return AkuityClient(
             self.get_url(None),
             auth=self.authenticator,
@@ -142,7 +140,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """What tells of the organization and of the API key."""
+        """What asks for the organization and the API key."""
         return Neighbours(
             self.client,
             base_url=self.url_base,
@@ -152,7 +150,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def reader(self) -> Reader:
-        """What reads the events from the pages."""
+        """The reader that makes events of the pages."""
         return Reader(
             self.client,
             organization_id=self.config["organization_id"],
@@ -165,7 +163,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
-        """Take a catalog, or refuse one that would make the sync lose something.
+        """Apply a catalog, or reject one that would make the sync lose data.
 
         Args:
             catalog: From `--discover`, perhaps edited.
@@ -175,7 +173,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         """
         entry = catalog.get_stream(self.name)
         if entry is None:
-            msg = f"The catalog has no stream `{self.name}`: make it with --discover."
+            msg = f"The catalog has no stream `{self.name}`: create it with --discover."
             raise CatalogError(msg)
         super().apply_catalog(catalog)
         problem = ""
@@ -230,11 +228,11 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             {} if state.get("replication_key_value") else self.filters
         )
         whole = self.reader.begin(start, end)
-        progress = Progress(whole.total, self.logger)
+        self.progress.total = whole.total
+        yield from self._daily(state, Range(start, whole.range.end), end)
         for window in self.reader.windows(whole):
             unmatched.see(window.events)
             yield window
-            progress.advance(len(window.events))
         if unmatched.values:
             self.log(
                 "From %s to %s no event matches %s: check the values, which must be as "
@@ -244,6 +242,29 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
                 level=logging.WARNING,
             )
 
+    def _daily(
+        self, state: dict[str, Any], span: Range, end: int | None
+    ) -> Iterator[Window]:
+        """Do what is done once a day, and read the days again that have grown."""
+        today = timestamps.to_text(span.end)[:10]
+        is_first = state.get(CHECKED_ON) != today
+        bound = self._bound(state) or timestamps.EARLIEST
+        if is_first:
+            bookmark = state.get("replication_key_value")
+            fail = self.config["fail_on_gap"]
+            check_reach(self.neighbours, self.logger, bookmark, bound, fail=fail)
+        if span.end == end:
+            return  # A shard.
+        if is_first:
+            check_key(self.neighbours, self.logger, span.end)
+        if days := self.config["recount_days"]:
+            events = self.config["organization_id"], self.get_url_params(None, None)
+            kept = state.get(RECOUNT, {})
+            self._recount = Recount(kept, events, span, bound=bound, days=days)
+            if is_first or self._recount.is_new:
+                yield from self.reader.recounted(self._recount)
+        state[CHECKED_ON] = today
+
     def complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
         if window.reached:
@@ -252,21 +273,34 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             state["replication_key_value"] = max(
                 latest, state.get("replication_key_value", "")
             )
+        if self._recount:
+            self._recount.add(window, self._start(state) or self._recount.start)
+            state[RECOUNT] = self._recount.keep()
+
+    @override
+    def request_counts(self) -> dict[str, int]:
+        return {"requests": self.client.requests, "retries": self.client.retries}
 
     def _start(self, state: dict[str, Any]) -> int | None:
         """Find where to start: nanoseconds since the Unix epoch, None on a first run.
 
         The bookmark less the lookback, but not before the start date.
         """
-        candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
-        starts = [timestamps.parse(text) for text in candidates if text]
+        bound = self._bound(state)
         if bookmark := state.get("replication_key_value"):
-            lookback = self.config["lookback_seconds"] * timestamps.SECOND
-            starts.append(timestamps.parse(bookmark) - lookback)
-        return max(timestamps.EARLIEST, *starts) if starts else None
+            lookback: int = self.config["lookback_seconds"] * timestamps.SECOND
+            bound = bound or timestamps.EARLIEST
+            return max(bound, timestamps.parse(bookmark) - lookback)
+        return bound
+
+    def _bound(self, state: dict[str, Any]) -> int | None:
+        """Find the instant before which nothing is wanted, if there is one."""
+        candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
+        bounds = [timestamps.parse(text) for text in candidates if text]
+        return max(timestamps.EARLIEST, *bounds) if bounds else None
 
     def _begin(self, state: dict[str, Any]) -> None:
-        """Fetch nothing that is past, but note the moment for the next run."""
+        """Fetch no past events, but note the moment for the next run."""
         now = timestamps.to_text(self.reader.now())
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = now

@@ -1,4 +1,4 @@
-"""The tap: its settings, its state, what it discovers."""
+"""The tap: its settings, its state, its discovery."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tap_akuity.masking import hide_key, one_line
 from tap_akuity.output import maps
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
-from tap_akuity.streams import NOT_BEFORE, AuditLogsStream
+from tap_akuity.streams import AuditLogsStream
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -55,7 +55,7 @@ class TapAkuity(Tap):
         parse_env_config: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Make the tap.
+        """Create the tap.
 
         Args:
             parse_env_config: Whether to read settings from the environment too.
@@ -68,7 +68,7 @@ class TapAkuity(Tap):
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
-            # What the SDK says of a number in the environment does not name it.
+            # The SDK's error for a number in the environment does not name it.
             errors = list(settings.environment_problems(os.environ))
             if not parse_env_config or not errors:
                 raise
@@ -81,8 +81,8 @@ class TapAkuity(Tap):
                 _env_file(),
             )
         if threading.current_thread() is threading.main_thread():
-            # Instead of the SDK's, which end with 0, as if all were read, and write a
-            # state that may come in the middle of a line.
+            # Instead of the SDK's handlers, which exit with 0, as if all were read, and
+            # may write a state into the middle of a line.
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 if hasattr(signal, name):  # There is no SIGHUP on Windows.
                     signal.signal(getattr(signal, name), self._end)
@@ -109,7 +109,6 @@ class TapAkuity(Tap):
                 state,
                 stream=AuditLogsStream.name,
                 replication_key=AuditLogsStream.replication_key,
-                times=("replication_key_value", NOT_BEFORE),
                 now=time.time_ns(),
             )
         )
@@ -202,7 +201,7 @@ def _open(
 
 
 def _read_object(what: str, path: str) -> str:
-    """Read a file, and make sure that it is what it is said to be.
+    """Read a file that must hold a JSON object.
 
     The SDK does not name the file, and a FIFO or a device may have no end.
     """
@@ -232,7 +231,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _env_file() -> Path | str:
-    """Find the file that the SDK reads with --config=ENV: from where it is, upwards."""
+    """Find the file that the SDK reads with --config=ENV, in a folder above it."""
     for folder in Path(singer_sdk.configuration.__file__).parents:
         if (folder / ".env").is_file():
             return folder / ".env"

@@ -1,4 +1,4 @@
-"""An item of the audit log, as far as its members are known.
+"""An item of the audit log: its known members.
 
 It is `akuity.organization.v1.AuditLog`, as protojson writes it: each member may be
 absent, and each but `timestamp` null. Akuity may add others at any time.

@@ -1,4 +1,4 @@
-"""The client of the Akuity API: one query in, one page out."""
+"""The client of the Akuity API: takes a query, returns a page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import time
 from collections import deque
 from email.utils import parsedate_to_datetime
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 MAX_WAIT_SECONDS = 60.0
-"""The longest wait between two attempts that the client chooses by itself."""
+"""The longest wait between two attempts unless the server asks for a longer one."""
 
 MAX_ATTEMPTS_UNREACHED = 5
 """How many attempts are made while no connection has ever been made: 15 seconds at
 most, because `api_url` or a proxy may be wrong. Later, all of them are worth it."""
 
 MAX_CLOCK_SKEW = timestamps.DAY
-"""By how much a `Date` may differ from the clock here and still be believed."""
+"""How far a `Date` header may be off the local clock before it is ignored."""
 
 _PIECE_BYTES = 1 << 16
 
@@ -54,17 +55,17 @@ _DATE_SLACK = 5 * 60 * timestamps.SECOND  # A response takes its time to arrive.
 
 
 class PageResponse(NamedTuple):
-    """A page, of which only the envelope is decoded."""
+    """A page whose envelope is decoded and whose items are not."""
 
     items: msgspec.Raw
     """A JSON array, in UTF-8 and on one line."""
 
     total_count: int
-    """How many events the range holds, says the server."""
+    """The server's count of events in the range."""
 
     date: int | None
     """The server's clock, from the `Date` header: nanoseconds since the Unix epoch.
-    None if it is absent or cannot be believed."""
+    None if it is absent or implausible."""
 
 
 class _Envelope(msgspec.Struct, rename="camel"):
@@ -90,7 +91,7 @@ class AkuityClient:
         max_attempts: int,
         logger: logging.Logger,
     ) -> None:
-        """Begin, with no request made yet.
+        """Create a client, without making a request.
 
         Args:
             url: The resource.
@@ -110,6 +111,13 @@ class AkuityClient:
         self._timeout = timeout
         self.max_attempts = max_attempts
         self._logger = logger
+        self.requests = 0
+        """How many requests were made, retries included."""
+
+        self.retries = 0
+        """How many of them repeated one that had failed."""
+
+        self._counting = Lock()
         self._idle_sessions: deque[BoundedSession] = deque()
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
@@ -117,19 +125,19 @@ class AkuityClient:
         self._reached = False
 
     def fetch(self, query: Query) -> PageResponse:
-        """Fetch one page, and try again as long as that may help.
+        """Fetch one page, with retries.
 
         Args:
             query: The page.
 
         Returns:
-            The page. One that is too big comes smaller, and so does every one after it.
+            The page. If it is too big, it is smaller, and so is every later one.
 
         Raises:
-            BadRequestError: If the server refuses what is asked for.
+            BadRequestError: If the server rejects the query.
             PageTooBigError: If a single event is too big.
-            FatalAPIError: If the server refuses the request, or if it could not be
-                reached or understood in any attempt.
+            FatalAPIError: If the server rejects the request, or if no attempt got a
+                usable response.
         """
         while True:
             limit = min(query.limit, self._largest_page)
@@ -186,8 +194,11 @@ class AkuityClient:
         attempt = 0
         while True:
             attempt += 1
-            # Set when Akuity asked any of the threads for fewer requests.
+            # Set when Akuity rate limited any of the threads.
             _sleep_until(self._paused_until)
+            with self._counting:
+                self.requests += 1
+                self.retries += attempt > 1
             try:
                 response = self._get_once(url)
                 self._reached = True
@@ -201,7 +212,7 @@ class AkuityClient:
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error
-                # By chance shorter (full jitter), but as long as the server asks.
+                # With full jitter, but at least as long as the server asks.
                 wait = max(backoff.full_jitter(next(waits)), error.retry_after)
                 until = time.monotonic() + wait
                 if error.is_rate_limit:
@@ -232,7 +243,7 @@ class AkuityClient:
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[BoundedSession]:
-        """Lend a session to one request at a time, the last one used first."""
+        """Lend a session to one request at a time, the most recently used first."""
         try:
             session = self._idle_sessions.pop()
         except IndexError:
@@ -262,14 +273,14 @@ class AkuityClient:
         try:
             _skip(response.body)
         except (msgspec.DecodeError, RecursionError):
-            # It was cut, or was broken otherwise.
+            # It was cut short, or is broken otherwise.
             return RetriableError(sentence)
         return NotAPageError(sentence)
 
     def _unreadable(self, response: Response, error: Exception) -> str:
         details = f"{errors.details(response, self._url)}, {one_line(str(error))}"
         return (
-            f"{errors.base_url(self._url)} did not respond with audit logs: check "
+            f"{errors.base_url(self._url)} did not respond with events: check "
             f"`api_url` ({details})."
         )
 
@@ -286,7 +297,7 @@ class AkuityClient:
             self._date_doubted = True
             self._logger.warning(
                 "The server's clock (%s) is more than a day off the local clock, which "
-                "is used instead: set the local clock right if it is wrong.",
+                "is used instead: correct the local clock if it is wrong.",
                 one_line(response.headers["Date"]),
             )
         return None
@@ -299,10 +310,10 @@ def _sleep_until(moment: float) -> None:
 
 
 def _parameters(query: Query) -> dict[str, Any]:
-    """Name what is asked for as the API does.
+    """Translate a query into the API's parameters.
 
-    A parameter whose name the API does not know is ignored there without a word, so
-    that a misspelt filter looks like success: mind the names.
+    The API silently ignores unknown parameters, so a misspelt filter looks like
+    success: mind the names.
     """
     return {
         "filters.startTime": timestamps.to_bound(query.start),
@@ -319,7 +330,7 @@ def _check_array(json: msgspec.Raw) -> None:
 
 
 def _on_one_line(items: msgspec.Raw, body: bytes | bytearray) -> msgspec.Raw:
-    """Take out white space that would break a line; strings of JSON have none."""
+    """Remove line breaks between JSON tokens; JSON strings contain none."""
     end = len(body) - 2  # Some servers end a body with a line break.
     if body.find(b"\n", 0, end) < 0 and body.find(b"\r", 0, end) < 0:
         return items

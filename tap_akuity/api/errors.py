@@ -1,4 +1,4 @@
-"""What it means when there is no page, in words for users."""
+"""Why there is no page, in words for users."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ADVICE = {
         f"that `api_url` is its region's {_REGION}"
     ),
     HTTPStatus.FORBIDDEN: (
-        "The API key may not read audit logs: give it a custom role that may get "
+        "The API key may not read the audit log: give it a custom role that may get "
         "`organization/audit-log`, or else the Owner role"
     ),
     HTTPStatus.NOT_FOUND: (
@@ -58,11 +58,11 @@ _ADVICE = {
 
 
 class BadRequestError(FatalAPIError):
-    """The server refuses what was asked for."""
+    """The server rejects the query."""
 
 
 class LimitError(BadRequestError):
-    """The server refuses what was asked for, perhaps for its limit."""
+    """The server rejects the query, possibly because of its limit."""
 
 
 class PageTooBigError(BadRequestError):
@@ -73,12 +73,12 @@ class RetriableError(FatalAPIError):
     """The same request may succeed later."""
 
     max_attempts = sys.maxsize
-    """How many attempts are worth it, whatever the settings allow."""
+    """The most attempts that make sense, whatever the settings allow."""
 
     def __init__(
         self, message: str, *, retry_after: float = 0.0, is_rate_limit: bool = False
     ) -> None:
-        """Make the error.
+        """Create the error.
 
         Args:
             message: One sentence.
@@ -91,13 +91,13 @@ class RetriableError(FatalAPIError):
 
 
 class NotAPageError(RetriableError):
-    """A response is valid JSON, but no page: worth a second attempt, and no third."""
+    """A response is valid JSON but not a page: worth one retry."""
 
     max_attempts = 2
 
 
 class UnreachableError(RetriableError):
-    """No connection could be made: the name is unknown, or nothing listens there."""
+    """No connection was made: the host is unknown, or nothing listens there."""
 
 
 class _Body(msgspec.Struct):
@@ -105,7 +105,7 @@ class _Body(msgspec.Struct):
 
 
 def check_status(response: Response, url: str) -> None:
-    """Tell a page from an error that can pass and from one that cannot.
+    """Raise an error unless a response has status 200.
 
     Args:
         response: What the server sent.
@@ -113,10 +113,10 @@ def check_status(response: Response, url: str) -> None:
 
     Raises:
         RetriableError: If the same request may succeed later.
-        PageTooBigError: If a smaller page may succeed where this one never will.
-        LimitError: Likewise, or it is refused for another reason.
-        BadRequestError: If what was asked for is refused.
-        FatalAPIError: If nothing of the kind will succeed.
+        PageTooBigError: If only a smaller page can succeed.
+        LimitError: If a smaller page may succeed, or the query is rejected otherwise.
+        BadRequestError: If the query is rejected.
+        FatalAPIError: If no such request can succeed.
     """
     status = response.status
     if status == HTTPStatus.OK:
@@ -138,7 +138,7 @@ def check_status(response: Response, url: str) -> None:
 
 
 def of_transport(error: Exception, url: str) -> FatalAPIError:
-    """Say why there is no response, and whether there may be one later.
+    """Explain why there is no response, and whether a retry may get one.
 
     Args:
         error: What requests or urllib3 raised.
@@ -180,20 +180,20 @@ def of_transport(error: Exception, url: str) -> FatalAPIError:
 
 
 def base_url(url: str) -> str:
-    """Give the scheme, host and port of a URL."""
+    """Return the scheme, host and port of a URL."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 def details(response: Response, url: str) -> str:
-    """Collect what support asks for.
+    """Collect the details that support asks for.
 
     Args:
         response: What the server sent.
         url: What was asked.
 
     Returns:
-        The status, the host, what Akuity says, its request id and its version.
+        The status, the host, Akuity's message, its request id and its version.
     """
     parts = [f"HTTP {response.status} from {urlsplit(url).netloc}"]
     if message := one_line(_message(response)):
@@ -207,13 +207,13 @@ def details(response: Response, url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Find the cause at the bottom of what requests wraps several times.
+    """Find the root cause, which requests wraps several times.
 
     Args:
         error: What requests or urllib3 raised.
 
     Returns:
-        What it says there, fit for a terminal.
+        Its text, safe for a terminal.
     """
     error = _cause(error)
     match error:
@@ -280,7 +280,7 @@ def _target(response: Response) -> str:
 
 
 def _message(response: Response) -> str:
-    """Read what Akuity says about an error; empty if another server responded."""
+    """Read Akuity's error message; empty if another server responded."""
     try:
         return msgspec.json.decode(response.body, type=_Body).message
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,4 +1,4 @@
-"""What one request asks for."""
+"""The query of one request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Query(NamedTuple):
     """Nanoseconds since the Unix epoch, `filters.endTime`."""
 
     offset: int
-    """How many of the range's audit logs to skip."""
+    """How many of the range's events to skip."""
 
     limit: int
-    """How many to give at most."""
+    """The most events to return."""

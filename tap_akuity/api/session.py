@@ -1,4 +1,4 @@
-"""An HTTP session whose responses end in time, in size, and at the host asked.
+"""An HTTP session that limits the time and size of responses and follows no redirect.
 
 What one response may cost, whatever the server sends: `MAX_BODY_BYTES` of body,
 unpacked, an eighth more while it grows, a few pieces of `_PIECE_BYTES`, and headers.
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 MAX_BODY_BYTES = 8 << 20
-"""How large a page may be, unpacked. The hop behind Akuity's gateway allows 4 MiB."""
+"""The largest page, decompressed. The hop behind Akuity's gateway allows 4 MiB."""
 
 MAX_ERROR_BODY_BYTES = 64 << 10
-"""How much is read of a body whose status is not 200."""
+"""The most that is read of a body whose status is not 200."""
 
 _MAX_OVERHEAD_BYTES = 4 << 20  # Headers, the sizes of chunks, what is read ahead.
 _PIECE_BYTES = 1 << 20
@@ -61,22 +61,22 @@ class CABundleError(requests.RequestException):
 
 
 class Response(NamedTuple):
-    """A response that was read."""
+    """A response, read completely."""
 
     status: int
 
     headers: Mapping[str, str]
-    """By name, in any case."""
+    """By name, case-insensitive."""
 
     body: bytes | bytearray
-    """Unpacked. That of an error may be cut."""
+    """Decompressed. That of an error may be cut short."""
 
 
 class BoundedSession:
     """Makes requests to one host, one at a time."""
 
     def __init__(self, url: str) -> None:
-        """Begin, with no connection made yet.
+        """Create a session, without a connection.
 
         Args:
             url: What will be asked.
@@ -216,7 +216,7 @@ def _ca_bundle() -> str | bool:
 
 
 class _Session(requests.Session):
-    """A session that does not even look at where a redirect leads.
+    """A session that ignores where a redirect leads.
 
     Otherwise requests would read the body of a redirect, whole, though it follows none.
     """
@@ -227,7 +227,7 @@ class _Session(requests.Session):
 
 
 class _Allowance:
-    """How long, and how much, may still be read from the connection for a request."""
+    """How long and how much a request may still read from its connection."""
 
     def __init__(self) -> None:
         self._deadline = 0.0
@@ -243,7 +243,7 @@ class _Allowance:
         return time.monotonic() >= self._deadline
 
     def seconds(self) -> float:
-        """Tell how long the next read may wait."""
+        """Return how long the next read may wait."""
         left = self._deadline - time.monotonic()
         if left <= 0:
             msg = "timed out"
@@ -258,7 +258,7 @@ class _Allowance:
 
 
 class _Adapter(HTTPAdapter):
-    """Connects so that every byte of a response, headers included, is accounted for."""
+    """Connects so that every byte of a response counts, headers included."""
 
     def __init__(self, allowance: _Allowance) -> None:
         super().__init__()
@@ -300,7 +300,7 @@ class _WireResponse(http.client.HTTPResponse):
 
 
 class _Wire(io.RawIOBase):
-    """What comes from a socket, as long and as much as is allowed."""
+    """Reads from a socket within the limits of time and size."""
 
     def __init__(self, sock: socket.socket, allowance: _Allowance) -> None:
         self._sock = sock

@@ -1,4 +1,4 @@
-"""Records into batch files."""
+"""Writes records into batch files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from singer_sdk.helpers._batch import BatchConfig
 
 GZIP_LEVEL = 4
-"""How hard to compress.
+"""The compression level.
 
 For 100,000 records, 60 MB, the process took 1.6 s at level 1 (11.8 MB), 1.8 s at 4
 (10.0 MB), 2.1 s at 6 (9.3 MB) and 2.6 s at 9 (9.1 MB), beside 1.3 s without
@@ -30,13 +30,13 @@ batches: from here on, compressing would cost more than it saves.
 """
 
 MEMORY_BYTES = 1 << 24
-"""How much of a file is kept in memory before it is kept on disk."""
+"""How much of a file is kept in memory before it moves to disk."""
 
 
 def batches(
     tap: str, stream: str, config: BatchConfig, records: Iterator[bytes]
 ) -> Iterator[list[str]]:
-    """Write records into files, each of which is there only when it is whole.
+    """Write records into files, each of which appears only once it is complete.
 
     Args:
         tap: The name of the tap.
@@ -64,7 +64,7 @@ def batches(
 def _json_lines(
     tap: str, stream: str, config: BatchConfig
 ) -> Callable[[Iterable[bytes]], list[str]]:
-    """Write JSON lines, of which only a few are in memory at a time."""
+    """Write JSON lines with only a few in memory at a time."""
     storage = config.storage
     name = f"{storage.prefix or ''}{tap}--{stream}-{uuid4()}"
     compressed = config.encoding.compression == "gzip"
@@ -97,7 +97,7 @@ def _write_lines(file: Any, records: Iterable[bytes]) -> None:  # noqa: ANN401 -
 def _parquet(
     tap: str, stream: str, config: BatchConfig
 ) -> Callable[[Iterable[bytes]], list[str]]:
-    """Have the SDK write Parquet, for which a whole batch is in memory."""
+    """Let the SDK write Parquet, with a whole batch in memory."""
     if not importlib.util.find_spec("pyarrow"):
         msg = (
             "Setting `batch_config` asks for Parquet, which requires pyarrow: install "

@@ -1,4 +1,4 @@
-"""One event to the JSON of each of its records.
+"""Converts an event to the JSON of each of its records.
 
 What the catalog selects, a stream map and the flattening are compiled once into a
 function for each stream that is made of the events: everything goes through it.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tap_akuity.output.selection import Change
 
     Convert: TypeAlias = Callable[[bytes], bytes | None]
-    """Makes of an event a record, both as JSON; None if it is filtered out."""
+    """Converts an event to a record, both as JSON; None if it is filtered out."""
 
     Step: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
@@ -70,7 +70,7 @@ def converters(
     config: Mapping[str, Any],
     keys: Sequence[str],
 ) -> list[tuple[str, Convert]]:
-    """Compile what becomes of an event.
+    """Compile the conversion of events.
 
     Args:
         select: What the catalog leaves of it; None for all.

@@ -1,4 +1,4 @@
-"""A record's nested objects to columns.
+"""Flattens a record's nested objects into columns.
 
 The names of the columns, and how deep objects are flattened, are the SDK's affair: it
 is asked once for each member, and the answer is kept. Unlike the SDK's, a flattened
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from singer_sdk.mapper import StreamMap
 
 MAX_KEPT_NAMES = 10_000
-"""How many members to keep the SDK's answers for.
+"""For how many members the SDK's results are cached.
 
 Akuity may add an object whose members have ever new names.
 """
@@ -50,7 +50,7 @@ def flattening(stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, An
 
 
 class _Members(dict[str, "tuple[str, bool, _Members | None]"]):
-    """What becomes of the members of an object.
+    """How the members of an object are flattened.
 
     Of each, the name of its column, whether the schema has that, and, unless an object
     is written as text there, what becomes of its own members.

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CHUNK_BYTES = 1 << 16
-"""How much to gather before it is written or compressed.
+"""How much is collected before it is written or compressed.
 
 What a pipe holds; four times as much takes twice as long, outside of the cache.
 """
@@ -21,7 +21,7 @@ _FIRST_BYTES = {character[:1] for character in _BREAKS}
 
 
 def unbroken(lines: bytes) -> bytes:
-    """Escape the characters in JSON that some readers take for the end of a line.
+    """Escape the characters in JSON that some readers treat as the end of a line.
 
     Args:
         lines: JSON, in UTF-8. Such a character can only be in a string there.
@@ -48,7 +48,7 @@ def _has_breaks(lines: bytes) -> bool:
 
 
 def chunks(records: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Gather records.
+    """Collect records.
 
     Args:
         records: Any number of them, which are taken one by one.

@@ -1,4 +1,4 @@
-"""Stream maps: what is wrong with them, and a clear message when one fails.
+"""Stream maps: validation, and a clear message when one fails.
 
 The maps themselves, and their expressions, are the SDK's.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _HASHES = frozenset({"md5", "sha256"})
 
 _QUOTED = re.compile(r",? (for|in) expression.*", re.DOTALL)
-"""The end of a message of the SDK that quotes the expression, perhaps with a secret."""
+"""The end of an SDK message that quotes the expression, which may hold a secret."""
 
 NOTHING_LEFT = (
     "Setting `stream_maps` leaves no stream, so that nothing would be read: take out "
@@ -41,7 +41,7 @@ class StreamMapError(ConfigurationError):
 
 
 def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
-    """Refuse stream maps that cannot work, before anything is fetched.
+    """Reject stream maps that cannot work, before anything is fetched.
 
     Args:
         config: Of the tap.
@@ -71,13 +71,13 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
                 )
                 raise StreamMapError(msg)
             for setting in _settings(parsed):
-                # Whoever has the hashes would soon find what they are made of.
+                # Without a salt, hashes of short values are easily reversed.
                 if settings.get(setting) == "" and _hashes(parsed):
                     raise StreamMapError(_lacks(name, place, setting))
 
 
 def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
-    """Refuse a stream that lacks what nothing can be loaded safely without.
+    """Reject a stream without the properties that are needed to load it safely.
 
     Args:
         stream_map: Of the stream.
@@ -169,7 +169,7 @@ def _failure(
 
 
 def _place(config: Mapping[str, Any], alias: str, expression: str) -> tuple[str, str]:
-    """Find the map and the property that an expression stands at."""
+    """Find the map and the property that an expression belongs to."""
     places = [
         (name, place)
         for name, definition in _definitions(config)
@@ -181,7 +181,7 @@ def _place(config: Mapping[str, Any], alias: str, expression: str) -> tuple[str,
 
 
 def _reason(error: Exception) -> str:
-    """Say why, without the expression or what an event holds."""
+    """Explain why, without the expression or data of an event."""
     cause = error.__cause__ or error
     if isinstance(cause, KeyError):
         return f"there is no {cause}"
@@ -191,7 +191,7 @@ def _reason(error: Exception) -> str:
 
 
 def _settings(parsed: ast.AST) -> Iterator[str]:
-    """Name the members of `config` that an expression subscripts."""
+    """Yield the keys of `config` that an expression uses."""
     for node in ast.walk(parsed):
         if (
             isinstance(node, ast.Subscript)

@@ -1,13 +1,15 @@
-"""How far a long sync is, said now and then."""
+"""How far a sync is, said now and then, and what it did, said at its end."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
+
+    from tap_akuity.reading.windows import Window
 
 INTERVAL_SECONDS = 5.0
 
@@ -16,47 +18,66 @@ _HOUR = 3600
 
 
 class Progress:
-    """Logs how far a sync is, every few seconds; a short sync logs nothing."""
+    """Logs progress every few seconds; a short sync logs nothing."""
 
     def __init__(
-        self,
-        total: int,
-        logger: logging.Logger,
-        clock: Callable[[], float] = time.monotonic,
+        self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin.
+        """Start the clock.
 
         Args:
-            total: How many records there are.
             logger: Where to log.
             clock: Gives seconds.
         """
-        self._total = total
+        self.total = 0
+        """How many events there are, says the server: not yet read by an earlier run,
+        or read with the lookback."""
+
         self._logger = logger
         self._clock = clock
-        self._done = 0
+        self._emitted = self._again = self._windows = 0
+        self._first = self._last = ""
         self._began = self._said = clock()
 
-    def advance(self, count: int) -> None:
+    def advance(self, window: Window) -> None:
         """Note what has been emitted, and say so if it is time.
 
         Args:
-            count: How many records more.
+            window: It, and all before it, is done.
         """
-        self._done += count
+        self._windows += 1
+        self._emitted += len(window.events)
+        if window.again:
+            self._again += len(window.events)
+        if window.events:
+            self._first = self._first or window.events[0].timestamp
+            self._last = window.events[-1].timestamp
         now = self._clock()
         if now - self._said < INTERVAL_SECONDS:
             return
         self._said = now
-        rate = self._done / (now - self._began)
-        left = max(self._total - self._done, 0)
+        done = self._emitted - self._again
+        rate = done / (now - self._began)
+        left = max(self.total - done, 0)
         # Short, because the SDK puts 70 characters before it.
         self._logger.info(
             "%d %% of %s, %s left",
-            100 * self._done // max(self._total, 1),
-            f"{self._total:,}",
+            100 * done // max(self.total, 1),
+            f"{self.total:,}",
             _duration(left / rate) if rate else "unknown time",
         )
+
+    def figures(self) -> dict[str, Any]:
+        """Tell what was done: numbers, and the first and the last timestamp."""
+        return {
+            "counted": self.total,
+            "emitted": self._emitted,
+            "read_again": self._again,
+            "first": self._first,
+            "last": self._last,
+            "windows": self._windows,
+            "seconds": round(self._clock() - self._began, 3),
+        }
 
 
 def _duration(seconds: float) -> str:

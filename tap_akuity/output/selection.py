@@ -1,4 +1,4 @@
-"""What the catalog leaves of a record; pure.
+"""Removes from a record what the catalog deselects; pure.
 
 The catalog is walked once, not for each record: what it says becomes functions for the
 members that it changes, and all others are never looked at.
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Breadcrumb: TypeAlias = tuple[str, ...]
     Schema: TypeAlias = Mapping[str, Any]
     Change: TypeAlias = Callable[[Any], Any]
-    """Gives what a value becomes; an object is changed in place."""
+    """Returns the selected part of a value; an object is changed in place."""
 
     Unknown: TypeAlias = Callable[[str], None]
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def selecting(
     schema: Schema, mask: Mapping[Breadcrumb, bool], unknown: Unknown
 ) -> Change | None:
-    """Compile what a catalog selects.
+    """Compile the selection of a catalog.
 
     Args:
         schema: Of the stream, as the catalog has it.
@@ -43,7 +43,7 @@ class _Compiler:
         self._unknown = unknown
 
     def of_object(self, schema: Schema | None, breadcrumb: Breadcrumb) -> Change | None:
-        """Compile an object; without a schema, only what the mask deselects goes."""
+        """Compile an object; without a schema, remove only what the mask deselects."""
         properties: Schema = {} if schema is None else schema["properties"]
         closed = schema is not None and not schema.get("additionalProperties")
         selected = {

@@ -13,6 +13,7 @@ from singer_sdk.streams import Stream
 
 from tap_akuity.output.batches import batches
 from tap_akuity.output.conversion import converters, decode
+from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
 from tap_akuity.output.writer import LineWriter
 
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 
 
 class WindowedStream(Stream):
-    """A stream whose events come in windows, after each of which the bookmark moves."""
+    """A stream that is read in windows, with a bookmark after each."""
 
     keys: tuple[str, ...]
-    """The properties that no record can do without."""
+    """The properties that every record needs."""
 
     # The SDK then looks at the state after every record, and writes it when it has
     # changed: once for each window, see `complete`.
@@ -61,6 +62,15 @@ class WindowedStream(Stream):
             window: From `read_windows`.
             state: The state of the stream, to be changed.
         """
+
+    @abstractmethod
+    def request_counts(self) -> dict[str, int]:
+        """Tell how many requests and retries were made so far."""
+
+    @cached_property
+    def progress(self) -> Progress:
+        """How far the sync is."""
+        return Progress(self.logger)
 
     @override
     def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
@@ -166,7 +176,7 @@ class WindowedStream(Stream):
         A window counts as written when the next one is asked for.
         """
         state = self.get_context_state(context)
-        with self.get_record_counter() as counter, self.get_sync_timer():
+        with self.get_record_counter() as counter, self.get_sync_timer() as timer:
             self._write_starting_replication_value(context)
             for window in self.read_windows(state):
                 yield window.events
@@ -174,3 +184,8 @@ class WindowedStream(Stream):
                 self.complete(window, state)
                 # Says nothing while a batch is open: after each, the SDK says it.
                 self._write_state_message()
+                self.progress.advance(window)
+            figures = self.progress.figures() | self.request_counts()
+            timer.tags.update(figures)
+        line = " ".join(f"{name}={value}" for name, value in figures.items())
+        self.log("Sync completed: %s", line)

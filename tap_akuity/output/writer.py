@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
 GRACE_SECONDS = 1.0
-"""How long a line that is being written may delay the end of the process."""
+"""How long an unfinished line may delay the end of the process."""
 
 
 class OutputError(Exception):
@@ -31,10 +31,10 @@ class OutputError(Exception):
 
 
 class LineWriter(MsgSpecWriter):
-    """Writes messages, and never the half of one when the process is told to end."""
+    """Writes messages, and never half of one when the process is told to end."""
 
     def __init__(self) -> None:
-        """Begin, with nothing written."""
+        """Create a writer."""
         self._writing = False
         self._exit_code: int | None = None
 
@@ -43,7 +43,7 @@ class LineWriter(MsgSpecWriter):
         self.write_lines(bytes(self.format_message(message)))
 
     def write_records(self, stream: str, records: Iterable[bytes]) -> None:
-        """Write RECORD messages, many of them at a time.
+        """Write RECORD messages, many at a time.
 
         Args:
             stream: The name of the stream.
@@ -76,8 +76,8 @@ class LineWriter(MsgSpecWriter):
             # Or Python would try to write the rest once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             msg = (
-                "What reads the records has ended or cannot take more, so look at the "
-                f"target: {error.strerror}."
+                "Could not write to the target: look at its own messages "
+                f"({error.strerror})."
             )
             raise OutputError(msg) from error
         finally:
@@ -86,7 +86,7 @@ class LineWriter(MsgSpecWriter):
             sys.exit(self._exit_code)
 
     def exit(self, code: int) -> None:
-        """End the process; if a line is being written, after that.
+        """End the process, after the line that is being written.
 
         To be called by signal handlers, that is, at any moment.
 

@@ -1,1 +1,1 @@
-"""A range of time, read completely and in order."""
+"""Reading a range of time completely and in order."""

@@ -1,4 +1,4 @@
-"""What is asked about a range of time, and what the responses say."""
+"""Queries about a range of time, and what their responses mean."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from tap_akuity.records.event import Event
 
 MARGIN = MILLISECOND
-"""How much before a whole second a range is asked for.
+"""How much earlier than a whole second a query begins.
 
 It makes an exclusive start as good as an inclusive one, also for a server that drops
 fractions of a second: that one sees the second before.
 """
 
 WIDE_MARGIN = SECOND + MILLISECOND
-"""The margin for a server for which `MARGIN` is not enough, whatever it does."""
+"""The margin for servers that need more than `MARGIN`, whatever they do."""
 
 
 class Probe(NamedTuple):
-    """Asks when the event happened that has so many newer ones in a range."""
+    """A probe: when did the event happen that has `offset` newer ones in a range?"""
 
     start: int
     """Nanoseconds since the Unix epoch, as is the end."""
@@ -44,7 +44,7 @@ class Page(NamedTuple):
 
     @property
     def size(self) -> int:
-        """How many bytes the records have."""
+        """The size of the records in bytes."""
         return sum(len(event.json) for event in self.events)
 
 
@@ -67,7 +67,7 @@ class Refused(NamedTuple):
 
 
 class OverloadError(Exception):
-    """What was asked was given up, as the rest of it brought too much."""
+    """The query was abandoned because others of the task returned too much."""
 
 
 Ask: TypeAlias = "Query | Probe"
@@ -77,7 +77,7 @@ Outcome: TypeAlias = "Response | Exception"
 
 _T = TypeVar("_T")
 Asking: TypeAlias = "Generator[list[Ask], list[Outcome], _T]"
-"""Something that asks, resumes with the outcomes in the same order, and returns."""
+"""A generator that yields queries, receives their outcomes in order, and returns."""
 
 
 class Range(NamedTuple):
@@ -92,11 +92,11 @@ class Range(NamedTuple):
         return self.end - self.start // SECOND * SECOND > SECOND
 
     def query(self, offset: int, limit: int, margin: int = MARGIN) -> Query:
-        """Ask for a page of the range, and of a little more: see `MARGIN`."""
+        """Query a page of the range and a little more: see `MARGIN`."""
         return Query(*self._bounds(margin), offset, limit)
 
     def probe(self, offset: int, margin: int = MARGIN) -> Probe:
-        """Ask when the event with so many newer ones happened."""
+        """Probe when the event with `offset` newer ones happened."""
         return Probe(*self._bounds(margin), offset)
 
     def _bounds(self, margin: int) -> tuple[int, int]:
@@ -109,7 +109,7 @@ class Range(NamedTuple):
 
 
 def leading(outcomes: Sequence[Outcome], kind: type[_T]) -> list[_T]:
-    """Give the responses before the first failure.
+    """Return the responses before the first failure.
 
     Args:
         outcomes: In the order asked.

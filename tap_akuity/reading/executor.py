@@ -1,4 +1,4 @@
-"""Several requests at a time, for whatever asks and resumes with the outcomes."""
+"""Runs several requests at a time for tasks that yield queries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tap_akuity.reading.asks import Ask, Outcome, Response
 
     Fetch: TypeAlias = Callable[[Ask], Callable[[], Response]]
-    """Makes a request, and gives what decodes its response.
+    """Makes a request, and returns a function that decodes its response.
 
     Several threads fetch at a time. One decodes, so that the others are back at the
     network at once: in Python they would only wait for each other.
@@ -33,14 +33,14 @@ _R = TypeVar("_R")
 
 
 class Task(Generic[_Y, _R]):
-    """A generator that asks, and how far it is."""
+    """A generator that yields queries, and its progress."""
 
     def __init__(
         self,
         steps: Generator[list[Ask] | _Y, Any, _R],
         ask: Callable[[Task[_Y, _R], list[Ask]], None],
     ) -> None:
-        """Begin, with nothing asked yet.
+        """Create a task, without a query.
 
         Args:
             steps: Yields lists of what to ask, and is resumed with the outcomes in the
@@ -50,14 +50,14 @@ class Task(Generic[_Y, _R]):
         """
         self.done = False
         self.product: _Y | None = None
-        """What it gave and nobody has taken yet."""
+        """The products that nobody has taken yet."""
 
         self._steps = steps
         self._ask = ask
         self._result: _R | Exception
 
     def result(self) -> _R:
-        """Give what the generator returned, once it is done.
+        """Return the result of the generator, once it is done.
 
         Raises:
             Exception: What it raised.
@@ -72,7 +72,7 @@ class Task(Generic[_Y, _R]):
             del self._result, result
 
     def resume(self, outcomes: list[Outcome] | None = None) -> None:
-        """Go on, until it asks, is done, or gives the next product."""
+        """Continue until it yields queries, is done, or yields a product."""
         self.product = None
         try:
             step = self._steps.send(outcomes)
@@ -88,7 +88,7 @@ class Task(Generic[_Y, _R]):
 
 
 class _Batch:
-    """What a task asked at a time, and what has come of it."""
+    """The queries of a task at one time, and their outcomes."""
 
     def __init__(self, task: Task[Any, Any], count: int, max_bytes: float) -> None:
         self.given_up = False
@@ -98,7 +98,7 @@ class _Batch:
         self._room = max_bytes
 
     def take(self, place: int, outcome: Outcome) -> None:
-        """Take one outcome; resume the task after the last, or with more than allowed.
+        """Take one outcome; resume the task after the last, or beyond the limit.
 
         What has not come by then is given up.
         """
@@ -114,10 +114,10 @@ class _Batch:
 
 
 class Executor:
-    """Asks for many tasks, and hands back the outcomes."""
+    """Runs the queries of many tasks, and returns the outcomes to them."""
 
     def __init__(self, fetch: Fetch, concurrency: int) -> None:
-        """Begin, with no thread started yet.
+        """Create an executor, without starting a thread.
 
         Args:
             fetch: Makes a request.
@@ -138,7 +138,7 @@ class Executor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Begin no more requests; those under way are left to themselves."""
+        """Start no more requests; running ones are abandoned."""
         self._pool.close()
 
     def start(
@@ -148,7 +148,7 @@ class Executor:
         urgent: bool = False,
         max_bytes: float = inf,
     ) -> Task[_Y, _R]:
-        """Begin a task.
+        """Start a task.
 
         Args:
             steps: See `Task`.
@@ -169,7 +169,7 @@ class Executor:
         return task
 
     def wait(self) -> None:
-        """Wait for the next response, and hand it to its task."""
+        """Wait for the next response, and pass it to its task."""
         future = self._answered.get()
         batch, place = self._under_way.pop(future)
         outcome: Outcome

@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is asked for, and held in memory, at a time."""
+    """Limits for what is requested and held in memory at a time."""
 
     page_size: int
-    """How many events to ask for in one request."""
+    """How many events to request per page."""
 
     concurrency: int
-    """How many requests may be under way at a time."""
+    """How many requests may run at a time."""
 
     max_events: int = 11_000
-    """How many events a window may hold before it is cut, and so the largest offset."""
+    """How many events a window may hold before it is divided; so the largest offset."""
 
     max_bytes: int = 20 << 20
-    """How large the records of a window may be before it is cut."""
+    """How large the records of a window may be before it is divided."""
 
     slack: int = 60
     """How many events fewer than full pages a window aims at: it is cut at a whole
@@ -48,13 +48,13 @@ class Limits:
 
     @property
     def events_ahead(self) -> int:
-        """How many events may be under way: all threads stay busy meanwhile."""
+        """How many events may be in progress while all threads stay busy."""
         if self.concurrency == 1:
             return 1
         return self.max_events + 4 * self.concurrency * self.page_size
 
     def suited_to(self, events: Collection[Event]) -> Self:
-        """Give the limits for windows of events that are as large as these."""
+        """Return the limits for windows of events of this size."""
         size = sum(len(event.json) for event in events)
         if size * self.max_events <= self.max_bytes * len(events):
             return self

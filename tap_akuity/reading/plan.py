@@ -1,4 +1,4 @@
-"""The plan: a range of time cut into pieces that can each be read at once.
+"""The plan: divides a range of time into pieces that can each be read at once.
 
 The API gives pages by offset only, and a server that is asked for a far offset has to
 skip all rows before it. So a range that holds many events is cut. Results are newest
@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
     range: Range
     total: int
-    """How many events it holds, as far as known; 0 if not known at all."""
+    """How many events it holds, as far as known; 0 if unknown."""
 
     first: Page | None = None
     """Its first page; the total is then what that says."""
@@ -47,7 +47,7 @@ Planning: TypeAlias = "Generator[list[Ask] | Piece, list[Outcome], int]"
 
 
 def plan(whole: Piece, limits: Limits, margin: int = MARGIN) -> Planning:
-    """Cut a range into pieces, in ascending order.
+    """Divide a range into pieces, in ascending order.
 
     Args:
         whole: The range, with its first page.
@@ -111,7 +111,7 @@ def _is_too_large(piece: Piece, limits: Limits) -> bool:
 def _cut(
     piece: Piece, limits: Limits, margin: int
 ) -> Generator[list[Ask], list[Outcome], list[Piece]]:
-    """Cut a piece at moments that are looked up, in ascending order."""
+    """Divide a piece at moments that are probed, in ascending order."""
     span, total, first = piece
     goal = (limits.suited_to(first.events) if first else limits).goal
     windows = -(-total // goal)

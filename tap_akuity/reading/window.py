@@ -43,21 +43,21 @@ if TYPE_CHECKING:
     from tap_akuity.records.rows import Key
 
 MAX_FRUITLESS = 10
-"""How often an incomplete window is read again without anything new.
+"""How often an incomplete window is read again without a new event.
 
 If 50,000 ties come in a new order with every page, a reading misses each with a chance
 of 1/e; then the chance to give up wrongly is 1 to 20,000.
 """
 
 MAX_SECOND = 3
-"""How many times as large as a window the records of one second may be."""
+"""How many times larger than a window the records of one second may be."""
 
 MAX_MOVING = 3
-"""How often a window is read in which rows come and go, before that is accepted."""
+"""How often a window in which rows come and go is read before it is accepted."""
 
 
 class IncompleteError(Exception):
-    """The server's count of a window and the events that it gives disagree."""
+    """The server's count of a window differs from the events that it returns."""
 
 
 class TooLargeError(Exception):
@@ -115,8 +115,8 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
         fruitless = fruitless + 1 if len(window.rows) == known else 0
         if fruitless >= MAX_FRUITLESS:
             msg = (
-                f"Akuity counts {total} events from {piece.range} but gives {held}, "
-                "again and again: run the sync again later, and contact Akuity's "
+                f"Akuity counts {total} events from {piece.range} but returns {held}, "
+                "repeatedly: run the sync again later, and contact Akuity's "
                 "support if that does not help."
             )
             raise IncompleteError(msg)
@@ -130,7 +130,7 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
 
 
 class _Window:
-    """What has come of a window so far."""
+    """What has been read of a window so far."""
 
     def __init__(self, piece: Piece, limits: Limits, margin: int) -> None:
         self.rows = Rows()
@@ -147,7 +147,7 @@ class _Window:
     def walk(
         self, first: Page
     ) -> Generator[list[Ask], list[Outcome], tuple[list[int], dict[Key, int]]]:
-        """Ask for all pages after the first, many at a time.
+        """Query all pages after the first, many at a time.
 
         What counts is what came, not what was asked for; and neither the server's count
         nor a page that is not full tells the end alone. Past the count, or more than a
@@ -188,11 +188,11 @@ class _Window:
         return totals, copies
 
     def _take(self, page: Page) -> dict[Key, int]:
-        """Keep the rows of a page, and count how often each event stands there."""
+        """Keep the rows of a page, and count how often each event occurs there."""
         keys = self.rows.add(page.events)
         if len(self.rows) > self._most:
             msg = (
-                f"Akuity gives more and more events from {self._range}, of which it "
+                f"Akuity keeps returning events from {self._range}, of which it "
                 "counted far fewer: run the sync again later, and contact Akuity's "
                 "support if that does not help."
             )
@@ -214,7 +214,7 @@ class _Window:
         return pages
 
     def _refuse(self, events: list[Event]) -> NoReturn:
-        """Give up a window with too large records."""
+        """Abandon a window whose records are too large."""
         if self._range.can_be_cut:
             raise TooLargeError(self._range, self._limits.suited_to(events))
         msg = (

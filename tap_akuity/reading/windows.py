@@ -16,7 +16,7 @@ from tap_akuity.records.rows import content, tell_apart
 from tap_akuity.records.timestamps import SECOND, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from tap_akuity.reading.executor import Fetch, Task
     from tap_akuity.reading.limits import Limits
@@ -38,6 +38,13 @@ class Window(NamedTuple):
 
     twins: set[str]
     """The members that told twins apart, see `rows.tell_apart`."""
+
+    times: list[str]
+    """When the events of the range happened, or happened last if that is what the
+    server goes by; also of those that are filtered out after all."""
+
+    again: bool = False
+    """Whether the range had been read before, by an earlier run."""
 
 
 def windows(
@@ -96,7 +103,8 @@ def _windows(
                 ]
                 before = _shared(events, span, margin)
                 reached = events[-1].timestamp if events else ""
-                yield Window(span, events, reached, told.members)
+                times = list(_times(events, span))
+                yield Window(span, events, reached, told.members, times)
         except TooLargeError as error:  # noqa: PERF203, once in a great while
             # What is left is read in smaller windows.
             rest = Piece(Range(error.range.start, whole.range.end), 0)
@@ -135,7 +143,7 @@ class _Work:
         self._readings: deque[_Reading] = deque()
 
     def next(self) -> _Reading | None:
-        """Wait until the next window in order has been read.
+        """Wait until the next window in order is read.
 
         Returns:
             Its reading, which is done; None after the last.
@@ -153,7 +161,7 @@ class _Work:
             self._executor.wait()
 
     def _begin(self) -> None:
-        """Plan a little ahead, and begin to read until enough is under way."""
+        """Plan a little ahead, and start reading until enough is in progress."""
         while True:
             if self._pieces and self._has_room:
                 piece = self._pieces.popleft()
@@ -182,7 +190,7 @@ class _Work:
 
 
 def _size(piece: Piece) -> int:
-    """Tell how large the records of a piece are, as far as its first page shows."""
+    """Estimate the size of a piece's records from its first page."""
     if not (piece.first and piece.first.events):
         return 0
     pages = max(1, piece.total // len(piece.first.events))
@@ -192,7 +200,7 @@ def _size(piece: Piece) -> int:
 def wanted(
     events: list[Event], span: Range, *, first: bool, margin: int = MARGIN
 ) -> list[Event]:
-    """Leave out what came only because more was asked for than wanted.
+    """Drop events that were returned only because of the margin.
 
     That is what lies just before the first range, and what lies at its end because the
     end was inclusive: the next window has that, or nobody wants it. Other events from
@@ -222,8 +230,19 @@ def wanted(
     return before + events[begin:stop] + after
 
 
+def _times(events: list[Event], span: Range) -> Iterator[str]:
+    """Give the times by which events are within a range."""
+    start, end = to_text(span.start), to_text(span.end)
+    begin = bisect_left(events, start, key=_timestamp)
+    stop = bisect_left(events, end, key=_timestamp)
+    yield from map(_timestamp, events[begin:stop])
+    for event in events[:begin] + events[stop:]:
+        if start <= event.last_occurred < end:
+            yield event.last_occurred
+
+
 def _shared(events: list[Event], span: Range, margin: int) -> dict[str, bytes]:
-    """Give the events that may come with the next window, too: id and digest."""
+    """Return the events that may also be in the next window: id and digest."""
     edge = to_text(max(span.end - margin - 2 * SECOND, span.start))
     return {
         event.id: _digest(event)

@@ -1,4 +1,4 @@
-"""One item of the API to one event of the stream.
+"""Converts an item of the API to an event of the stream.
 
 The API gives an item no id, and its timestamps as Go prints them. An event has a stable
 id and RFC 3339 timestamps; all other members pass unchanged, known or not.
@@ -25,7 +25,7 @@ class RecordError(ValueError):
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """An item that was checked, placed in time and given an id.
+    """An item that was validated, placed in time and given an id.
 
     Its record is kept as JSON, because a window of decoded records would take several
     times the memory.
@@ -35,7 +35,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """When it happened, as `timestamps.to_text` gives it."""
 
     last_occurred: str
-    """When it happened last, likewise; empty when the API does not say."""
+    """When it happened last, likewise; empty if the API does not say."""
 
     id: str
     """See `identity.event_id` and `rows.tell_apart`."""
@@ -99,7 +99,7 @@ def _check_count(count: int, most: int) -> None:
 
 
 _SMALL = 1 << 20
-"""How many bytes of items take little memory, whatever they are."""
+"""How many bytes of items need little memory, whatever they contain."""
 
 
 class _Dated(msgspec.Struct, gc=False):

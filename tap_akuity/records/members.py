@@ -22,13 +22,13 @@ _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class UnknownMembers:
-    """Finds out which members of items are not known.
+    """Finds members of items that the schema does not know.
 
     One item of each kind is examined: Akuity sends the same members for all of them.
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self.names: set[str] = set()
         """As in `object.id.name`."""
 
@@ -59,7 +59,7 @@ def _unknown(raw: msgspec.Raw, known: Known, path: str = "") -> Iterator[str]:
 
 
 def _members(kind: Any) -> dict[str, Any]:  # noqa: ANN401, a type or a union of types
-    """Give the names of a structure's members, each with those of its own members."""
+    """Return the names of a structure's members, each with those of its own members."""
     if args := typing.get_args(kind):
         return {name: one for arg in args for name, one in _members(arg).items()}
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):

@@ -1,4 +1,4 @@
-"""Rows of the API: which of them are the same event, and which only look like it."""
+"""Rows of the API: which are the same event, and which only look like it."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Rows:
     """
 
     def __init__(self) -> None:
-        """Begin with none."""
+        """Start with none."""
         self.size = 0
-        """How many bytes their records have."""
+        """The size of their records in bytes."""
 
         self._events: dict[Key, Event] = {}
 
@@ -66,7 +66,7 @@ class Rows:
         return keys
 
     def events(self) -> list[Event]:
-        """Give the events, in ascending order."""
+        """Return the events, in ascending order."""
         return sorted(self._events.values(), key=lambda event: event.timestamp)
 
 
@@ -75,12 +75,12 @@ def _growth(row: Event) -> tuple[str, bytes]:
 
 
 def same(one: Event, other: Event) -> bool:
-    """Tell whether two rows with one id differ in nothing but `GROWING`."""
+    """Return whether two rows with one id differ only in `GROWING`."""
     return one.json == other.json or content(one) == content(other)
 
 
 def content(event: Event) -> bytes:
-    """Give what identifies an event: all that Akuity sent but `GROWING`.
+    """Return what identifies an event: everything but `GROWING`.
 
     Args:
         event: With any id.
@@ -101,7 +101,7 @@ class Told(NamedTuple):
 
 
 def tell_apart(events: list[Event]) -> Told:
-    """Give twins, which are different events with one id, ids of their own.
+    """Assign different ids to twins: different events with one id.
 
     The twin whose content sorts first keeps the id. The ids of the others are computed
     from more than the 19 strings of `event_id`: for each member in which the twins
@@ -149,7 +149,7 @@ def _differing(twins: list[dict[Path, str]]) -> set[Path]:
 
 
 def _leaves(members: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Give the path and the JSON of each member that is not an object with members."""
+    """Yield the path and the JSON of each member that is not an object with members."""
     for name, value in members.items():
         if isinstance(value, dict) and value:
             yield from _leaves(value, (*path, name))

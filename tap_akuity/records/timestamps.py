@@ -1,4 +1,4 @@
-"""Timestamps as text, and as exact instants.
+"""Timestamps as text and as exact instants.
 
 An instant is an integer: nanoseconds since 1970-01-01T00:00:00Z, negative before.
 `datetime` would lose the last three of the nine fraction digits that Akuity sends.
@@ -47,7 +47,7 @@ _GO_UTC = re.compile(
 
 
 class TimestampError(ValueError):
-    """The text is no point in time."""
+    """The text is not a valid timestamp."""
 
 
 def _quoted(text: str) -> str:
@@ -55,7 +55,7 @@ def _quoted(text: str) -> str:
 
 
 def parse(text: str, *, assume_utc: bool = False) -> int:
-    """Read a timestamp.
+    """Parse a timestamp.
 
     Understood are Go's `time.Time.String()` (`2025-11-21 16:26:40.13921 +0000 UTC`),
     RFC 3339 (`2025-11-21T16:26:40.13921Z`), and, with `assume_utc`, both without a
@@ -107,7 +107,7 @@ EARLIEST = parse("0001-01-01T00:00:10Z")
 
 
 def to_text(instant: int) -> str:
-    """Write an instant as the tap keeps it: RFC 3339, UTC, always nine digits.
+    """Format an instant as the tap stores it: RFC 3339, UTC, always nine digits.
 
     Texts of one width sort as the instants do, which the Singer SDK relies on when it
     compares bookmarks.
@@ -124,7 +124,7 @@ def to_text(instant: int) -> str:
 
 
 def to_bound(instant: int) -> str:
-    """Write an instant for a query: RFC 3339, UTC, no more digits than it needs.
+    """Format an instant for a query: RFC 3339, UTC, with as few digits as possible.
 
     Args:
         instant: Nanoseconds since the Unix epoch, within the years 1 to 9999.
@@ -133,6 +133,23 @@ def to_bound(instant: int) -> str:
         Text such as `2025-11-21T16:26:40Z` or `2025-11-21T16:26:40.999Z`.
     """
     return f"{to_text(instant)[:-1].rstrip('0').rstrip('.')}Z"
+
+
+def months_before(instant: int, months: int) -> int:
+    """Find the instant so many months earlier, on the 28th of a month at the latest.
+
+    Args:
+        instant: Nanoseconds since the Unix epoch.
+        months: At most as many as the calendar has before.
+
+    Returns:
+        Nanoseconds since the Unix epoch.
+    """
+    days, rest = divmod(instant, DAY)
+    day = _EPOCH.date() + timedelta(days=days)
+    years, month = divmod(day.year * 12 + day.month - 1 - months, 12)
+    earlier = date(years, month + 1, min(day.day, 28))
+    return (earlier - _EPOCH.date()).days * DAY + rest
 
 
 def canonical(text: str) -> str:

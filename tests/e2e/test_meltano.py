@@ -235,10 +235,10 @@ def test_the_check(project: Project, sandbox: Sandbox) -> None:
     )
 
     sandbox.state.options = replace(sandbox.state.options, role="member")
-    with pytest.raises(AssertionError, match="The API key may not read audit logs"):
+    with pytest.raises(AssertionError, match="The API key may not read the audit log"):
         project.meltano("first", "invoke", TAP, "--test")
     said_by_test = project.test("first", succeeds=False)
-    assert "The API key may not read audit logs" in said_by_test
+    assert "The API key may not read the audit log" in said_by_test
     assert sandbox.api_key_secret not in said_by_test
 
 

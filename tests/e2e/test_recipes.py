@@ -64,7 +64,7 @@ def as_text(row: Row) -> Row:
 
 EXPECTED: dict[str, Callable[[Row], Row]] = {
     "Names in snake_case": renamed,
-    "Columns for the members that people ask for": beside,
+    "Columns for what people ask for": beside,
     "Objects as JSON text": as_text,
     "Flat columns": flattened,
 }

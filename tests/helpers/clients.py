@@ -11,7 +11,8 @@ from tap_akuity.api.client import AkuityClient
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 
-URL = "https://akuity.cloud/api/v1/organizations/org/audit-logs"
+ORGANIZATION_URL = "https://akuity.cloud/api/v1/organizations/org"
+URL = f"{ORGANIZATION_URL}/audit-logs"
 
 
 def client_of(**options: Any) -> AkuityClient:

@@ -67,7 +67,10 @@ class Peer:
                 if not received:
                     break
                 request += received
-            for data in self._answer(request):
+            answer = self._answer
+            if b"/api/v1/" in request and b"/audit-logs?" not in request:
+                answer = _no_neighbour
+            for data in answer(request):
                 if self._ended:
                     break
                 connection.sendall(data)
@@ -85,6 +88,10 @@ class Peer:
         except OSError:
             connection.close()
             raise
+
+
+def _no_neighbour(_request: bytes) -> list[bytes]:
+    return [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]
 
 
 def page(items: bytes = b"", total: int = 0, headers: bytes = b"") -> bytes:

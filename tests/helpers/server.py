@@ -67,6 +67,7 @@ class Server:
 
     def fetch(self, ask: Ask) -> Callable[[], Response]:
         """Respond to a query or a probe."""
+        assert ask.offset >= 0
         with self.lock:
             probe = isinstance(ask, Probe)
             if isinstance(ask, Probe):

@@ -51,7 +51,7 @@ def changed_catalog(**changes: Any) -> dict[str, Any]:
 CATALOGS = {
     "another stream": (
         changed_catalog(stream={"tap_stream_id": "users", "stream": "users"}),
-        "The catalog has no stream `audit_logs`: make it with --discover.",
+        "The catalog has no stream `audit_logs`: create it with --discover.",
     ),
     "no replication key": (
         changed_catalog(deselected="timestamp"),
@@ -120,7 +120,7 @@ STATES = {
     "no time": (
         '{"bookmarks": {"audit_logs": {"replication_key_value": "soon"}}}',
         "`replication_key_value` of `audit_logs` in the state is not a valid date or "
-        "time: write it as 2025-01-31T08:30:00Z, or remove the state to start anew.",
+        "time: write it as 2025-01-31T08:30:00Z, or remove the state to start over.",
     ),
 }
 
@@ -355,8 +355,7 @@ def test_a_target_that_ends(served: Sandbox, tmp_path: Path) -> None:
         said = tap.stderr.read().splitlines()
         assert tap.wait(timeout=20) == 1
     assert said[-1].endswith(
-        "What reads the records has ended or cannot take more, so look at the target: "
-        "Broken pipe."
+        "Could not write to the target: look at its own messages (Broken pipe)."
     )
     assert not any("Traceback" in line for line in said)
 
@@ -375,5 +374,5 @@ def test_a_full_disk(served: Sandbox, tmp_path: Path) -> None:
             timeout=60,
         )
     assert result.returncode == 1
-    assert last_line(result).endswith("No space left on device.")
+    assert last_line(result).endswith("(No space left on device).")
     assert "Traceback" not in result.stderr

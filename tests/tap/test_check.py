@@ -260,7 +260,7 @@ IMPOSSIBLE: dict[str, tuple[list[str], dict[str, Any], type[Exception], str]] = 
         ["--role=member"],
         {},
         FatalAPIError,
-        "^The API key may not read audit logs: give it a custom role",
+        "^The API key may not read the audit log: give it a custom role",
     ),
     "an expired key": (
         ["--key-expires=2025-01-01T00:00:00Z"],

@@ -80,7 +80,7 @@ def test_settings_from_the_environment() -> None:
         ({"api_key_secret": SECRET}, "Akuity refused the API key: check `api_key_id`"),
         (
             {"api_key_id": "viewer-key-id", "api_key_secret": "viewer-key-secret"},
-            "The API key may not read audit logs: give it a custom role that may get",
+            "The API key may not read the audit log: give it a custom role that may",
         ),
         ({"organization_id": "other"}, "There is no organization at http://127"),
         ({"api_url": "http://127.0.0.1:9"}, "Could not get a response from http://12"),

@@ -190,6 +190,16 @@ def test_what_is_unusual_is_said_once_and_without_values(
     assert "secret" not in caplog.text
 
 
+def test_what_is_unusual_is_not_repeated_for_each_range(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    one = reader(Client([item(n, n=n) for n in range(3)]))
+    for _ in range(2):
+        assert list(one.windows(one.begin(NOW - DAY, NOW)))
+    assert len(caplog.messages) == 1
+
+
 def test_names_of_members_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     read(Client([item(1, **{f"{n:03d}\n" + "x" * 9_999: 1 for n in range(99)})]))

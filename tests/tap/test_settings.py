@@ -41,7 +41,7 @@ TIMEOUT = (
 
 
 def key(wrong: str, name: str = "api_key_secret") -> str:
-    return f"Setting `{name}` {wrong}, which no API key does: copy it again."
+    return f"Setting `{name}` {wrong}, unlike any API key: copy it again."
 
 
 def padded(value: str) -> str:
@@ -68,6 +68,13 @@ CASES: list[tuple[dict[str, Any], str]] = [
         "Setting `lookback_seconds` must be an integer of at least 0.",
     ),
     ({"concurrency": 0}, "Setting `concurrency` must be an integer from 1 to 32."),
+    (
+        {"recount_days": 91},
+        "Setting `recount_days` must be an integer from 0 to 90.",
+    ),
+    ({"fail_on_gap": "true"}, "Setting `fail_on_gap` must be true or false."),
+    ({"fail_on_gap": 1}, "Setting `fail_on_gap` must be true or false."),
+    ({"max_retries": True}, "Setting `max_retries` must be an integer of at least 0."),
     ({"concurrency": 33}, "Setting `concurrency` must be an integer from 1 to 32."),
     ({"max_retries": -1}, "Setting `max_retries` must be an integer of at least 0."),
     (
@@ -105,8 +112,8 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ),
     (
         {"start_date": "2026-01-02T00:00:00.000000001Z"},
-        "Setting `start_date` is more than a day in the future: nothing would be "
-        "fetched, correct it.",
+        "Setting `start_date` is more than a day in the future, so that nothing would "
+        "be fetched: correct it.",
     ),
     (
         {"api_url": "akuity.cloud"},
@@ -210,6 +217,14 @@ def test_each_problem_is_said() -> None:
     ]
 
 
+def test_meltano_is_told_where_to_set_what_is_missing() -> None:
+    config = {name: value for name, value in COMPLETE.items() if name != "api_key_id"}
+    assert list(settings.problems(config, now=NOW, under_meltano=True)) == [
+        "Setting `api_key_id` is missing: set TAP_AKUITY_API_KEY_ID in `.env`, or run "
+        "`meltano config set`."
+    ]
+
+
 def test_what_cannot_be_read_stays() -> None:
     wrong = {"start_date": "soon", "request_timeout_seconds": "soon"}
     assert settings.normalize(wrong) == wrong
@@ -302,6 +317,8 @@ def test_every_setting_comes_from_the_environment(
         "page_size": ("7", 7),
         "concurrency": ("1", 1),
         "lookback_seconds": ("0", 0),
+        "recount_days": ("30", 30),
+        "fail_on_gap": ("true", True),
         "timestamp_precision": ("microseconds", "microseconds"),
         "actions": ('["created"]', ["created"]),
         "actor_types": ('["user"]', ["user"]),

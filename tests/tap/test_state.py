@@ -18,7 +18,6 @@ def normalized(state: Any) -> Any:
         state,
         stream="audit_logs",
         replication_key="timestamp",
-        times=TIMES,
         now=parse("2025-12-01T00:00:00Z"),
     )
 
@@ -70,7 +69,7 @@ def test_a_bookmark_that_is_no_time_is_refused(name: str, value: Any) -> None:
         normalized({"bookmarks": {"audit_logs": {name: value}}})
     assert str(caught.value) == (
         f"`{name}` of `audit_logs` in the state is not a valid date or time: write it "
-        "as 2025-01-31T08:30:00Z, or remove the state to start anew."
+        "as 2025-01-31T08:30:00Z, or remove the state to start over."
     )
 
 
@@ -92,7 +91,7 @@ def test_another_shape_is_refused(state: Any, what: str) -> None:
         normalized(state)
     assert str(caught.value) == (
         f"The {what} is not a JSON object: pass the value of a STATE message that the "
-        "tap wrote, or remove the state to start anew."
+        "tap wrote, or remove the state to start over."
     )
 
 
@@ -101,7 +100,7 @@ def test_a_bookmark_of_another_key_is_refused() -> None:
         normalized(state_of("2025-11-21", replication_key="count"))
     assert str(caught.value) == (
         "The state's bookmark of `audit_logs` is not one of `timestamp`: correct the "
-        "state, or remove it to start anew."
+        "state, or remove it to start over."
     )
 
 
@@ -114,7 +113,7 @@ def test_a_bookmark_in_the_future_is_refused(name: str) -> None:
         normalized(late)
     assert str(caught.value) == (
         f"`{name}` of `audit_logs` in the state is more than a day in the future, so "
-        "that nothing would be fetched: correct it, or remove the state to start anew."
+        "that nothing would be fetched: correct it, or remove the state to start over."
     )
 
 
@@ -151,3 +150,16 @@ def test_any_state_is_understood_or_refused(state: Any) -> None:
         again = normalized(result)
         assert repr(again) == repr(result)
     assert repr(state) == repr(before)
+
+
+@pytest.mark.parametrize("recount", [None, [], {"x": {"until": "soon"}}])
+def test_malformed_counts_are_refused(recount: Any) -> None:
+    with pytest.raises(StateError, match=r"`recount` of `audit_logs` in the state is"):
+        normalized(state_of("2025-11-21", recount=recount))
+
+
+def test_counts_stay_as_they_are() -> None:
+    recount = {"x": {"until": "2025-11-21", "loaded": {"2025-11-20": 3}}}
+    state = normalized(state_of("2025-11-21", recount=recount, checked_on="2025-11-21"))
+    assert state["bookmarks"]["audit_logs"]["recount"] == recount
+    assert state["bookmarks"]["audit_logs"]["checked_on"] == "2025-11-21"

@@ -124,7 +124,7 @@ FATAL = [
     (
         403,
         error(7, "denied"),
-        "The API key may not read audit logs: give it a custom role that may get "
+        "The API key may not read the audit log: give it a custom role that may get "
         "`organization/audit-log`, or else the Owner role (HTTP 403 from",
     ),
     (
@@ -223,9 +223,7 @@ def test_json_that_is_no_page_is_final_after_a_second_attempt(
     requests_mock.get(URL, [{"text": body}, {"json": EMPTY}])
     assert client_of(max_attempts=9).fetch(QUERY).total_count == 0
     requests_mock.get(URL, text=body)
-    message = (
-        r"^https://akuity\.cloud did not respond with audit logs: check `api_url` "
-    )
+    message = r"^https://akuity\.cloud did not respond with events: check `api_url` "
     with pytest.raises(FatalAPIError, match=message + r".* Attempts: 2\.$"):
         client_of(max_attempts=9).fetch(QUERY)
     assert waits == [1, 1]
@@ -407,7 +405,7 @@ def test_a_clock_that_is_more_than_a_day_off_is_not_believed(
     assert dates == [there * 10**9 if believed else None] * 3
     warning = (
         f"The server's clock ({header}) is more than a day off the local clock, which "
-        "is used instead: set the local clock right if it is wrong."
+        "is used instead: correct the local clock if it is wrong."
     )
     assert caplog.messages == ([] if believed else [warning])
 

@@ -21,7 +21,7 @@ from sandbox.faults import KINDS, Faults, Plan
 from sandbox.server import Sandbox
 from tap_akuity.records import timestamps
 from tap_akuity.records.event import RecordError
-from tests.helpers.clients import URL, stream_of
+from tests.helpers.clients import ORGANIZATION_URL, URL, stream_of
 from tests.helpers.events import ids
 from tests.helpers.faults import HUGE, SLOW
 from tests.helpers.running import config_for, records, stats, sync
@@ -169,6 +169,7 @@ def mutations(draw: st.DrawFn) -> bytes:
 def test_any_bytes_give_records_or_a_named_error(
     requests_mock: Mocker, body: bytes
 ) -> None:
+    requests_mock.get(ORGANIZATION_URL, status_code=404)
     requests_mock.get(URL, content=body)
     try:
         found = list(STREAM.get_records(None))
@@ -191,6 +192,7 @@ def test_any_bytes_give_records_or_a_named_error(
     ],
 )
 def test_strange_json_is_survived(requests_mock: Mocker, item: bytes) -> None:
+    requests_mock.get(ORGANIZATION_URL, status_code=404)
     requests_mock.get(URL, content=b'{"items":[' + item + b'],"totalCount":1}')
     try:
         (record,) = STREAM.get_records(None)

@@ -6,6 +6,12 @@ import pytest
 from singer_sdk.logging import DEFAULT_FORMAT
 
 from tap_akuity.output.progress import Progress
+from tap_akuity.reading.asks import Range
+from tap_akuity.reading.windows import Window
+from tap_akuity.records.timestamps import parse, to_text
+from tests.helpers.server import events
+
+REACHED = parse("2025-11-21T16:26:40.5Z")
 
 
 class Clock:
@@ -22,13 +28,24 @@ def clock() -> Clock:
     return Clock()
 
 
+def begun(clock: Clock, total: int) -> Progress:
+    progress = Progress(logging.getLogger("x"), clock)
+    progress.total = total
+    return progress
+
+
+def window(count: int, *, again: bool = False) -> Window:
+    found = events(range(REACHED - count, REACHED))
+    return Window(Range(0, REACHED), found, "", set(), [], again=again)
+
+
 def test_a_long_sync_says_how_far_it_is(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(1_000_000, logging.getLogger("x"), clock)
+    progress = begun(clock, 1_000_000)
     clock.now += 10
-    progress.advance(25_000)
+    progress.advance(window(25_000))
     assert caplog.messages == ["2 % of 1,000,000, 6 m left"]
 
 
@@ -38,9 +55,13 @@ def test_tens_of_millions_of_records_fit_into_100_columns(
 ) -> None:
     caplog.set_level(logging.INFO)
     logger = logging.getLogger("tap-akuity.audit_logs")
-    progress = Progress(99_999_999, logger, clock)
+    progress = Progress(logger, clock)
+    progress.total = 99_999_999
+    many = window(33_000)
+    for _ in range(999):
+        progress.advance(many)
     clock.now += seconds
-    progress.advance(33_000_000)
+    progress.advance(many)
     (record,) = caplog.records
     line = logging.Formatter(DEFAULT_FORMAT, style="{").format(record)
     assert len(line) <= 100
@@ -54,20 +75,52 @@ def test_how_long_is_left(
     caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int, left: str
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(2_000, logging.getLogger("x"), clock)
+    progress = begun(clock, 2_000)
     clock.now += seconds
-    progress.advance(1_000)
+    progress.advance(window(1_000))
     assert caplog.messages == [f"50 % of 2,000, {left}"]
+
+
+@pytest.mark.parametrize(("seconds", "left"), [(60, "1 m"), (3_600, "1.0 h")])
+def test_whole_minutes_and_hours(
+    caplog: pytest.LogCaptureFixture, clock: Clock, seconds: int, left: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = begun(clock, 2 * seconds)
+    clock.now += seconds
+    progress.advance(window(seconds))
+    assert caplog.messages == [f"50 % of {2 * seconds:,}, {left} left"]
+
+
+def test_what_was_emitted_adds_up(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = begun(clock, 10)
+    for _ in range(2):
+        clock.now += 10
+        progress.advance(window(5))
+    assert caplog.messages == ["50 % of 10, 10 s left", "100 % of 10, 0 s left"]
+
+
+def test_one_record_is_all_of_one(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = begun(clock, 1)
+    clock.now += 10
+    progress.advance(window(1))
+    assert caplog.messages == ["100 % of 1, 0 s left"]
 
 
 def test_not_more_often_than_every_few_seconds(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     for _ in range(100):
         clock.now += 0.25
-        progress.advance(1)
+        progress.advance(window(1))
     assert len(caplog.messages) == 5
 
 
@@ -75,17 +128,17 @@ def test_a_short_sync_says_nothing(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     clock.now += 4.9
-    progress.advance(10)
+    progress.advance(window(10))
     assert caplog.messages == []
 
 
 def test_the_log_level_governs(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     caplog.set_level(logging.WARNING)
-    progress = Progress(0, logging.getLogger("x"), clock)
+    progress = begun(clock, 0)
     clock.now += 60
-    progress.advance(0)
+    progress.advance(window(0))
     assert caplog.messages == []
 
 
@@ -93,10 +146,30 @@ def test_nothing_yet_and_more_than_expected(
     caplog: pytest.LogCaptureFixture, clock: Clock
 ) -> None:
     caplog.set_level(logging.INFO)
-    progress = Progress(10, logging.getLogger("x"), clock)
+    progress = begun(clock, 10)
     clock.now += 5
-    progress.advance(0)
+    progress.advance(window(0))
     clock.now += 5
-    progress.advance(20)
+    progress.advance(window(20))
     assert "0 % of 10, unknown time left" in caplog.messages[0]
     assert "200 % of 10, 0 s left" in caplog.messages[1]
+
+
+def test_what_is_read_again_is_not_what_is_new(
+    caplog: pytest.LogCaptureFixture, clock: Clock
+) -> None:
+    caplog.set_level(logging.INFO)
+    progress = begun(clock, 10)
+    progress.advance(window(50, again=True))
+    clock.now += 5
+    progress.advance(window(4))
+    assert "40 % of 10, " in caplog.messages[0]
+    assert progress.figures() == {
+        "counted": 10,
+        "emitted": 54,
+        "read_again": 50,
+        "first": to_text(REACHED - 50),
+        "last": to_text(REACHED - 1),
+        "windows": 2,
+        "seconds": 5.0,
+    }

@@ -183,6 +183,17 @@ def test_a_page_that_is_full_is_not_trusted_to_be_the_last() -> None:
     assert [query.offset for query in server.queries] == [0, 5]
 
 
+def test_the_rest_of_a_page_cut_short_is_asked_for_and_no_more() -> None:
+    class Moody(Server):
+        def page(self, query: Query) -> Page:
+            page = super().page(query)
+            return page._replace(events=page.events[:3]) if query.offset else page
+
+    server = Moody(events(seconds(*range(1, 18))))
+    assert len(read(server, 0, YEAR)) == 17
+    assert {query.limit for query in server.queries} == {2, 5}
+
+
 def test_a_count_that_is_too_small_is_not_trusted() -> None:
     class Miscounting(Server):
         def page(self, query: Query) -> Page:
@@ -293,10 +304,27 @@ def test_a_window_that_stays_short_is_an_error() -> None:
         read(server, SECOND, 9 * SECOND)
     assert str(caught.value) == (
         "Akuity counts 4 events from 1970-01-01T00:00:01Z to 1970-01-01T00:00:09Z but "
-        "gives 3, again and again: run the sync again later, and contact Akuity's "
+        "returns 3, repeatedly: run the sync again later, and contact Akuity's "
         "support if that does not help."
     )
     assert len(server.queries) < 50
+
+
+def test_as_long_as_something_new_comes_a_window_is_read_again() -> None:
+    class Reluctant(Server):
+        """Gives one event more each time that it is asked for the first page."""
+
+        given = 5
+
+        def page(self, query: Query) -> Page:
+            page = super().page(query)
+            if query.offset:
+                return page._replace(events=[])
+            self.given += 1
+            return page._replace(events=self.events[: self.given])
+
+    server = Reluctant(events([SECOND] * 30))
+    assert len(read(server, SECOND, 2 * SECOND, limits(50))) == 30
 
 
 class Liar(Server):
@@ -357,7 +385,7 @@ def test_rows_without_end_are_an_error(honest: bool) -> None:  # noqa: FBT001
             return Page(rows, self.given + 5 if honest else 5)
 
     server = Endless([])
-    with pytest.raises(IncompleteError, match="gives more and more events from 1970"):
+    with pytest.raises(IncompleteError, match="keeps returning events from 1970"):
         read(server, SECOND, 2 * SECOND, limits(500, 4))
     assert server.given < 30_000
 

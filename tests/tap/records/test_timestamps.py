@@ -158,6 +158,12 @@ def test_the_api_has_to_send_a_zone_and_a_time_of_day(text: str) -> None:
         canonical(text)
 
 
+@pytest.mark.parametrize("day", ["2025-02-30", "2025-13-01", "0000-01-01"])
+def test_no_day_that_is_not_in_the_calendar_is_passed_on(day: str) -> None:
+    with pytest.raises(TimestampError, match="is not a point in time"):
+        canonical(f"{day} 00:00:00 +0000 UTC")
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_time_or_an_error(text: str) -> None:
     try:

@@ -1,0 +1,115 @@
+"""What the first run of a day finds out beside the audit log.
+
+A key that may not see the organization, or itself, is no reason to stop.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tap_akuity.api.neighbours import NEVER
+from tap_akuity.records.timestamps import DAY, months_before, parse, to_text
+
+if TYPE_CHECKING:
+    import logging
+
+    from tap_akuity.api.neighbours import Neighbours
+
+LONG_AGO = 30 * DAY
+"""Younger events can be searched whatever Akuity's plan."""
+
+EXPIRY_NOTICE = 14 * DAY
+"""How long before its end an API key is warned of."""
+
+
+class GapError(Exception):
+    """Events between the bookmark and what can be searched are out of reach."""
+
+
+def check_reach(
+    neighbours: Neighbours,
+    logger: logging.Logger,
+    bookmark: str | None,
+    bound: int,
+    *,
+    fail: bool,
+) -> None:
+    """Say what Akuity no longer keeps of the range to read.
+
+    Args:
+        neighbours: Tells for how long events can be searched.
+        logger: Where to say it.
+        bookmark: How far an earlier run came, if there was one: what it left out
+            is a gap.
+        bound: Before which no event is wanted: nanoseconds since the Unix epoch.
+        fail: Whether a gap is an error.
+
+    Raises:
+        GapError: If it is.
+    """
+    now = time.time_ns()
+    reached = parse(bookmark) if bookmark else bound
+    start = max(bound, reached)
+    if now - start <= LONG_AGO:
+        return
+    organization = neighbours.organization()
+    months = organization.searchable_months
+    if months is None:
+        logger.debug(
+            "For how long events can be searched is %s.",
+            organization.problem or "not said by this server",
+        )
+        return
+    horizon = months_before(now, months)
+    if start >= horizon:
+        return
+    since, until = _moment(start), _moment(horizon)
+    if not bookmark or reached < bound:  # It is meant to start there.
+        logger.info(
+            "Setting `start_date` is %s, but Akuity keeps events for %d months: those "
+            "before %s can no longer be fetched.",
+            since,
+            months,
+            until,
+        )
+        return
+    archives = organization.archived_months
+    gap = (
+        f"Events from {since} to {until} can no longer be fetched, as Akuity keeps "
+        f"them for {months} months and the bookmark is older"
+        + (f"; archives are kept for {archives} months" if archives else "")
+    )
+    if fail:
+        msg = (
+            f"{gap}: set `start_date` to {until} to go on without them, or "
+            "`fail_on_gap` to false."
+        )
+        raise GapError(msg)
+    logger.warning("%s.", gap)
+
+
+def check_key(neighbours: Neighbours, logger: logging.Logger, now: int) -> None:
+    """Warn of an API key that expires soon.
+
+    Args:
+        neighbours: Tells when it does.
+        logger: Where to warn.
+        now: The time, in nanoseconds since the Unix epoch.
+    """
+    key = neighbours.api_key()
+    if key.expires is None:
+        logger.debug(
+            "When the API key expires is %s.",
+            key.problem or "not said by this server",
+        )
+    elif key.expires != NEVER and key.expires - now <= EXPIRY_NOTICE:
+        logger.warning(
+            "The API key expires at %s: create a new one in Akuity, and set "
+            "`api_key_id` and `api_key_secret` to it before that.",
+            _moment(key.expires),
+        )
+
+
+def _moment(instant: int) -> str:
+    return f"{to_text(instant)[:19]}Z"
