@@ -6,6 +6,7 @@ import logging
 import sys
 from abc import abstractmethod
 from functools import cache, cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from singer_sdk.exceptions import ConfigurationError
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from tap_akuity.output.conversion import Convert
     from tap_akuity.reading.windows import Window
     from tap_akuity.records.event import Event
+
+
+_json = attrgetter("json")
 
 
 class WindowedStream(Stream):
@@ -122,7 +126,7 @@ class WindowedStream(Stream):
             raise TypeError(msg)
         for events in self._synced(context):
             for name, convert in self.converters:
-                records = (convert(event.json) for event in events)
+                records = map(convert, map(_json, events))
                 writer.write_records(name, filter(None, records))
             self.state_manager.is_flushed = False
             yield from ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tap_akuity.api.query import Query
@@ -35,14 +37,15 @@ class Probe(NamedTuple):
     """How many events of the range are newer."""
 
 
-class Page(NamedTuple):
+@dataclass(frozen=True)
+class Page:
     """The response to a query."""
 
     events: list[Event]
     total: int
     """How many events the range holds, before limit and offset."""
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The size of the records in bytes."""
         return sum(len(event.json) for event in self.events)

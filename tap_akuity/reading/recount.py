@@ -15,6 +15,7 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
@@ -256,7 +257,7 @@ def _outside(span: Range, total: int, page_size: int) -> Asking[int]:
     if 0 < len(newest) < total:
         size = min(len(newest), total - len(newest))
         events += (yield from _page(span, total - size, size)).events
-    events.sort(key=lambda event: event.timestamp)
+    events.sort(key=attrgetter("timestamp"))
     return len(events) - len(wanted(events, span, first=True))
 
 

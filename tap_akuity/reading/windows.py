@@ -6,6 +6,7 @@ import logging
 from bisect import bisect_left
 from collections import deque
 from hashlib import sha256
+from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from tap_akuity.reading.asks import MARGIN, WIDE_MARGIN, Page, Range
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from tap_akuity.records.event import Event
 
 _logger = logging.getLogger(__name__)
+
+_timestamp = attrgetter("timestamp")
 
 
 class Window(NamedTuple):
@@ -254,7 +257,3 @@ def _shared(events: list[Event], span: Range, margin: int) -> dict[str, bytes]:
 def _digest(event: Event) -> bytes:
     # Of a second with 50,000 events, the contents would take 25 MB.
     return sha256(content(event)).digest()
-
-
-def _timestamp(event: Event) -> str:
-    return event.timestamp

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -67,7 +68,7 @@ class Rows:
 
     def events(self) -> list[Event]:
         """Return the events, in ascending order."""
-        return sorted(self._events.values(), key=lambda event: event.timestamp)
+        return sorted(self._events.values(), key=attrgetter("timestamp"))
 
 
 def _growth(row: Event) -> tuple[str, bytes]:

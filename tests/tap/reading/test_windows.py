@@ -7,6 +7,7 @@ import threading
 import time
 from bisect import bisect_left
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +139,7 @@ def test_a_server_that_refuses_far_offsets(deepest: int, hidden: bool) -> None: 
             page = super().page(query)
             is_probe = query.limit == 1
             return (
-                page._replace(events=[])
+                replace(page, events=[])
                 if is_probe and query.offset > deepest
                 else page
             )
@@ -187,7 +188,7 @@ def test_the_rest_of_a_page_cut_short_is_asked_for_and_no_more() -> None:
     class Moody(Server):
         def page(self, query: Query) -> Page:
             page = super().page(query)
-            return page._replace(events=page.events[:3]) if query.offset else page
+            return replace(page, events=page.events[:3]) if query.offset else page
 
     server = Moody(events(seconds(*range(1, 18))))
     assert len(read(server, 0, YEAR)) == 17
@@ -197,7 +198,7 @@ def test_the_rest_of_a_page_cut_short_is_asked_for_and_no_more() -> None:
 def test_a_count_that_is_too_small_is_not_trusted() -> None:
     class Miscounting(Server):
         def page(self, query: Query) -> Page:
-            return super().page(query)._replace(total=3)
+            return replace(super().page(query), total=3)
 
     server = Miscounting(events(seconds(*range(1, 18))))
     assert len(read(server, 0, YEAR)) == 17
@@ -297,7 +298,7 @@ def test_a_window_that_stays_short_is_an_error() -> None:
     class Hiding(Server):
         def page(self, query: Query) -> Page:
             page = super().page(query)
-            return page._replace(total=page.total + 1)
+            return replace(page, total=page.total + 1)
 
     server = Hiding(events(seconds(1, 2, 3)))
     with pytest.raises(IncompleteError) as caught:
@@ -319,9 +320,9 @@ def test_as_long_as_something_new_comes_a_window_is_read_again() -> None:
         def page(self, query: Query) -> Page:
             page = super().page(query)
             if query.offset:
-                return page._replace(events=[])
+                return replace(page, events=[])
             self.given += 1
-            return page._replace(events=self.events[: self.given])
+            return replace(page, events=self.events[: self.given])
 
     server = Reluctant(events([SECOND] * 30))
     assert len(read(server, SECOND, 2 * SECOND, limits(50))) == 30
@@ -336,7 +337,7 @@ class Liar(Server):
     def page(self, query: Query) -> Page:
         if self.ignores_the_offset:
             query = query._replace(offset=0)
-        return super().page(query)._replace(total=self.total)
+        return replace(super().page(query), total=self.total)
 
 
 @pytest.mark.parametrize("total", [3, 4, 11, 40])
@@ -393,7 +394,7 @@ def test_rows_without_end_are_an_error(honest: bool) -> None:  # noqa: FBT001
 def test_an_empty_page_does_not_pass_for_a_full_one() -> None:
     class Silent(Server):
         def page(self, query: Query) -> Page:
-            return super().page(query)._replace(events=[])
+            return replace(super().page(query), events=[])
 
     with pytest.raises(IncompleteError):
         read(Silent(events(seconds(1, 2, 3))), 0, 9 * SECOND)
