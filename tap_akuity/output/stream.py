@@ -180,6 +180,7 @@ class WindowedStream(Stream):
         A window counts as written when the next one is asked for.
         """
         state = self.get_context_state(context)
+        progress = self.progress  # Its time runs from here.
         with self.get_record_counter() as counter, self.get_sync_timer() as timer:
             self._write_starting_replication_value(context)
             for window in self.read_windows(state):
@@ -188,8 +189,8 @@ class WindowedStream(Stream):
                 self.complete(window, state)
                 # Says nothing while a batch is open: after each, the SDK says it.
                 self._write_state_message()
-                self.progress.advance(window)
-            figures = self.progress.figures() | self.request_counts()
+                progress.advance(window)
+            figures = progress.figures() | self.request_counts()
             timer.tags.update(figures)
         line = " ".join(f"{name}={value}" for name, value in figures.items())
         self.log("Sync completed: %s", line)

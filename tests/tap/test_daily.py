@@ -181,12 +181,14 @@ def test_months_before() -> None:
     )
 
 
-def test_retries_are_counted_in_the_last_line(
+def test_retries_and_their_waits_are_in_the_last_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.001)
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.05)
     with Sandbox([item(-60)], faults=Plan(("503",), times=2)) as sandbox:
         sync(config_for(sandbox, end_date=to_text(NOW), max_retries=2))
     (line,) = [m for m in caplog.messages if m.startswith("Sync completed: ")]
     assert line.endswith(" requests=4 retries=2")  # One is for the organization.
+    # The waits for the first response count, too.
+    assert float(line.split(" seconds=")[1].split()[0]) >= 2 * 0.05
