@@ -26,24 +26,24 @@ def main() -> None:
 
     gc.freeze()
     gc.enable()
-    # By default, a busy thread keeps those that are back from the network waiting for
-    # 5 ms each time, which costs 2 % with eight requests at a time.
+    # By default, a busy thread delays those with a response by up to 5 ms each time,
+    # which costs 2 % with eight concurrent requests.
     sys.setswitchinterval(0.0005)
     _return_large_buffers()
     command = TapAkuity.cli
-    # The SDK says this of every error, which is then said better.
+    # The SDK logs this for every error; the tap's own sentence follows.
     logging.getLogger(f"{TapAkuity.name}.{AuditLogsStream.name}").addFilter(
         lambda record: not record.msg.startswith("An unhandled error occurred")
     )
     if any(argument.startswith("--test") for argument in sys.argv[1:]):
-        # A test that went well is cut short, which the SDK's metrics call "failed".
+        # A successful test stops early, which the SDK's metrics report as "failed".
         metrics.get_metrics_logger().addFilter(lambda _: False)
     try:
         command()
     except Exception as error:
         logger = TapAkuity.logger
-        logger.debug("This ended the run:", exc_info=error)
-        # Last, so that it is the last line at any log level.
+        logger.debug("The run failed:", exc_info=error)
+        # Logged last, so that it is the last line at any log level.
         sentence = one_line(str(error), MAX_SENTENCE) or type(error).__name__
         logger.critical("%s", sentence)
         if _is_shown_raw():
@@ -52,10 +52,10 @@ def main() -> None:
 
 
 def _is_shown_raw() -> bool:
-    """Tell whether Meltano shows the last line as it is, as `meltano config test` does.
+    """Return whether Meltano shows the last line as is, as `meltano config test` does.
 
-    Meltano lets the tap log JSON, which it parses when it runs a pipeline, but not in
-    that test, where the tap's stdout and stderr are one pipe.
+    Meltano configures the tap to log JSON. It parses that in a pipeline, but not in
+    `meltano config test`, where the tap's stdout and stderr share one pipe.
     """
     if "SINGER_SDK_LOG_CONFIG" not in os.environ:
         return False
@@ -66,7 +66,7 @@ def _is_shown_raw() -> bool:
 
 
 def _return_large_buffers() -> None:
-    """Let glibc return the memory of each page, of which threads would keep 60 MB."""
+    """Make glibc free the memory of each page; threads would retain 60 MB of it."""
     with contextlib.suppress(AttributeError, OSError, TypeError):
         ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, 1 << 17)
 

@@ -49,8 +49,8 @@ class DaemonPool:
             function: The call.
 
         Returns:
-            Its future. `result(timeout)` waits no longer than the timeout, and leaves
-            the call to itself then; `cancel()` drops a call that has not begun.
+            Its future. `result(timeout)` abandons the call after the timeout;
+            `cancel()` drops a call that has not started.
         """
         future: Future[_T] = Future()
         self._calls.put((future, function))
@@ -74,10 +74,10 @@ def _work(calls: _Calls, idle: threading.Semaphore) -> None:
                 future.set_result(function())
             except BaseException as error:  # noqa: BLE001, raised by `future.result`
                 future.set_exception(error)
-        # A thread that waits for its next call keeps nothing of the last one alive.
+        # An idle thread must not keep objects of its last call alive.
         del call, future, function
         idle.release()
-    calls.put(None)  # For the next thread to end.
+    calls.put(None)  # Ends the next thread.
 
 
 def _close(calls: _Calls) -> None:

@@ -1,4 +1,4 @@
-"""The check of `--test`: what a sync needs, a line each, before there is trouble."""
+"""The check that `--test` runs: one line for each thing that a sync needs."""
 
 from __future__ import annotations
 
@@ -24,30 +24,29 @@ if TYPE_CHECKING:
     from tap_akuity.streams import AuditLogsStream
 
 MAX_ATTEMPTS = 3
-"""How often to ask: whoever waits for the result is there to try again."""
+"""Attempts per request: a user waits for the result and can run the check again."""
 
 LARGEST_PAGE = 1000
-"""How many events to ask for at least: Akuity's own maximum."""
+"""The least number of events to request: Akuity's own maximum."""
 
 WARN_DAYS = 30
-"""How many days before a key expires there is a warning."""
+"""How many days before a key expires to warn."""
 
 CLOCK_SECONDS = 2
-"""How far apart clocks may be said to agree, of which `Date` shows whole seconds."""
+"""The largest difference at which clocks agree; `Date` has whole seconds only."""
 
 _UNKNOWN = "not known"
 
 
 def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
-    """Ask for what a sync needs, and log what is found.
+    """Request what a sync needs, and log the findings.
 
     Args:
         stream: The stream that would be synced.
-        logger: Where the findings go: warnings are worth a look, but stop no sync.
+        logger: Logs the findings. A warning does not prevent a sync.
 
     Raises:
-        Exception: If a sync could not work, as it would; the text says why and what
-            to do.
+        Exception: The error that a sync would raise; the text says why and what to do.
     """
     stream.check_batches()
     stream.client.max_attempts = min(stream.client.max_attempts, MAX_ATTEMPTS)
@@ -87,7 +86,7 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
 
 
 def _events(stream: AuditLogsStream, page: PageResponse, asked: int) -> list[Event]:
-    """Decode a page, and see that its events become records."""
+    """Decode a page, and check that its events can be converted to records."""
     try:
         events = parse_items(
             page.items,
@@ -109,7 +108,7 @@ def _events(stream: AuditLogsStream, page: PageResponse, asked: int) -> list[Eve
 
 
 def _again(problem: str) -> str:
-    """Say briefly what a line before has said in full."""
+    """Shorten a problem that an earlier line has explained in full."""
     return problem if problem == NOT_VISIBLE else _UNKNOWN
 
 

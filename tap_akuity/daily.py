@@ -1,6 +1,6 @@
-"""What the first run of a day finds out beside the audit log.
+"""The daily checks of the organization and the API key.
 
-A key that may not see the organization, or itself, is no reason to stop.
+A key that may not see the organization, or itself, does not stop the run.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from tap_akuity.api.neighbours import Neighbours
 
 LONG_AGO = 30 * DAY
-"""Younger events can be searched whatever Akuity's plan."""
+"""More recent events can be searched on every Akuity plan."""
 
 EXPIRY_NOTICE = 14 * DAY
-"""How long before its end an API key is warned of."""
+"""How long before an API key expires to warn."""
 
 
 class GapError(Exception):
-    """Events between the bookmark and what can be searched are out of reach."""
+    """Events after the bookmark are older than what can be searched."""
 
 
 def check_reach(
@@ -35,18 +35,18 @@ def check_reach(
     *,
     fail: bool,
 ) -> None:
-    """Say what Akuity no longer keeps of the range to read.
+    """Report which part of the range to read Akuity no longer keeps.
 
     Args:
-        neighbours: Tells for how long events can be searched.
-        logger: Where to say it.
-        bookmark: How far an earlier run came, if there was one: what it left out
-            is a gap.
-        bound: Before which no event is wanted: nanoseconds since the Unix epoch.
+        neighbours: Knows how long events can be searched.
+        logger: Logs the finding.
+        bookmark: Where the last run stopped, if there was one. Events after it that
+            can no longer be fetched are a gap.
+        bound: Earlier events are not wanted: nanoseconds since the Unix epoch.
         fail: Whether a gap is an error.
 
     Raises:
-        GapError: If it is.
+        GapError: If there is a gap and `fail` is set.
     """
     now = time.time_ns()
     reached = parse(bookmark) if bookmark else bound
@@ -57,15 +57,15 @@ def check_reach(
     months = organization.searchable_months
     if months is None:
         logger.debug(
-            "For how long events can be searched is %s.",
-            organization.problem or "not said by this server",
+            "How long events can be searched is %s.",
+            organization.problem or "not reported by this server",
         )
         return
     horizon = months_before(now, months)
     if start >= horizon:
         return
     since, until = _moment(start), _moment(horizon)
-    if not bookmark or reached < bound:  # It is meant to start there.
+    if not bookmark or reached < bound:  # The user chose this start.
         logger.info(
             "Setting `start_date` is %s, but Akuity keeps events for %d months: those "
             "before %s can no longer be fetched.",
@@ -82,7 +82,7 @@ def check_reach(
     )
     if fail:
         msg = (
-            f"{gap}: set `start_date` to {until} to go on without them, or "
+            f"{gap}: set `start_date` to {until} to continue without them, or "
             "`fail_on_gap` to false."
         )
         raise GapError(msg)
@@ -93,15 +93,15 @@ def check_key(neighbours: Neighbours, logger: logging.Logger, now: int) -> None:
     """Warn of an API key that expires soon.
 
     Args:
-        neighbours: Tells when it does.
-        logger: Where to warn.
+        neighbours: Knows when it expires.
+        logger: Logs the warning.
         now: The time, in nanoseconds since the Unix epoch.
     """
     key = neighbours.api_key()
     if key.expires is None:
         logger.debug(
             "When the API key expires is %s.",
-            key.problem or "not said by this server",
+            key.problem or "not reported by this server",
         )
     elif key.expires != NEVER and key.expires - now <= EXPIRY_NOTICE:
         logger.warning(

@@ -1,8 +1,8 @@
 """What may be written to stderr: no secret, no control character, bounded lines.
 
-Everything goes through here, whoever writes it: messages of the tap by `one_line`
-before they are shortened, and all else (the SDK, urllib3, warnings, tracebacks) by the
-stream that `guard_stderr` puts in the place of `sys.stderr`.
+All output to stderr passes through this module: the tap's messages through `one_line`,
+before they are shortened, and everything else (the SDK, urllib3, warnings, tracebacks)
+through the stream with which `guard_stderr` replaces `sys.stderr`.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ MAX_LINE = 10_000
 _MAX_WRITE = 65_536  # The rest is dropped.
 
 _RUN = 8
-"""This many consecutive characters of a secret are masked, so a cut one is, too."""
+"""This many consecutive characters of a secret are masked, even if it is cut off."""
 
-_SHORTEST = 4  # Anything shorter is no secret, and would occur in every sentence.
+_SHORTEST = 4  # Anything shorter is not a secret, and would occur in every sentence.
 
-# A character as it stands, in a URL (encoded any number of times), or as Python and
-# JSON escape it. What escapes a control character matches as a whole, and is no part
-# of a secret.
+# A character as is, encoded in a URL (any number of times), or escaped by Python or
+# JSON. An escaped control character matches as a whole, and is not part of a secret.
 _CHARACTER = re.compile(
     r"%(?:25)*(?P<url>[0-9A-Fa-f]{2})"
     r"|\\+x(?P<python>[0-9A-Fa-f]{2})"
@@ -49,7 +48,7 @@ _CHARACTER = re.compile(
 
 
 class _Secrets:
-    """The secrets of this process, which finds pieces of them in a text."""
+    """The secrets of this process; finds pieces of them in a text."""
 
     def __init__(self) -> None:
         self._runs: set[str] = set()
@@ -95,7 +94,7 @@ _secrets = _Secrets()
 
 
 def hide(secret: str) -> None:
-    """Never show a secret again, nor a longer piece of it, in any encoding.
+    """Mask a secret, and any longer piece of it, in every encoding from now on.
 
     Args:
         secret: Ignored if shorter than four characters.
@@ -136,20 +135,20 @@ def one_line(text: str, limit: int = MAX_QUOTED) -> str:
         limit: How many characters to keep.
 
     Returns:
-        The text without control characters and terminal escapes.
+        One line without control characters or terminal escapes.
     """
     line = " ".join(_printable(_secrets.mask(text[:_MAX_WRITE])).split())
     return f"{line[:limit]}…" if len(line) > limit else line
 
 
 def guard_stderr() -> None:
-    """Pass everything that is written to stderr through this module from now on."""
+    """Route all output to stderr through this module from now on."""
     sys.stderr = cast("TextIO", _CleanStream(sys.stderr))
     hide_proxies(os.environ)
 
 
 class _CleanStream:
-    """A text stream that masks what is written and delegates everything else."""
+    """A text stream that masks its output and delegates everything else."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

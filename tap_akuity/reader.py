@@ -61,12 +61,12 @@ class Reader:
 
         Args:
             client: Fetches the pages.
-            organization_id: The organization that the client asks about.
+            organization_id: The organization whose events the client fetches.
             limits: How much to read at a time.
             origins: Only events with one of these origins are wanted; all if empty.
             actor_ips: Only events from one of these addresses; all if empty.
-            precision: Of the timestamps in the records; see `timestamps.PRECISIONS`.
-            logger: Where to say what is unusual.
+            precision: Precision of the timestamps; see `timestamps.PRECISIONS`.
+            logger: Logs anything unusual.
         """
         self._client = client
         self._organization_id = organization_id
@@ -94,8 +94,8 @@ class Reader:
 
         Args:
             start: Where it starts: nanoseconds since the Unix epoch.
-            end: Where it ends at the latest. It does not end in the future: by the
-                server's clock if that differs from the local one.
+            end: Where it ends at the latest; never in the future, by the server's
+                clock if that differs from the local one.
 
         Returns:
             The range and its first page.
@@ -135,25 +135,25 @@ class Reader:
         finally:
             if twins:
                 self._logger.warning(
-                    "Events of one instant differ in nothing but %s, which now is part "
-                    "of their ids: please report this, so that the tap can take it "
-                    "into account.",
+                    "Events of one instant differ only in %s, which is now part of "
+                    "their ids: please report this, so that the tap can take it into "
+                    "account.",
                     _names(twins),
                 )
             if self._unknown.names:
                 self._logger.info(
                     "Akuity sends members that the schema does not describe yet; the "
-                    "records have them all the same: %s.",
+                    "records include them anyway: %s.",
                     _names(self._unknown.names),
                 )
                 self._unknown.names.clear()
 
     def recounted(self, recount: Recount) -> Iterator[Window]:
-        """Read the days again of which events came late.
+        """Read the days again that have late events.
 
         Args:
-            recount: What is known of each day. It moves on after the last window of a
-                day has been taken.
+            recount: The counts of each day; updated once the last window of a day has
+                been consumed.
 
         Yields:
             Windows in ascending order.
@@ -192,7 +192,7 @@ class Reader:
             events = parse_items(
                 response.items,
                 self._organization_id,
-                # Some servers may give their default where less is asked for.
+                # Some servers may return their default for a smaller limit.
                 most=2 * max(query.limit, 1_000),
                 unknown=self._unknown,
                 precision=self._precision,
@@ -222,7 +222,7 @@ class Reader:
         if self._cut or self._precision != timestamps.MICROSECONDS:
             return
         for event in events:
-            # One that never occurred again has no text there.
+            # Empty if the event never occurred again.
             last = event.last_occurred or event.timestamp
             if timestamps.is_fine(event.timestamp) or timestamps.is_fine(last):
                 self._cut = True
@@ -234,7 +234,7 @@ class Reader:
                 return
 
     def matches(self, event: Event) -> bool:
-        """Tell whether an event has an origin and an address that is wanted."""
+        """Return whether an event matches the wanted origins and addresses."""
         if not (self._origins or self._addresses):
             return True
         actor = _decode_actor(event.json).actor or _NO_ACTOR
@@ -252,7 +252,7 @@ _decode_actor = msgspec.json.Decoder(_ActorOnly).decode
 
 
 def _address(text: str) -> object:
-    """Parse an address, which IPv6 can write in several ways."""
+    """Parse an address; IPv6 has several notations for the same one."""
     try:
         return ip_address(text)
     except ValueError:
@@ -265,5 +265,5 @@ def _names(names: Collection[str]) -> str:
 
 
 def _until(now: int, start: int, end: int | None) -> int:
-    """Find the end of a range that is neither in the future nor empty."""
+    """Return the end of a range that is neither in the future nor empty."""
     return max(now if end is None else min(now, end), start + 1)

@@ -1,4 +1,4 @@
-"""The settings: their schema, and what is wrong with a configuration."""
+"""The settings: their schema, and the validation of a configuration."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ ENVIRONMENT_PREFIX = "TAP_AKUITY_"
 SECRETS = ("api_key_id", "api_key_secret")
 
 MAX_PAGE_SIZE = 10_000
-"""Ten times Akuity's own maximum, which may grow; a limit all the same."""
+"""Ten times Akuity's own maximum, which may grow."""
 
 MAX_TIMEOUT_SECONDS = 3600
 """Longer than any server or proxy keeps a request open."""
 
 FLATTENING_DEPTH = 3
-"""One level more than known objects need, for those that Akuity may add."""
+"""One level more than the known objects need, for those that Akuity may add."""
 
 _FILTER_HELP = "The API filters, so other events are not fetched."
 
@@ -297,7 +297,7 @@ def problems(
 
 
 def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
-    """Find the variables of the environment that cannot be read at all.
+    """Find environment variables that cannot be parsed.
 
     Args:
         environment: The environment variables.
@@ -312,11 +312,11 @@ def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 _BOOLEANS = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off", ""})
-"""What the SDK takes for true, what it rightly takes for false, and what is not set."""
+"""The texts that the SDK reads correctly as true, as false, or as not set."""
 
 
 def _readable(text: str, kind: str) -> bool:
-    """Tell whether the SDK reads a text of the environment as what it says."""
+    """Return whether the SDK parses an environment variable correctly."""
     if kind == "boolean":
         return text.strip().lower() in _BOOLEANS
     if kind == "integer":
@@ -375,7 +375,7 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
 
 
 def _is_date(value: object) -> bool:
-    """Tell whether `normalize` could read the date."""
+    """Return whether `normalize` recognized the date."""
     try:
         return isinstance(value, str) and bool(timestamps.canonical(value))
     except TimestampError:

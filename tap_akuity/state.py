@@ -1,6 +1,6 @@
 """The state of a run: normalized from every known form, or rejected.
 
-A state passed over silently would be a gap, or a backfill that nobody asked for.
+Ignoring a state silently would cause a gap or an unwanted backfill.
 """
 
 from __future__ import annotations
@@ -15,15 +15,14 @@ from tap_akuity.records.timestamps import TimestampError
 NOT_BEFORE = "not_before"
 """Where a replication without a start date began.
 
-The lookback does not reach before it, or the second run would fetch what was past when
-the first one ran.
+The lookback stops there, or the second run would fetch events from before the first.
 """
 
 CHECKED_ON = "checked_on"
-"""The UTC day of which the first run did what is done once a day."""
+"""The UTC day of the last daily checks."""
 
 RECOUNT = "recount"
-"""What is known of the last days, see `tap_akuity.reading.recount`."""
+"""The counts of the last days, see `tap_akuity.reading.recount`."""
 
 
 class StateError(Exception):
@@ -43,17 +42,17 @@ def normalize(
     and may have been written by hand.
 
     Args:
-        state: What was read from the state file.
+        state: The content of the state file.
         stream: The name of the stream.
         replication_key: The stream's replication key.
         now: The time, in nanoseconds since the Unix epoch.
 
     Returns:
-        A copy, whose times are what `timestamps.to_text` gives.
+        A copy, with times as `timestamps.to_text` returns them.
 
     Raises:
-        StateError: If the state has another shape, or a bookmark is not a time, or lies
-            more than a day in the future, or what is kept of days is malformed.
+        StateError: If the state has another shape, a bookmark is not a valid time or is
+            more than a day in the future, or the counts of days are malformed.
     """
     bookmarks = _members(state, "state").get("bookmarks", {})
     _members(bookmarks, "`bookmarks` of the state")

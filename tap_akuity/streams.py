@@ -48,9 +48,9 @@ FILTERS = {
     "actor_ips": "filters.actorIp",
     "origins": "filters.origin",
 }
-"""The parameter of each setting that filters.
+"""The query parameter of each filter setting.
 
-As in the client: a name that the API does not know is ignored there.
+The API silently ignores names that it does not know.
 """
 
 
@@ -59,10 +59,11 @@ class CatalogError(ConfigurationError):
 
 
 class AuditLogsStream(WindowedStream, RESTStream[Query]):
-    """The audit logs of the organization, whose pages `AkuityClient` fetches.
+    """The audit log of the organization.
 
-    What a response means, and when to try again, is said there. HTTP request metrics
-    are not emitted: the SDK writes a line for each request, thousands in a backfill.
+    `AkuityClient` fetches its pages, interprets responses and retries requests. HTTP
+    request metrics are not emitted: the SDK would log a line for each request, which is
+    thousands in a backfill.
     """
 
     name = "audit_logs"
@@ -97,7 +98,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @property
     def filters(self) -> dict[str, list[str]]:
-        """The values of each setting that filters and is set."""
+        """The values of each filter setting that is set."""
         return {name: self.config[name] for name in FILTERS if self.config.get(name)}
 
     @property
@@ -140,7 +141,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def neighbours(self) -> Neighbours:
-        """What asks for the organization and the API key."""
+        """The client for the organization and the API key."""
         return Neighbours(
             self.client,
             base_url=self.url_base,
@@ -150,7 +151,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @cached_property
     def reader(self) -> Reader:
-        """The reader that makes events of the pages."""
+        """The reader that turns pages into events."""
         return Reader(
             self.client,
             organization_id=self.config["organization_id"],
@@ -169,7 +170,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             catalog: From `--discover`, perhaps edited.
 
         Raises:
-            CatalogError: If it lacks the stream, or what the stream cannot do without.
+            CatalogError: If it lacks the stream, or a property that the stream needs.
         """
         entry = catalog.get_stream(self.name)
         if entry is None:
@@ -204,12 +205,12 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
 
     @override
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        # A bookmark never passes the end of the range, which is what a signpost is for.
+        # Unnecessary: a bookmark never passes the end of the range.
         return
 
     @override
     def compare_start_date(self, value: str, start_date_value: str) -> str:
-        # Both are as `timestamps.to_text` gives them, and sort as the instants do.
+        # Both are formatted by `timestamps.to_text`, so they sort chronologically.
         return max(value, start_date_value)
 
     def read_windows(self, state: dict[str, Any]) -> Iterator[Window]:
@@ -223,7 +224,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if end is not None and end <= start:
             self.log("All before `end_date` has been read: there is nothing to do.")
             return
-        # With a bookmark, nothing new is what mostly happens.
+        # With a bookmark, most runs find nothing new.
         unmatched = Unmatched(
             {} if state.get("replication_key_value") else self.filters
         )
@@ -245,7 +246,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     def _daily(
         self, state: dict[str, Any], span: Range, end: int | None
     ) -> Iterator[Window]:
-        """Do what is done once a day, and read the days again that have grown."""
+        """Run the daily checks, and read days with late events again."""
         today = timestamps.to_text(span.end)[:10]
         is_first = state.get(CHECKED_ON) != today
         bound = self._bound(state) or timestamps.EARLIEST
@@ -282,9 +283,9 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         return {"requests": self.client.requests, "retries": self.client.retries}
 
     def _start(self, state: dict[str, Any]) -> int | None:
-        """Find where to start: nanoseconds since the Unix epoch, None on a first run.
+        """Return where to start: nanoseconds since the Unix epoch, None on a first run.
 
-        The bookmark less the lookback, but not before the start date.
+        That is the bookmark minus the lookback, but not before the start date.
         """
         bound = self._bound(state)
         if bookmark := state.get("replication_key_value"):
@@ -294,13 +295,13 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         return bound
 
     def _bound(self, state: dict[str, Any]) -> int | None:
-        """Find the instant before which nothing is wanted, if there is one."""
+        """Return the instant before which no event is wanted, if there is one."""
         candidates = [self.config.get("start_date"), state.get(NOT_BEFORE)]
         bounds = [timestamps.parse(text) for text in candidates if text]
         return max(timestamps.EARLIEST, *bounds) if bounds else None
 
     def _begin(self, state: dict[str, Any]) -> None:
-        """Fetch no past events, but note the moment for the next run."""
+        """Record where the next run starts, without fetching past events."""
         now = timestamps.to_text(self.reader.now())
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = now

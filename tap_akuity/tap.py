@@ -58,7 +58,7 @@ class TapAkuity(Tap):
         """Create the tap.
 
         Args:
-            parse_env_config: Whether to read settings from the environment too.
+            parse_env_config: Whether to read settings from the environment as well.
             **kwargs: As for `singer_sdk.Tap`.
 
         Raises:
@@ -73,7 +73,7 @@ class TapAkuity(Tap):
                 self._check_environment(error)
             raise
         if parse_env_config:
-            # What the SDK does not understand as a boolean, it takes for false.
+            # The SDK reads an unknown boolean as false.
             self._check_environment()
         if os.environ.get(_API_URL) != api_url:
             self.logger.warning(
@@ -83,8 +83,8 @@ class TapAkuity(Tap):
                 _env_file(),
             )
         if threading.current_thread() is threading.main_thread():
-            # Instead of the SDK's handlers, which exit with 0, as if all were read, and
-            # may write a state into the middle of a line.
+            # The SDK's handlers exit with 0, as if everything had been read, and may
+            # write a state in the middle of a line.
             for name in ("SIGINT", "SIGTERM", "SIGHUP"):
                 if hasattr(signal, name):  # There is no SIGHUP on Windows.
                     signal.signal(getattr(signal, name), self._end)
@@ -95,7 +95,8 @@ class TapAkuity(Tap):
 
     @override
     def setup_mapper(self) -> None:
-        # The catalog first, or a stream map would be blamed for what it deselects.
+        # Apply the catalog first, so that a deselected property is not blamed on a
+        # stream map.
         streams = list(self.streams.values())
         maps.check(self.config, AuditLogsStream.name, AuditLogsStream.keys)
         super().setup_mapper()
@@ -117,7 +118,7 @@ class TapAkuity(Tap):
 
     @override
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
-        # The SDK's messages quote the value that is wrong, which may be the secret.
+        # The SDK's messages quote the invalid value, which may be the secret.
         self._config = settings.normalize(self._config)
         hide_key(*(str(self._config.get(name, "")) for name in settings.SECRETS))
         errors = list(
@@ -184,7 +185,7 @@ class TapAkuity(Tap):
             "sync could not work. --test=schema writes the schema."
         )
         for name in ("state", "catalog"):
-            # As `--config`, or click would open it, and wait for ever on a FIFO.
+            # Parsed like `--config`: click would open it and block on a FIFO.
             parameters[name].type = parameters["config"].type
             parameters[name].callback = _open
         return command
@@ -195,7 +196,7 @@ class TapAkuity(Tap):
         try:
             super().invoke(**kwargs)
         except ConfigValidationError as error:
-            # The SDK would end with "Config validation failed" after what to do.
+            # Otherwise the SDK would print "Config validation failed" last.
             raise ConfigurationError(str(error)) from error
 
 
@@ -238,7 +239,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _env_file() -> Path | str:
-    """Find the file that the SDK reads with --config=ENV, in a folder above it."""
+    """Return the `.env` file that the SDK reads with --config=ENV."""
     for folder in Path(singer_sdk.configuration.__file__).parents:
         if (folder / ".env").is_file():
             return folder / ".env"

@@ -1,9 +1,9 @@
 """An item of the audit log: its known members.
 
-It is `akuity.organization.v1.AuditLog`, as protojson writes it: each member may be
-absent, and each but `timestamp` null. Akuity may add others at any time.
+It is `akuity.organization.v1.AuditLog` in protojson: each member may be absent, and
+each but `timestamp` may be null. Akuity may add others at any time.
 
-Nothing here refers to what could refer back, which spares the garbage collector
+These objects cannot form reference cycles, so the garbage collector need not track them
 (`gc=False`).
 """
 

@@ -44,7 +44,7 @@ MAX_WAIT_SECONDS = 60.0
 
 MAX_ATTEMPTS_UNREACHED = 5
 """How many attempts are made while no connection has ever been made: 15 seconds at
-most, because `api_url` or a proxy may be wrong. Later, all of them are worth it."""
+most, because `api_url` or a proxy may be wrong."""
 
 MAX_CLOCK_SKEW = timestamps.DAY
 """How far a `Date` header may be off the local clock before it is ignored."""
@@ -55,7 +55,7 @@ _DATE_SLACK = 5 * 60 * timestamps.SECOND  # A response takes its time to arrive.
 
 
 class PageResponse(NamedTuple):
-    """A page whose envelope is decoded and whose items are not."""
+    """A page with its envelope decoded and its items still encoded."""
 
     items: msgspec.Raw
     """A JSON array, in UTF-8 and on one line."""
@@ -95,14 +95,14 @@ class AkuityClient:
 
         Args:
             url: The resource.
-            auth: What adds the key to a request.
-            headers: Of each request.
+            auth: Adds the key to a request.
+            headers: The headers of each request.
             params: The query parameters of each request, such as filters; one with a
                 list is sent once for each value.
-            timeout: How many seconds a request may take in all.
-            max_attempts: How often to make a request that fails in a way that may pass;
-                may be changed later.
-            logger: Where retries are logged.
+            timeout: How many seconds a request may take in total.
+            max_attempts: How many attempts to make if a request may succeed later; can
+                be changed after construction.
+            logger: Logs retries.
         """
         self._url = url
         self._auth = auth
@@ -115,7 +115,7 @@ class AkuityClient:
         """How many requests were made, retries included."""
 
         self.retries = 0
-        """How many of them repeated one that had failed."""
+        """How many of them were retries."""
 
         self._counting = Lock()
         self._idle_sessions: deque[BoundedSession] = deque()
@@ -136,7 +136,7 @@ class AkuityClient:
         Raises:
             BadRequestError: If the server rejects the query.
             PageTooBigError: If a single event is too big.
-            FatalAPIError: If the server rejects the request, or if no attempt got a
+            FatalAPIError: If the server rejects the request, or no attempt gets a
                 usable response.
         """
         while True:
@@ -172,21 +172,20 @@ class AkuityClient:
         *,
         max_attempts: int | None = None,
     ) -> _T:
-        """Make a GET request, and try again as long as that may help.
+        """Make a GET request, and retry it as long as that may help.
 
         Args:
-            url: What to ask for: of the same host, with the query.
-            read: Makes the result of a response of any status, or raises; what raises
-                a `RetriableError` is asked for again.
-            max_attempts: How often to make it, if less often than a page is asked for.
+            url: The URL on the same host, including the query.
+            read: Converts a response of any status to the result, or raises; on a
+                `RetriableError` the request is retried.
+            max_attempts: The number of attempts, if lower than the client's.
 
         Returns:
             What `read` returns.
 
         Raises:
             PageTooBigError: If the body is too big.
-            FatalAPIError: If `read` raises it, or if the server could not be reached
-                or understood in any attempt.
+            FatalAPIError: If `read` raises it, or if no attempt gets a usable response.
         """
         limit = min(max_attempts or sys.maxsize, self.max_attempts)
         waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
@@ -194,7 +193,7 @@ class AkuityClient:
         attempt = 0
         while True:
             attempt += 1
-            # Set when Akuity rate limited any of the threads.
+            # Set when Akuity rate limits any of the threads.
             _sleep_until(self._paused_until)
             with self._counting:
                 self.requests += 1
@@ -212,7 +211,7 @@ class AkuityClient:
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error
-                # With full jitter, but at least as long as the server asks.
+                # Full jitter, but at least as long as the server requests.
                 wait = max(backoff.full_jitter(next(waits)), error.retry_after)
                 until = time.monotonic() + wait
                 if error.is_rate_limit:
@@ -273,7 +272,7 @@ class AkuityClient:
         try:
             _skip(response.body)
         except (msgspec.DecodeError, RecursionError):
-            # It was cut short, or is broken otherwise.
+            # It was truncated or is otherwise corrupt.
             return RetriableError(sentence)
         return NotAPageError(sentence)
 

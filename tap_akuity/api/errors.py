@@ -1,4 +1,4 @@
-"""Why there is no page, in words for users."""
+"""Errors of requests, explained for users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tap_akuity.api.session import Response
 
 MAX_RETRY_AFTER_SECONDS = 300.0
-"""The longest wait between two attempts that the server may ask for."""
+"""The longest wait between two attempts that the server may request."""
 
 EU_API_URL = "https://eu.akuity.cloud"
 
@@ -82,8 +82,8 @@ class RetriableError(FatalAPIError):
 
         Args:
             message: One sentence.
-            retry_after: How many seconds the server asks to wait.
-            is_rate_limit: Whether all requests are to wait.
+            retry_after: How many seconds the server asks clients to wait.
+            is_rate_limit: Whether all requests must wait.
         """
         super().__init__(message)
         self.retry_after = retry_after
@@ -108,13 +108,13 @@ def check_status(response: Response, url: str) -> None:
     """Raise an error unless a response has status 200.
 
     Args:
-        response: What the server sent.
-        url: What was asked.
+        response: The response.
+        url: The URL of the request.
 
     Raises:
         RetriableError: If the same request may succeed later.
         PageTooBigError: If only a smaller page can succeed.
-        LimitError: If a smaller page may succeed, or the query is rejected otherwise.
+        LimitError: If the query is rejected, and a smaller page may succeed.
         BadRequestError: If the query is rejected.
         FatalAPIError: If no such request can succeed.
     """
@@ -138,11 +138,11 @@ def check_status(response: Response, url: str) -> None:
 
 
 def of_transport(error: Exception, url: str) -> FatalAPIError:
-    """Explain why there is no response, and whether a retry may get one.
+    """Explain why there is no response, and whether to retry.
 
     Args:
-        error: What requests or urllib3 raised.
-        url: What was asked.
+        error: The exception from requests or urllib3.
+        url: The URL of the request.
 
     Returns:
         A `RetriableError` if the same request may succeed later.
@@ -189,8 +189,8 @@ def details(response: Response, url: str) -> str:
     """Collect the details that support asks for.
 
     Args:
-        response: What the server sent.
-        url: What was asked.
+        response: The response.
+        url: The URL of the request.
 
     Returns:
         The status, the host, Akuity's message, its request id and its version.
@@ -210,7 +210,7 @@ def reason(error: BaseException) -> str:
     """Find the root cause, which requests wraps several times.
 
     Args:
-        error: What requests or urllib3 raised.
+        error: The exception from requests or urllib3.
 
     Returns:
         Its text, safe for a terminal.
@@ -288,7 +288,7 @@ def _message(response: Response) -> str:
 
 
 def _retry_after(response: Response) -> float:
-    """Read how many seconds the server asks to wait: a number, or an HTTP date."""
+    """Return the seconds in `Retry-After`, which is a number or an HTTP date."""
     value = response.headers.get("Retry-After", "").strip()
     try:
         seconds = (

@@ -1,8 +1,7 @@
 """The neighbours of the audit log: the organization, and the API key.
 
-Whether a key may see them is unknown before they are asked for, and servers of several
-ages say more or less about them. So nothing here raises: what is not visible, or not
-understood, is None, and `problem` says why.
+A key may not be allowed to see them, and older servers return fewer members. So nothing
+here raises: a value that is not visible or not valid is None, and `problem` says why.
 """
 
 from __future__ import annotations
@@ -23,31 +22,31 @@ if TYPE_CHECKING:
     from tap_akuity.api.session import Response
 
 NEVER = 2**63 - 1
-"""When an API key expires that does not, in nanoseconds since the Unix epoch."""
+"""The expiry of an API key that does not expire, in nanoseconds since the epoch."""
 
 MAX_ATTEMPTS = 3
-"""How often to ask: what helps, but no run depends on, is not worth minutes."""
+"""Attempts per request: no run depends on the result, so do not wait for minutes."""
 
 MAX_BYTES = 1 << 18
-"""The size of a body that is looked at. A neighbour has a few KB."""
+"""The largest body that is decoded. A typical one has a few KB."""
 
 MAX_MONTHS = 12_000
-"""How many months are believed: any date so many months ago exists."""
+"""The most months accepted, so that dates that long ago are valid."""
 
 NOT_VISIBLE = "not visible to this key"
 
 
 class Organization(NamedTuple):
-    """What `GET /api/v1/organizations/{id}` says."""
+    """The response to `GET /api/v1/organizations/{id}`."""
 
     name: str | None = None
 
     searchable_months: int | None = None
-    """For how many months events can be searched. None for 0 too, which may mean that
-    it is not set, and for less, which may mean that there is no limit."""
+    """How many months events can be searched. Also None for 0, which may mean that it
+    is not set, and for a negative number, which may mean that there is no limit."""
 
     archived_months: int | None = None
-    """For how many months archives are kept. None as above."""
+    """How many months archives are kept. None as above."""
 
     problem: str = ""
     """Why nothing is known; empty if the organization is visible."""
@@ -62,7 +61,7 @@ class Permissions(NamedTuple):
 
 
 class ApiKey(NamedTuple):
-    """What `GET /api/v1/apikeys/{id}` says."""
+    """The response to `GET /api/v1/apikeys/{id}`."""
 
     permissions: Permissions | None = None
 
@@ -77,7 +76,7 @@ class ApiKey(NamedTuple):
 
 
 class Neighbours:
-    """Asks for them: one request each time, retried a little."""
+    """Fetches the organization and the API key, with one request each."""
 
     def __init__(
         self,
@@ -87,11 +86,11 @@ class Neighbours:
         organization_id: str,
         api_key_id: str,
     ) -> None:
-        """Begin, with nothing asked yet.
+        """Initialize without making a request.
 
         Args:
             client: Makes the requests.
-            base_url: Where the API is, such as `https://akuity.cloud/api/v1`.
+            base_url: The base URL of the API, such as `https://akuity.cloud/api/v1`.
             organization_id: The organization.
             api_key_id: The key that the client uses.
         """
@@ -101,7 +100,7 @@ class Neighbours:
         self._api_key_id = api_key_id
 
     def organization(self) -> Organization:
-        """Ask for the organization."""
+        """Fetch the organization."""
         content = self._content(
             f"organizations/{quote(self._organization_id, safe='')}", "organization"
         )
@@ -115,7 +114,7 @@ class Neighbours:
         )
 
     def api_key(self) -> ApiKey:
-        """Ask for the API key."""
+        """Fetch the API key."""
         content = self._content(f"apikeys/{quote(self._api_key_id, safe='')}", "apiKey")
         if isinstance(content, str):
             return ApiKey(problem=content)
@@ -129,7 +128,7 @@ class Neighbours:
         )
 
     def _content(self, path: str, member: str) -> dict[str, Any] | str:
-        """Ask for a neighbour: its members, or why there are none."""
+        """Fetch the members of one neighbour, or return why there are none."""
         url = f"{self._base_url}/{path}"
 
         def read(response: Response) -> dict[str, Any] | str:
@@ -178,7 +177,7 @@ def _instant(value: object) -> int | None:
         instant = timestamps.parse(value) if isinstance(value, str) else 0
     except TimestampError:
         return None
-    # The zero times of Go and of protobuf mean that it is not set.
+    # The zero times of Go and of protobuf mean "not set".
     return instant if instant > 0 else None
 
 

@@ -1,7 +1,8 @@
 """An HTTP session that limits the time and size of responses and follows no redirect.
 
-What one response may cost, whatever the server sends: `MAX_BODY_BYTES` of body,
-unpacked, an eighth more while it grows, a few pieces of `_PIECE_BYTES`, and headers.
+The memory of one response is limited, whatever the server sends: `MAX_BODY_BYTES` for
+the decompressed body, an eighth more while it grows, a few pieces of `_PIECE_BYTES`,
+and the headers.
 """
 
 from __future__ import annotations
@@ -38,15 +39,15 @@ MAX_BODY_BYTES = 8 << 20
 """The largest page, decompressed. The hop behind Akuity's gateway allows 4 MiB."""
 
 MAX_ERROR_BODY_BYTES = 64 << 10
-"""The most that is read of a body whose status is not 200."""
+"""The most that is read of the body of an error response."""
 
-_MAX_OVERHEAD_BYTES = 4 << 20  # Headers, the sizes of chunks, what is read ahead.
+_MAX_OVERHEAD_BYTES = 4 << 20  # Headers, chunk sizes, read-ahead.
 _PIECE_BYTES = 1 << 20
 
-# An exchange ends itself in time, unless it looks up a host.
+# An exchange enforces its own deadline, except while it resolves a host name.
 _GRACE_SECONDS = 0.25
 
-# No nesting: a few KB of `gzip, gzip` unpack to GBs within a single piece.
+# No nesting: a few KB of `gzip, gzip` expand to GBs within a single piece.
 _ENCODINGS = ("gzip", "deflate")
 
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
@@ -57,7 +58,7 @@ class BodyTooBigError(requests.RequestException):
 
 
 class CABundleError(requests.RequestException):
-    """A file of certificates cannot be used; the text says which and what to do."""
+    """A certificate file cannot be used; the text says which one and what to do."""
 
 
 class Response(NamedTuple):
@@ -79,10 +80,11 @@ class BoundedSession:
         """Create a session, without a connection.
 
         Args:
-            url: What will be asked.
+            url: The URL of the resource to request.
 
         Raises:
-            CABundleError: If the environment names one that cannot be used.
+            CABundleError: If the environment names a certificate file that cannot be
+                used.
         """
         self._is_loopback = urlsplit(url).scheme == "http"
         self._bundle = _ca_bundle()
@@ -96,7 +98,7 @@ class BoundedSession:
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
         self._session.verify = self._bundle
-        if self._is_loopback:  # No proxy is to see the key.
+        if self._is_loopback:  # No proxy may see the key.
             self._session.trust_env = False
 
     def get(
@@ -110,18 +112,18 @@ class BoundedSession:
         """Make a GET request, and read the whole response.
 
         Args:
-            url: What to ask for, with the query.
-            headers: Of the request.
-            auth: Adds what authenticates the request.
-            timeout: How many seconds it may take in all. What requests calls by that
-                name begins anew with every byte, and does not cover the look-up of the
-                host.
+            url: The URL, including the query.
+            headers: The headers of the request.
+            auth: Authenticates the request.
+            timeout: How many seconds it may take in total. The timeout of requests
+                restarts with every byte, and does not cover the resolution of the host
+                name.
 
         Returns:
             The response.
 
         Raises:
-            requests.Timeout: If it takes longer. Nothing reads on after that.
+            requests.Timeout: If it takes longer. Reading stops then.
             BodyTooBigError: If the body of a page is too large.
             requests.RequestException: If there is no response.
         """
@@ -134,12 +136,12 @@ class BoundedSession:
         try:
             return call.result(timeout + _GRACE_SECONDS)
         except CallTimeoutError as error:
-            self._begin()  # What is still under way keeps what it has to itself.
+            self._begin()  # The abandoned exchange keeps the old session to itself.
             msg = f"no complete response within {timeout:g} seconds"
             raise requests.Timeout(msg) from error
         except requests.RequestException as error:
             if self._allowance.response:
-                # urllib3 leaves a response open whose headers it does not like.
+                # urllib3 leaves a response with malformed headers open.
                 self._allowance.response.close()
             if self._allowance.expired:
                 msg = f"no complete response within {timeout:g} seconds"
@@ -153,7 +155,7 @@ class BoundedSession:
             if status == HTTPStatus.OK:
                 body = _read(response, MAX_BODY_BYTES)
             else:
-                # What the status says counts, whether or not there is a body to it.
+                # The status counts even if the body cannot be read.
                 with contextlib.suppress(requests.RequestException):
                     body = _read(response, MAX_ERROR_BODY_BYTES)
         if status == HTTPStatus.OK and len(body) > MAX_BODY_BYTES:
@@ -171,7 +173,7 @@ class BoundedSession:
         except (TypeError, ValueError) as error:
             if isinstance(error, requests.RequestException):
                 raise
-            # What the URLs of some proxies lead to.
+            # Some malformed proxy URLs cause these.
             raise requests.exceptions.InvalidProxyURL(error) from error
 
 
@@ -196,7 +198,7 @@ def _read(response: requests.Response, most: int) -> bytes | bytearray:
 
 
 def _ca_bundle() -> str | bool:
-    # requests heeds these only where it prepares and sends a request in one call.
+    # requests reads these only if it prepares and sends a request in one call.
     for variable in _CA_VARIABLES:
         if bundle := os.environ.get(variable):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -216,9 +218,9 @@ def _ca_bundle() -> str | bool:
 
 
 class _Session(requests.Session):
-    """A session that ignores where a redirect leads.
+    """A session that ignores the target of a redirect.
 
-    Otherwise requests would read the body of a redirect, whole, though it follows none.
+    Otherwise requests would read the whole body of a redirect that it does not follow.
     """
 
     @override
@@ -227,7 +229,7 @@ class _Session(requests.Session):
 
 
 class _Allowance:
-    """How long and how much a request may still read from its connection."""
+    """The time and the bytes that a request has left to read from its connection."""
 
     def __init__(self) -> None:
         self._deadline = 0.0
@@ -258,7 +260,7 @@ class _Allowance:
 
 
 class _Adapter(HTTPAdapter):
-    """Connects so that every byte of a response counts, headers included."""
+    """Creates connections that count every byte of a response, headers included."""
 
     def __init__(self, allowance: _Allowance) -> None:
         super().__init__()
@@ -327,7 +329,7 @@ class _Wire(io.RawIOBase):
 class _Reader(io.BufferedReader):
     @override
     def read(self, size: int | None = -1, /) -> bytes:
-        # urllib3 takes -1 for the size of a chunk, which means all that ever comes.
+        # urllib3 accepts -1 as the size of a chunk, which would read without a limit.
         if size is None or size < 0:
             msg = "the size of a chunk is malformed"
             raise http.client.HTTPException(msg)

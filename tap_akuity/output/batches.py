@@ -41,15 +41,15 @@ def batches(
     Args:
         tap: The name of the tap.
         stream: The name of the stream.
-        config: How, and where to.
-        records: Each as JSON. When a batch is yielded, no more of them were taken than
-            are in it and in those before.
+        config: The encoding, the storage and the batch size.
+        records: Each as JSON. When a batch is yielded, no records beyond it have been
+            consumed.
 
     Yields:
         The URLs of the files of a batch.
 
     Raises:
-        ConfigurationError: If the files cannot be written so.
+        ConfigurationError: If the files cannot be written with this configuration.
     """
     size = config.batch_size
     if not isinstance(size, int) or size < 1:
@@ -72,7 +72,7 @@ def _json_lines(
 
     def write(records: Iterable[bytes]) -> list[str]:
         file_name = f"{name}-{next(numbers)}.json{'.gz' if compressed else ''}"
-        # A sync that is killed, or fails, leaves no half of a file behind.
+        # A sync that is killed or fails leaves no incomplete file behind.
         with tempfile.SpooledTemporaryFile(MEMORY_BYTES) as spool:
             if compressed:
                 with gzip.GzipFile(
@@ -108,7 +108,7 @@ def _parquet(
 
     def write(records: Iterable[bytes]) -> list[str]:
         rows: list[dict[str, Any]] = [decode(record) for record in records]
-        # The first row alone says which columns there are.
+        # Only the first row determines the columns.
         rows[0] = {name: None for row in rows for name in row} | rows[0]
         (manifest,) = batcher.get_batches(iter(rows))
         return manifest

@@ -1,8 +1,7 @@
 """Converts an event to the JSON of each of its records.
 
-What the catalog selects, a stream map and the flattening are compiled once into a
-function for each stream that is made of the events: everything goes through it.
-With nothing to do, a record is the very bytes that it was.
+Selection, stream maps and flattening are compiled once into one function for each
+output stream. If there is nothing to convert, a record keeps its bytes unchanged.
 
 Numbers keep every digit.
 """
@@ -43,7 +42,7 @@ def decode(json: bytes) -> dict[str, Any]:
         The record. A number too large for a `Decimal` stays undecoded.
 
     Raises:
-        RecordError: If Python has no value for something in it, such as half of a
+        RecordError: If Python cannot represent a value in it, such as half of a
             surrogate pair.
     """
     try:
@@ -73,17 +72,17 @@ def converters(
     """Compile the conversion of events.
 
     Args:
-        select: What the catalog leaves of it; None for all.
-        stream_maps: Those of the stream.
-        config: Of the tap, for messages.
-        keys: The properties that no record can do without.
+        select: Removes what the catalog deselects; None if it selects everything.
+        stream_maps: The maps of the stream.
+        config: The configuration of the tap, for messages.
+        keys: The properties that every record needs.
 
     Returns:
-        The name of each stream that is made of the events, and the function that makes
-        its records. It raises `maps.StreamMapError` if a stream map fails.
+        The name of each output stream, and the function that creates its records, which
+        raises `maps.StreamMapError` if a stream map fails.
 
     Raises:
-        maps.StreamMapError: If a stream would lack one of the keys, or none is left.
+        maps.StreamMapError: If a stream lacks one of the keys, or no stream is left.
     """
     found = []
     for stream_map in stream_maps:

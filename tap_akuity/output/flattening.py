@@ -1,10 +1,9 @@
 """Flattens a record's nested objects into columns.
 
-The names of the columns, and how deep objects are flattened, are the SDK's affair: it
-is asked once for each member, and the answer is kept. Unlike the SDK's, a flattened
-record has exactly the columns of its schema, and members that the schema does not know:
-where an object is null, the SDK gives a null under the object's own name, which some
-targets refuse, and no value for its columns.
+The SDK determines the names of the columns and the depth; its result for each member is
+cached. Unlike the SDK's, a flattened record has all columns of its schema, plus members
+that the schema does not know: for a null object, the SDK writes a null under the
+object's own name, which some targets reject, and no value for its columns.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     from singer_sdk.mapper import StreamMap
 
 MAX_KEPT_NAMES = 10_000
-"""For how many members the SDK's results are cached.
+"""The most members to cache the SDK's results for.
 
-Akuity may add an object whose members have ever new names.
+Akuity may add an object with an unlimited number of member names.
 """
 
 
@@ -29,11 +28,11 @@ def flattening(stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, An
     """Compile the flattening of a stream's records.
 
     Args:
-        stream_map: Of the stream, with flattening enabled.
+        stream_map: The map of the stream, with flattening enabled.
 
     Returns:
-        What makes a flattened record of a record: null where it has nothing for a
-        column that may be null, and no null under a name that is not a column.
+        A function that flattens a record. Nullable columns without a value are null; a
+        null under a name that is not a column is dropped.
     """
     columns: dict[str, Any] = stream_map.transformed_schema["properties"]
     empty = {
@@ -52,8 +51,8 @@ def flattening(stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, An
 class _Members(dict[str, "tuple[str, bool, _Members | None]"]):
     """How the members of an object are flattened.
 
-    Of each, the name of its column, whether the schema has that, and, unless an object
-    is written as text there, what becomes of its own members.
+    For each: the name of its column, whether the schema has that column, and how its
+    own members are flattened, or None if an object is written as text.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class _Members(dict[str, "tuple[str, bool, _Members | None]"]):
     def __missing__(self, name: str) -> tuple[str, bool, _Members | None]:
         path = (*self._path, name)
         (column,) = self._stream_map.flatten_record(_nested(path, None))
-        # An object that is flattened leaves nothing of itself.
+        # A flattened object has no column of its own.
         whole = self._stream_map.flatten_record(_nested(path, {}))
         members = None if whole else _Members(self._stream_map, path, self._kept)
         known = column in self._stream_map.transformed_schema["properties"]

@@ -8,9 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 CHUNK_BYTES = 1 << 16
-"""How much is collected before it is written or compressed.
+"""How much to collect before it is written or compressed.
 
-What a pipe holds; four times as much takes twice as long, outside of the cache.
+This is the capacity of a pipe. Four times as much exceeds the cache and takes twice as
+long.
 """
 
 _BREAKS = {
@@ -24,10 +25,10 @@ def unbroken(lines: bytes) -> bytes:
     """Escape the characters in JSON that some readers treat as the end of a line.
 
     Args:
-        lines: JSON, in UTF-8. Such a character can only be in a string there.
+        lines: JSON, in UTF-8. Only its strings can contain such characters.
 
     Returns:
-        The same JSON without them; mostly the argument itself.
+        The same JSON without them; usually the argument, unchanged.
     """
     if _has_breaks(lines):
         for character, escape in _BREAKS.items():
@@ -36,7 +37,7 @@ def unbroken(lines: bytes) -> bytes:
 
 
 def _has_breaks(lines: bytes) -> bool:
-    # To look for one byte is much faster than to look for two or three.
+    # Searching for one byte is much faster than searching for two or three.
     characters = tuple(_BREAKS)
     for byte in _FIRST_BYTES:
         place = lines.find(byte)
@@ -48,13 +49,13 @@ def _has_breaks(lines: bytes) -> bool:
 
 
 def chunks(records: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Collect records.
+    """Group records into chunks.
 
     Args:
-        records: Any number of them, which are taken one by one.
+        records: Any number of records, consumed one by one.
 
     Yields:
-        Some of them, which together are about `CHUNK_BYTES` long.
+        Consecutive records of about `CHUNK_BYTES` in total.
     """
     chunk: list[bytes] = []
     size = 0

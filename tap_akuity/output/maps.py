@@ -44,12 +44,12 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
     """Reject stream maps that cannot work, before anything is fetched.
 
     Args:
-        config: Of the tap.
+        config: The configuration of the tap.
         stream: The name of the stream.
-        keys: The properties that it cannot do without.
+        keys: The properties that it needs.
 
     Raises:
-        StreamMapError: If one cannot.
+        StreamMapError: If one cannot work.
     """
     settings = config.get("stream_map_config") or {}
     for name, definition in _definitions(config):
@@ -80,8 +80,8 @@ def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
     """Reject a stream without the properties that are needed to load it safely.
 
     Args:
-        stream_map: Of the stream.
-        keys: The properties that it cannot do without.
+        stream_map: The map of the stream.
+        keys: The properties that it needs.
 
     Raises:
         StreamMapError: If it lacks one.
@@ -104,13 +104,13 @@ def mapping(
     """Wrap the transformation of a stream map.
 
     Args:
-        stream_map: What transforms.
-        config: Of the tap.
-        keys: The properties that no record can do without.
+        stream_map: The stream map.
+        config: The configuration of the tap.
+        keys: The properties that every record needs.
 
     Returns:
-        What makes of a record the mapped one, not flattened, or None if it is filtered
-        out. It raises `StreamMapError` if that fails.
+        A function that maps a record without flattening it, or returns None if it is
+        filtered out. It raises `StreamMapError` on failure.
     """
     unflattened = copy.copy(stream_map)
     unflattened.flattening_options = None
@@ -151,7 +151,7 @@ def _failure(
     record: Mapping[str, Any],
     error: Exception,
 ) -> str:
-    # The evaluator keeps the last expression that it was given.
+    # The evaluator keeps the last expression.
     expression = (
         stream_map.expr_evaluator.expr
         if isinstance(stream_map, CustomStreamMap)

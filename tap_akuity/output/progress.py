@@ -1,4 +1,4 @@
-"""How far a sync is, said now and then, and what it did, said at its end."""
+"""The progress of a sync, logged at intervals, and its figures, logged at the end."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ class Progress:
 
         Args:
             logger: Where to log.
-            clock: Gives seconds.
+            clock: Returns seconds.
         """
         self.total = 0
-        """How many events there are, says the server: not yet read by an earlier run,
-        or read with the lookback."""
+        """The server's count of the events to read, including those of the lookback."""
 
         self._logger = logger
         self._clock = clock
@@ -40,10 +39,10 @@ class Progress:
         self._began = self._said = clock()
 
     def advance(self, window: Window) -> None:
-        """Note what has been emitted, and say so if it is time.
+        """Count an emitted window, and log the progress if the interval has passed.
 
         Args:
-            window: It, and all before it, is done.
+            window: The window that was emitted last.
         """
         self._windows += 1
         self._emitted += len(window.events)
@@ -68,7 +67,7 @@ class Progress:
         )
 
     def figures(self) -> dict[str, Any]:
-        """Tell what was done: numbers, and the first and the last timestamp."""
+        """Return the figures of the sync, and its first and last timestamp."""
         return {
             "counted": self.total,
             "emitted": self._emitted,

@@ -1,7 +1,7 @@
 """Removes from a record what the catalog deselects; pure.
 
-The catalog is walked once, not for each record: what it says becomes functions for the
-members that it changes, and all others are never looked at.
+The catalog is walked once, not for each record. It is compiled into functions for the
+members that change; all others are left untouched.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ def selecting(
     """Compile the selection of a catalog.
 
     Args:
-        schema: Of the stream, as the catalog has it.
+        schema: The schema of the stream in the catalog.
         mask: Which breadcrumbs are selected.
-        unknown: Called with the path of a member that the schema neither names nor
-            allows, which is left out.
+        unknown: Called with the path of each removed member that the schema neither
+            names nor allows.
 
     Returns:
-        What to do to each record; None if all of it stays as it is.
+        A function that narrows a record; None if records stay unchanged.
     """
     return _Compiler(mask, unknown).of_object(schema, ())
 

@@ -43,7 +43,7 @@ class WindowedStream(Stream):
     keys: tuple[str, ...]
     """The properties that every record needs."""
 
-    # The SDK then looks at the state after every record, and writes it when it has
+    # Makes the SDK check the state after every record, and write it when it has
     # changed: once for each window, see `complete`.
     STATE_MSG_FREQUENCY = 1
 
@@ -69,11 +69,11 @@ class WindowedStream(Stream):
 
     @abstractmethod
     def request_counts(self) -> dict[str, int]:
-        """Tell how many requests and retries were made so far."""
+        """Return how many requests and retries have been made so far."""
 
     @cached_property
     def progress(self) -> Progress:
-        """How far the sync is."""
+        """The progress of the sync."""
         return Progress(self.logger)
 
     @override
@@ -94,10 +94,10 @@ class WindowedStream(Stream):
 
     @cached_property
     def converters(self) -> list[tuple[str, Convert]]:
-        """What makes records of an event; see `tap_akuity.output.conversion`.
+        """The functions that create records; see `tap_akuity.output.conversion`.
 
         Raises:
-            StreamMapError: If a stream map takes away what no record can do without.
+            StreamMapError: If a stream map removes a property that every record needs.
         """
 
         @cache
@@ -153,11 +153,11 @@ class WindowedStream(Stream):
         """Read all that is new into files.
 
         Args:
-            batch_config: How, and where to.
+            batch_config: The encoding and the storage.
             context: Not used, the stream has no partitions.
 
         Yields:
-            For each batch how it is written, and the URLs of its files.
+            For each batch, its encoding and the URLs of its files.
 
         Raises:
             ConfigurationError: If there is more than one stream to write.
@@ -175,9 +175,9 @@ class WindowedStream(Stream):
         self.finalize_state_progress_markers(self.get_context_state(context))
 
     def _synced(self, context: Context | None) -> Iterator[list[Event]]:
-        """Read the events of each window, and move the bookmark when they are written.
+        """Yield the events of each window, and move the bookmark once they are written.
 
-        A window counts as written when the next one is asked for.
+        A window counts as written when the next one is requested.
         """
         state = self.get_context_state(context)
         progress = self.progress  # Its time runs from here.
@@ -187,7 +187,7 @@ class WindowedStream(Stream):
                 yield window.events
                 counter.increment(len(window.events))
                 self.complete(window, state)
-                # Says nothing while a batch is open: after each, the SDK says it.
+                # Does nothing while a batch is open; the SDK writes a state after it.
                 self._write_state_message()
                 progress.advance(window)
             figures = progress.figures() | self.request_counts()

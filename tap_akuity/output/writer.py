@@ -31,7 +31,7 @@ class OutputError(Exception):
 
 
 class LineWriter(MsgSpecWriter):
-    """Writes messages, and never half of one when the process is told to end."""
+    """Writes messages, and finishes the current one before the process ends."""
 
     def __init__(self) -> None:
         """Create a writer."""
@@ -69,11 +69,11 @@ class LineWriter(MsgSpecWriter):
         try:
             written = sys.stdout.buffer.write(lines)
             while written < len(lines):
-                # With PYTHONUNBUFFERED, a signal cuts what is being written.
+                # With PYTHONUNBUFFERED, a signal can interrupt a write.
                 written += sys.stdout.buffer.write(lines[written:])
             sys.stdout.buffer.flush()
         except OSError as error:
-            # Or Python would try to write the rest once more when it ends.
+            # Otherwise Python would try to write the rest again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             msg = (
                 "Could not write to the target: look at its own messages "
@@ -86,15 +86,15 @@ class LineWriter(MsgSpecWriter):
             sys.exit(self._exit_code)
 
     def exit(self, code: int) -> None:
-        """End the process, after the line that is being written.
+        """End the process once the current line is written.
 
-        To be called by signal handlers, that is, at any moment.
+        Signal handlers may call this at any moment.
 
         Args:
             code: The exit code.
 
         Raises:
-            SystemExit: At once, or by the writing of the line.
+            SystemExit: At once, or from `write_lines` after the line.
         """
         if not self._writing:
             sys.exit(code)

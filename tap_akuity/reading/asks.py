@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MARGIN = MILLISECOND
 """How much earlier than a whole second a query begins.
 
-It makes an exclusive start as good as an inclusive one, also for a server that drops
-fractions of a second: that one sees the second before.
+It makes exclusive and inclusive starts equivalent, even for a server that drops
+fractions of a second, which then starts one second earlier.
 """
 
 WIDE_MARGIN = SECOND + MILLISECOND
@@ -27,7 +27,7 @@ WIDE_MARGIN = SECOND + MILLISECOND
 
 
 class Probe(NamedTuple):
-    """A probe: when did the event happen that has `offset` newer ones in a range?"""
+    """A probe: the time of the event that has `offset` newer ones in a range."""
 
     start: int
     """Nanoseconds since the Unix epoch, as is the end."""
@@ -66,7 +66,7 @@ class Nothing(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The response to a probe: the server does not skip so many events."""
+    """The response to a probe: the server rejects so large an offset."""
 
 
 class OverloadError(Exception):
@@ -80,7 +80,8 @@ Outcome: TypeAlias = "Response | Exception"
 
 _T = TypeVar("_T")
 Asking: TypeAlias = "Generator[list[Ask], list[Outcome], _T]"
-"""A generator that yields queries, receives their outcomes in order, and returns."""
+"""A generator that yields queries, receives their outcomes in order, and returns a
+result."""
 
 
 class Range(NamedTuple):
@@ -115,8 +116,8 @@ def leading(outcomes: Sequence[Outcome], kind: type[_T]) -> list[_T]:
     """Return the responses before the first failure.
 
     Args:
-        outcomes: In the order asked.
-        kind: What the responses are.
+        outcomes: In the order of the queries.
+        kind: The type of the responses.
 
     Returns:
         At least one response.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Fetch: TypeAlias = Callable[[Ask], Callable[[], Response]]
     """Makes a request, and returns a function that decodes its response.
 
-    Several threads fetch at a time. One decodes, so that the others are back at the
-    network at once: in Python they would only wait for each other.
+    Several threads fetch at a time. Only one decodes, so that the others return to the
+    network at once: with the GIL, decoding threads would wait for each other.
     """
 
 _Y = TypeVar("_Y")
@@ -43,14 +43,14 @@ class Task(Generic[_Y, _R]):
         """Create a task, without a query.
 
         Args:
-            steps: Yields lists of what to ask, and is resumed with the outcomes in the
-                same order. Anything else that it yields is a product, which is to be
+            steps: Yields lists of queries, and is resumed with their outcomes in the
+                same order. Anything else that it yields is a product, which must be
                 taken before it is resumed.
-            ask: Asks for the task.
+            ask: Submits the queries of the task.
         """
         self.done = False
         self.product: _Y | None = None
-        """The products that nobody has taken yet."""
+        """The product that has not been taken yet."""
 
         self._steps = steps
         self._ask = ask
@@ -68,7 +68,7 @@ class Task(Generic[_Y, _R]):
         try:
             raise result
         finally:
-            # Or what it refers to would stay until the garbage is collected.
+            # Break the reference cycle, or its memory stays until the next collection.
             del self._result, result
 
     def resume(self, outcomes: list[Outcome] | None = None) -> None:
@@ -100,7 +100,7 @@ class _Batch:
     def take(self, place: int, outcome: Outcome) -> None:
         """Take one outcome; resume the task after the last, or beyond the limit.
 
-        What has not come by then is given up.
+        Outstanding queries are then abandoned.
         """
         if self.given_up:
             return
@@ -121,12 +121,12 @@ class Executor:
 
         Args:
             fetch: Makes a request.
-            concurrency: How many requests may be under way at a time.
+            concurrency: How many requests may be in progress at a time.
         """
         self._fetch = fetch
         self._pool = DaemonPool(concurrency)
-        # As many more may have been answered and not been decoded yet, as a response
-        # takes several times the memory of its events.
+        # As many responses again may wait to be decoded. Not more: a response takes
+        # several times the memory of its events.
         self._room = 2 * concurrency
         self._numbers = itertools.count()
         self._asked: list[tuple[bool, int, _Batch, int, Ask]] = []
@@ -134,7 +134,7 @@ class Executor:
         self._answered: SimpleQueue[Future[Callable[[], Response]]] = SimpleQueue()
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Return the executor."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -152,9 +152,9 @@ class Executor:
 
         Args:
             steps: See `Task`.
-            urgent: Whether its requests go before those of other tasks.
-            max_bytes: How large the records of what it asks at a time may be. It gets
-                `OverloadError` for what it then goes without.
+            urgent: Whether its requests take precedence over those of other tasks.
+            max_bytes: How large the records of the queries of one step may be. Beyond
+                that, the outcome of the remaining ones is `OverloadError`.
         """
 
         def ask(task: Task[_Y, _R], asks: list[Ask]) -> None:

@@ -24,24 +24,24 @@ class Limits:
     """How many requests may run at a time."""
 
     max_events: int = 11_000
-    """How many events a window may hold before it is divided; so the largest offset."""
+    """How many events a window may hold before it is divided; also limits offsets."""
 
     max_bytes: int = 20 << 20
     """How large the records of a window may be before it is divided."""
 
     slack: int = 60
     """How many events fewer than full pages a window aims at: it is cut at a whole
-    second, and gets what the second before did not."""
+    second, so it also holds the rest of that second."""
 
     windows_ahead: int = 4
-    """How many windows may be planned and not yet begun. To plan one may take several
-    requests, one after the other; of each, the first page is kept."""
+    """How many windows may be planned but not started. Planning one may take several
+    sequential requests, and keeps its first page in memory."""
 
     @property
     def goal(self) -> int:
         """How many events a window aims at.
 
-        Full pages but for the slack, and fewer than it may hold, as more may come.
+        Full pages minus the slack, and fewer than it may hold, as more may arrive.
         """
         pages = (self.max_events - self.max_events // 25) // self.page_size
         return min(max(1, max(1, pages) * self.page_size - self.slack), self.max_events)

@@ -1,11 +1,11 @@
 """The plan: divides a range of time into pieces that can each be read at once.
 
-The API gives pages by offset only, and a server that is asked for a far offset has to
-skip all rows before it. So a range that holds many events is cut. Results are newest
-first: a probe at offset k finds the moment with exactly k newer events, and a cut there
-is exact whatever the distribution. A server that sorts in another way, or refuses far
-offsets, costs requests and nothing else: what a piece really holds, the `totalCount` of
-its first page tells, and a piece that holds too many is cut again.
+The API pages by offset only, and for a large offset the server has to skip all rows
+before it. So a range with many events is cut. Results are newest first: a probe at
+offset k finds the moment with exactly k newer events, and a cut there is exact whatever
+the distribution. A server that sorts differently, or rejects large offsets, only costs
+more requests: the `totalCount` of a piece's first page shows how many events it really
+holds, and a piece with too many is cut again.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def plan(whole: Piece, limits: Limits, margin: int = MARGIN) -> Planning:
         margin: See `MARGIN`.
 
     Yields:
-        What to ask, to be resumed with the outcomes in the same order; or a piece that
-        is small enough to be read, or cannot be cut, with its first page.
+        Queries, to be resumed with the outcomes in the same order; or a piece that is
+        small enough to read, or cannot be cut, with its first page.
 
     Returns:
         How many events the pieces hold, by their first pages.
@@ -83,7 +83,7 @@ def plan(whole: Piece, limits: Limits, margin: int = MARGIN) -> Planning:
                 one.range.query(0, limits.page_size, margin) for one in batch
             ]
             pages = leading(outcomes, Page)
-            # What failed is asked again when it is the next that is due.
+            # A failed query is repeated when its piece is next.
             stack += batch[len(pages) :][::-1]
             begun = [
                 Piece(one.range, page.total, page)
@@ -125,11 +125,11 @@ def _cut(
         if isinstance(outcome, Exception):
             raise outcome
         if isinstance(outcome, Nothing) and outcome.total < total - rank:
-            return [Piece(span, outcome.total)]  # Events went away meanwhile.
+            return [Piece(span, outcome.total)]  # Events disappeared in the meantime.
         if isinstance(outcome, Found):
             moments.append(outcome.instant)
     if len(moments) < len(ranks) or not _in_order(moments, span):
-        # The server refuses, or sorts in another way.
+        # The server rejects the offset, or sorts differently.
         return _pieces(span, {(span.start + span.end) // 2: 0}, 0)
     return _pieces(span, dict(zip(moments[::-1], ranks[::-1], strict=True)), total)
 
@@ -144,7 +144,7 @@ def _pieces(span: Range, cuts: dict[int, int], total: int) -> list[Piece]:
 
     Args:
         span: A range that can be cut.
-        cuts: By the moment to cut at how many events are before it, at most.
+        cuts: For each moment to cut at, the most events that are before it.
         total: How many events the range holds; 0 if not known.
 
     Returns:

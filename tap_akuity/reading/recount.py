@@ -1,12 +1,12 @@
 """Events that arrive days late, noticed by counting.
 
-How many events of each day have been loaded is known. Once a day, Akuity is asked how
-many there are: if there are more, some came late, and the day is read again.
+The state records how many events of each day have been loaded. Once a day, the tap
+requests Akuity's counts: if a day has more, some arrived late, and it is read again.
 
-A count is asked for as a page is, with the margin and whatever the server makes of the
-ends of a range, so that it compares exactly with an earlier count of the same range. It
-compares with what was loaded once the events that lie just outside are taken off. What
-no count can show: a day that lost as many events as it gained.
+A count is requested like a page, with the same margin and bounds, so that it compares
+exactly with an earlier count of the same range. Before it is compared with the number
+of loaded events, those just outside the range are subtracted. A count cannot show that
+a day lost as many events as it gained.
 """
 
 from __future__ import annotations
@@ -33,27 +33,27 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 Counts = dict[str, Annotated[int, msgspec.Meta(ge=0)]]
-"""By day; of the first day, which may begin later, by the time that it begins at."""
+"""By day, or by the time at which the first day begins if that is later."""
 
 
 class Kept(msgspec.Struct):
-    """What the state keeps."""
+    """The counts that the state keeps."""
 
     until: str
     """Where the next run starts: what is earlier has been loaded."""
 
     loaded: Counts = {}
-    """How many events of a day have been loaded, of the last one up to `until`."""
+    """How many events of each day have been loaded; of the last day, up to `until`."""
 
     counted: Counts = {}
-    """How many events Akuity counted in a day, since `until` has passed it."""
+    """How many events Akuity counted in each day that is before `until`."""
 
 
 def understood(kept: object) -> dict[str, Kept]:
-    """Read what a state has.
+    """Validate the counts in a state.
 
     Args:
-        kept: From `Recount.keep`, or whatever was made of it.
+        kept: From `Recount.keep`, possibly edited.
 
     Returns:
         By the digest of the events.
@@ -80,7 +80,7 @@ class Day(NamedTuple):
 
 
 class Recount:
-    """What is known of each day, and what has to be read again."""
+    """The counts of each day, and the days that have to be read again."""
 
     def __init__(
         self,
@@ -91,19 +91,20 @@ class Recount:
         bound: int,
         days: int,
     ) -> None:
-        """Resume, or begin anew.
+        """Initialize with the counts in the state, or without any.
 
         Args:
-            kept: What the state has, from `keep`; for other events nothing is known.
-            events: Which ones are asked for, in a form that JSON can say.
-            span: What this run reads: up to now, by the server's clock.
-            bound: Before which no event is wanted: nanoseconds since the Unix epoch.
+            kept: The counts in the state, from `keep`.
+            events: Identifies the events that are read, as JSON-compatible values;
+                counts of other events are ignored.
+            span: The range of this run: up to now, by the server's clock.
+            bound: Earlier events are not wanted: nanoseconds since the Unix epoch.
             days: How many closed days to keep the counts of.
         """
         self._name = _digest(events)
         self._bound = bound
         self.start = span.start
-        """Where what is new starts: nanoseconds since the Unix epoch."""
+        """Where new events start: nanoseconds since the Unix epoch."""
 
         self._until = _whole(span.start)
         self._oldest = span.end // DAY * DAY - days * DAY
@@ -125,7 +126,7 @@ class Recount:
         """Count the closed days, and the last one as far as it has been loaded.
 
         Args:
-            page_size: How many events to ask for where a count has to be explained.
+            page_size: How many events to request where a count has to be explained.
 
         Yields:
             Queries, to be resumed with the outcomes in the same order.
@@ -134,7 +135,7 @@ class Recount:
             The days that have more events than before, in ascending order.
 
         Raises:
-            Exception: What a query ended in.
+            Exception: The failure of a query.
         """
         grown: list[Day] = []
         spans = self._spans()
@@ -164,7 +165,7 @@ class Recount:
         return grown
 
     def accept(self, day: Day) -> None:
-        """Take note of a day that is loaded as it was counted.
+        """Record the count of a day that has been loaded completely.
 
         Args:
             day: From `ask`.
@@ -177,13 +178,13 @@ class Recount:
             self._counted[start] = day.total
 
     def finish(self) -> None:
-        """Forget what is too old to be counted again, once all has been."""
+        """Remove days that are too old to be counted again."""
         for counts in (self._loaded, self._counted):
             for start in [start for start in counts if start < self._oldest]:
                 del counts[start]
 
     def add(self, window: Window, start: int) -> None:
-        """Take note of a window that was loaded.
+        """Count the events of a window that was loaded.
 
         Args:
             window: Of the range, or of a day that was read again.
@@ -206,7 +207,7 @@ class Recount:
         self._until = until
 
     def keep(self) -> dict[str, Any]:
-        """Give what the state is to keep: `Kept`, by the digest of the events."""
+        """Return the counts for the state: `Kept`, by the digest of the events."""
         if self._spoilt:
             return {}
         kept = {
@@ -218,7 +219,7 @@ class Recount:
         return {self._name: kept}
 
     def _same(self, counts: Counts) -> dict[int, int]:
-        """Pick the counts of ranges that would be asked for now."""
+        """Return the counts of ranges that would be requested now."""
         starts = {parse(name, assume_utc=True): n for name, n in counts.items()}
         return {day: n for day, n in starts.items() if day == self._start_of(day)}
 
@@ -235,7 +236,7 @@ class Recount:
         ]
 
     def _is_doubtful(self, span: Range, total: int) -> bool:
-        """Tell whether it matters what of a count lies outside."""
+        """Return whether events just outside the range may affect the result."""
         if span.start in self._counted:
             return False
         loaded = self._loaded.get(span.start)
@@ -268,7 +269,7 @@ def _page(span: Range, offset: int, limit: int) -> Asking[Page]:
 def _pages(outcomes: list[Any]) -> list[Page]:
     pages = leading(outcomes, Page)
     if len(pages) < len(outcomes):
-        leading(outcomes[len(pages) :], Page)  # Raises what is there.
+        leading(outcomes[len(pages) :], Page)  # Raises the failure.
     return pages
 
 

@@ -3,25 +3,25 @@
 What is assumed, and what happens where the assumption is wrong:
 
 - Nobody knows whether the ends of a range are inclusive, or whether the server compares
-  fractions of a second. Windows meet at whole seconds, each is asked for from a margin
-  before its start, and an event that came with two windows is kept once.
+  fractions of a second. Windows meet at whole seconds, each is requested from a margin
+  before its start, and an event that is in two windows is kept once.
 - Nobody knows whether the server filters on the first or the last time of an event. An
   event from outside its window is kept. It is in order within its window only.
 
 What is checked:
 
-- A window is read until as many events were seen as the server counts. If some are
-  missing, or rows went away meanwhile, it is read again, with the pages cut elsewhere,
-  and what was seen before still counts. Ties that the server shuffles come together in
-  this way. If reading brings nothing new any more, `IncompleteError` ends it.
-- Where rows come and go each time that a window is read, its count is never still.
-  After `MAX_MOVING` readings it is enough to have seen as many events as the least of
-  the last counts.
-- Rows that differ in nothing, on one page, are one event and count as many.
-- A window may hold no more rows than follows from its count.
+- A window is read until as many events have been seen as the server counts. If some are
+  missing, or rows disappeared in the meantime, it is read again with different page
+  boundaries, and events seen before still count. This also collects ties that the
+  server shuffles. If reading again finds nothing new, `IncompleteError` is raised.
+- If rows come and go during every reading of a window, its count never settles. After
+  `MAX_MOVING` readings it is enough to have seen as many events as the smallest of the
+  last counts.
+- Identical rows on one page are one event, but each of them counts.
+- A window may hold only a limited number of rows more than its count.
 
-What cannot be known: what arrives in a window after it was read (the lookback of the
-next run is for that), and what the server leaves out of its count.
+What cannot be known: events that arrive in a window after it was read (the lookback of
+the next run reads those), and events that the server does not count.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 MAX_FRUITLESS = 10
 """How often an incomplete window is read again without a new event.
 
-If 50,000 ties come in a new order with every page, a reading misses each with a chance
-of 1/e; then the chance to give up wrongly is 1 to 20,000.
+If the server shuffles 50,000 ties for every page, each reading misses an event with a
+probability of 1/e; then the probability of giving up wrongly is 1 in 20,000.
 """
 
 MAX_SECOND = 3
@@ -64,11 +64,11 @@ class TooLargeError(Exception):
     """The records of a window are larger than its first page suggests."""
 
     def __init__(self, span: Range, limits: Limits) -> None:
-        """Begin.
+        """Create the error.
 
         Args:
             span: The window.
-            limits: With which it is to be read.
+            limits: The limits to read it with.
         """
         super().__init__()
         self.range = span
@@ -80,20 +80,20 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
 
     Args:
         piece: A range and its first page.
-        limits: How much to ask for, and to hold.
+        limits: How much to request, and to hold in memory.
         margin: See `asks.MARGIN`.
 
     Yields:
         Queries, to be resumed with the outcomes in the same order.
 
     Returns:
-        All that the server gave, each event once, in ascending order.
+        All events that the server returned, each once, in ascending order.
 
     Raises:
-        IncompleteError: If the server counts more events than it gives, or gives more
-            than it counts.
+        IncompleteError: If the server counts more events than it returns, or returns
+            more than it counts.
         TooLargeError: If the records take more memory than a window may.
-        Exception: What a query ended in.
+        Exception: The failure of a query.
     """
     window = _Window(piece, limits, margin)
     counted: dict[Key, int] = {}
@@ -104,7 +104,7 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
         totals, copies = yield from window.walk(first)
         least = min(totals)
         if least < total:
-            counted.clear()  # Rows went away, and what was counted may be among them.
+            counted.clear()  # Rows disappeared, perhaps some that were counted.
         _raise_to(counted, copies)
         total, held = max(totals), sum(counted.values())
         if held >= total == least:
@@ -120,7 +120,7 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
                 "support if that does not help."
             )
             raise IncompleteError(msg)
-        # Pages that are cut elsewhere bring together what the last ones held apart.
+        # Other page boundaries find events that fell between the last pages.
         rounds += 1
         outcomes = yield [
             piece.range.query(0, rounds % window.step or window.step, margin)
@@ -130,18 +130,18 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
 
 
 class _Window:
-    """What has been read of a window so far."""
+    """The events of a window that have been read so far."""
 
     def __init__(self, piece: Piece, limits: Limits, margin: int) -> None:
         self.rows = Rows()
         received = len(piece.first.events) if piece.first else 0
-        # What a full page holds: the server may cap the limit without a word.
+        # The size of a full page: the server may cap the limit silently.
         capped = 0 < received < min(limits.page_size, piece.total)
         self.step = received if capped else limits.page_size
         self._range = piece.range
         self._limits = limits
         self._margin = margin
-        # Room for rows that arrive meanwhile, and an end to rows without end.
+        # Allows for rows that arrive in the meantime, but not for endless rows.
         self._most = 2 * piece.total + limits.max_events
 
     def walk(
@@ -149,13 +149,13 @@ class _Window:
     ) -> Generator[list[Ask], list[Outcome], tuple[list[int], dict[Key, int]]]:
         """Query all pages after the first, many at a time.
 
-        What counts is what came, not what was asked for; and neither the server's count
-        nor a page that is not full tells the end alone. Past the count, or more than a
-        window may hold, pages with nothing new do; before it, events that arrive
-        meanwhile may have pushed old ones on.
+        Offsets follow the rows received, not the rows requested. Neither the server's
+        count nor a page that is not full is enough to detect the end. Beyond the count,
+        or beyond what a window may hold, pages without new events are the end; before
+        it, they may only mean that new arrivals have shifted old events.
 
         Returns:
-            The counts of all pages, and how often each event stands on one page.
+            The counts of all pages, and how often each event occurs on one page.
         """
         totals, copies = [first.total], self._take(first)
         reached = len(first.events)
@@ -192,7 +192,7 @@ class _Window:
         keys = self.rows.add(page.events)
         if len(self.rows) > self._most:
             msg = (
-                f"Akuity keeps returning events from {self._range}, of which it "
+                f"Akuity keeps returning events from {self._range}, although it "
                 "counted far fewer: run the sync again later, and contact Akuity's "
                 "support if that does not help."
             )
@@ -226,7 +226,7 @@ class _Window:
 
 def _raise_to(counts: dict[Key, int], others: dict[Key, int]) -> None:
     if counts.keys().isdisjoint(others):
-        counts.update(others)  # As nearly always, and faster.
+        counts.update(others)  # The usual case, and faster.
         return
     for key, count in others.items():
         counts[key] = max(count, counts.get(key, 0))

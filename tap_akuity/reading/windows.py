@@ -43,8 +43,8 @@ class Window(NamedTuple):
     """The members that told twins apart, see `rows.tell_apart`."""
 
     times: list[str]
-    """When the events of the range happened, or happened last if that is what the
-    server goes by; also of those that are filtered out after all."""
+    """The times by which events are in the range: when they happened, or happened last
+    if the server filters by that. Includes events that are filtered out later."""
 
     again: bool = False
     """Whether the range had been read before, by an earlier run."""
@@ -55,20 +55,20 @@ def windows(
 ) -> Generator[Window, None, None]:
     """Read a range, completely and in order.
 
-    The windows together have to hold as many events as the range. If they do not, and
-    no rows went away, all are read again with a wide margin.
+    Together, the windows must hold as many events as the range. If they do not, and no
+    rows disappeared, all are read again with a wide margin.
 
     Args:
         fetch: Makes a request.
         whole: The range and its first page.
-        limits: How much to ask for, and to hold, at a time.
+        limits: How much to request, and to hold in memory, at a time.
 
     Yields:
         Windows in ascending order that together are the range.
 
     Raises:
-        IncompleteError: If the server's count of a window and what it gives disagree.
-        Exception: What `fetch` or the decoding raises, after the windows before have
+        IncompleteError: If the server's count of a window differs from its events.
+        Exception: What `fetch` or the decoding raises, once all earlier windows have
             been yielded.
     """
     held = yield from _windows(fetch, whole, limits, MARGIN)
@@ -109,7 +109,7 @@ def _windows(
                 times = list(_times(events, span))
                 yield Window(span, events, reached, told.members, times)
         except TooLargeError as error:  # noqa: PERF203, once in a great while
-            # What is left is read in smaller windows.
+            # The rest is read in smaller windows.
             rest = Piece(Range(error.range.start, whole.range.end), 0)
             limits = error.limits
         else:
@@ -133,7 +133,7 @@ class _Reading(NamedTuple):
 
 
 class _Work:
-    """The plan, and the windows that are being read by it."""
+    """The plan, and the windows in progress."""
 
     def __init__(
         self, executor: Executor, whole: Piece, limits: Limits, margin: int
@@ -205,15 +205,16 @@ def wanted(
 ) -> list[Event]:
     """Drop events that were returned only because of the margin.
 
-    That is what lies just before the first range, and what lies at its end because the
-    end was inclusive: the next window has that, or nobody wants it. Other events from
-    outside the range are kept, as the server may filter on the last occurrence.
+    Those are events just before the first range, and events at its end if the server's
+    end is inclusive: the next window has them, or they are not wanted. Other events
+    from outside the range are kept, as the server may filter on the last occurrence.
 
     Args:
-        events: What the server gave for `span.query`, in ascending order.
+        events: The events that the server returned for `span.query`, in ascending
+            order.
         span: The range.
-        first: Whether nothing is wanted before the range. Otherwise the window before
-            has what it has, and what it has not is wanted.
+        first: Whether events before the range are not wanted. Otherwise they are kept,
+            in case the previous window does not have them.
         margin: See `asks.MARGIN`.
 
     Returns:
@@ -234,7 +235,7 @@ def wanted(
 
 
 def _times(events: list[Event], span: Range) -> Iterator[str]:
-    """Give the times by which events are within a range."""
+    """Yield the times by which events are within a range."""
     start, end = to_text(span.start), to_text(span.end)
     begin = bisect_left(events, start, key=_timestamp)
     stop = bisect_left(events, end, key=_timestamp)
@@ -255,5 +256,5 @@ def _shared(events: list[Event], span: Range, margin: int) -> dict[str, bytes]:
 
 
 def _digest(event: Event) -> bytes:
-    # Of a second with 50,000 events, the contents would take 25 MB.
+    # The contents of 50,000 events in one second would take 25 MB.
     return sha256(content(event)).digest()

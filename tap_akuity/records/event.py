@@ -1,7 +1,7 @@
 """Converts an item of the API to an event of the stream.
 
-The API gives an item no id, and its timestamps as Go prints them. An event has a stable
-id and RFC 3339 timestamps; all other members pass unchanged, known or not.
+An item of the API has no id, and its timestamps are in Go's format. An event has a
+stable id and RFC 3339 timestamps; all other members stay unchanged, known or not.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """
 
     timestamp: str
-    """When it happened, as `timestamps.to_text` gives it."""
+    """When it happened, in the format of `timestamps.to_text`."""
 
     last_occurred: str
-    """When it happened last, likewise; empty if the API does not say."""
+    """When it happened last, in the same format; empty if the API does not say."""
 
     id: str
     """See `identity.event_id` and `rows.tell_apart`."""
@@ -60,10 +60,10 @@ def parse_items(
 
     Args:
         items: A JSON array, on one line.
-        organization_id: The organization that was asked about.
-        most: How many items there may be.
-        unknown: Notes the members that are not known.
-        precision: Of the timestamps in the records, one of `timestamps.PRECISIONS`.
+        organization_id: The organization of the events.
+        most: The most items allowed.
+        unknown: Collects the members that are not known.
+        precision: Precision of the timestamps, one of `timestamps.PRECISIONS`.
 
     Returns:
         An event for each item, in the order of the items.
@@ -76,7 +76,7 @@ def parse_items(
     shorten = PRECISIONS[precision]
     try:
         if memoryview(items).nbytes > _SMALL:
-            # Perhaps a page of nonsense: these take next to no memory.
+            # Count first, with little memory: the page may be malformed.
             _check_count(len(_decode_dated(items)), most)
         raws = _decode_items(items)
         _check_count(len(raws), most)
@@ -122,7 +122,7 @@ def _event(
     timestamp = canonical(log.timestamp)
     last, emitted = timestamp, shorten(timestamp)
     last_emitted: str | None = emitted
-    if log.last_occurred_timestamp != log.timestamp:  # Mostly they are the same.
+    if log.last_occurred_timestamp != log.timestamp:  # Usually the same.
         last = _last_occurred(log)
         last_emitted = shorten(last) if last else None
     one = event_id(organization_id, timestamp, log)

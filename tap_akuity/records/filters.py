@@ -1,4 +1,4 @@
-"""The values of filters that no event has: misspelt ones look like success."""
+"""Filter values that match no event, such as misspelt ones."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Unmatched:
     """The values that none of the events seen so far has."""
 
     def __init__(self, filters: Mapping[str, Collection[str]]) -> None:
-        """Begin, with no event seen yet.
+        """Initialize with all values unmatched.
 
         Args:
-            filters: The values of each setting that filters.
+            filters: The values of each filter setting.
         """
         self._left = {
             setting: {_comparable(value): value for value in values}
@@ -48,14 +48,14 @@ class Unmatched:
 
     @property
     def values(self) -> dict[str, list[str]]:
-        """The values that are left, of each setting that has some."""
+        """The remaining values of each setting that has any."""
         return {
             setting: list(left.values()) for setting, left in self._left.items() if left
         }
 
 
 def listed(filters: Mapping[str, Collection[str]]) -> str:
-    """Write filters for a message, such as `` `actions`: created, updated ``."""
+    """Format filters for a message, such as `` `actions`: created, updated ``."""
     return "; ".join(
         f"`{setting}`: {one_line(', '.join(values))}"
         for setting, values in filters.items()
@@ -72,7 +72,7 @@ _decode = msgspec.json.Decoder(_Filtered).decode
 
 
 def _comparable(value: str) -> str:
-    """Rewrite a value so that it is found where the server may have found it."""
+    """Normalize a value, so that it matches wherever the server may match it."""
     try:
         return str(ip_address(value))
     except ValueError:

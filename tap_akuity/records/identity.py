@@ -27,7 +27,7 @@ _NO_DETAILS = Details()
 def event_id(organization_id: str, timestamp: str, log: AuditLog, *more: str) -> str:
     r"""Compute the `id` of an event.
 
-    The API gives an event no id. This one is the SHA-256, as 64 hexadecimal digits, of
+    The API returns no id. This one is the SHA-256, as 64 hexadecimal digits, of
     the UTF-8 text of a JSON array of 19 strings, written without spaces and with only
     `"`, `\` and control characters escaped:
 
@@ -52,7 +52,7 @@ def event_id(organization_id: str, timestamp: str, log: AuditLog, *more: str) ->
 
     Args:
         organization_id: The organization's id, as in the settings.
-        timestamp: As `timestamps.to_text` gives it.
+        timestamp: In the format of `timestamps.to_text`.
         log: The item.
         *more: Strings that follow the 19, for an event that has a twin.
 

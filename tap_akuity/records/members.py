@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Known: TypeAlias = Mapping[str, "Known"]
 
 MAX_KINDS = 1_000
-"""How many kinds of events are examined at most."""
+"""The most kinds of events that are examined."""
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -28,18 +28,18 @@ class UnknownMembers:
     """
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Initialize without any names."""
         self.names: set[str] = set()
-        """As in `object.id.name`."""
+        """Dotted paths, such as `object.id.name`."""
 
         self._kinds: set[tuple[object, ...]] = set()
 
     def examine(self, log: AuditLog, raw: msgspec.Raw) -> None:
-        """Note the members of an item, if it is the first of its kind.
+        """Collect the unknown members of an item, if it is the first of its kind.
 
         Args:
-            log: What is known of the item.
-            raw: The item as it was sent, a JSON object.
+            log: The known members of the item.
+            raw: The item as the server sent it, a JSON object.
         """
         actor, target = log.actor, log.object
         kind = log.action, actor and actor.type, target and target.type

@@ -1,4 +1,4 @@
-"""Rows of the API: which are the same event, and which only look like it."""
+"""Rows of the API: recognizes repeated events, and tells similar ones apart."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _COMPUTED = ("id", "organization_id")
 class Rows:
     """Events from the rows that were received, each once.
 
-    Rows are the same event if they differ in nothing but `GROWING`; of these, the one
-    that occurred last is kept.
+    Rows are the same event if they differ only in `GROWING`; the one that occurred last
+    is kept.
     """
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Initialize without events."""
         self.size = 0
         """The size of their records in bytes."""
 
@@ -47,10 +47,10 @@ class Rows:
         """Add rows.
 
         Args:
-            rows: With the ids that `parse_items` gave them.
+            rows: Rows with the ids from `parse_items`.
 
         Returns:
-            For each row a key of its event: rows that are the same have the same.
+            The key of each row's event. Rows of the same event have the same key.
         """
         known = self._events
         keys: list[Key] = []
@@ -87,7 +87,7 @@ def content(event: Event) -> bytes:
         event: With any id.
 
     Returns:
-        JSON in one form, whatever the order of the members and the white space.
+        Canonical JSON, independent of white space and the order of members.
     """
     return _encode_sorted(_identifying(event))
 
@@ -98,7 +98,7 @@ class Told(NamedTuple):
     events: list[Event]
 
     members: set[str]
-    """What told twins apart: names as in `object.id.name`."""
+    """The members in which twins differ: names such as `object.id.name`."""
 
 
 def tell_apart(events: list[Event]) -> Told:
@@ -109,12 +109,12 @@ def tell_apart(events: list[Event]) -> Told:
     differ, in ascending order, its JSON Pointer (RFC 6901) and its value follow, as
     JSON without spaces and with sorted names, or empty where the member is absent.
 
-    So an id depends on nothing but the twins: not on the order, the page or the run
-    that they came in, nor on what Akuity adds to all of them.
+    So an id depends only on the twins: not on their order, page or run, nor on members
+    that Akuity adds to all of them.
 
     Args:
-        events: All events of each instant, in any order, with the ids that
-            `parse_items` gave them.
+        events: All events of each instant, in any order, with the ids from
+            `parse_items`.
 
     Returns:
         The events in the same order.

@@ -39,7 +39,7 @@ _PATTERN = re.compile(
     re.VERBOSE,
 )
 
-# What Go's time.Time.String() gives for UTC, which is all that Akuity is known to send.
+# Go's time.Time.String() in UTC, the only format that Akuity is known to send.
 _GO_UTC = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}) ((?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9])"
     r"(?:\.([0-9]{1,9}))? \+0000 UTC"
@@ -57,9 +57,9 @@ def _quoted(text: str) -> str:
 def parse(text: str, *, assume_utc: bool = False) -> int:
     """Parse a timestamp.
 
-    Understood are Go's `time.Time.String()` (`2025-11-21 16:26:40.13921 +0000 UTC`),
-    RFC 3339 (`2025-11-21T16:26:40.13921Z`), and, with `assume_utc`, both without a
-    zone, without seconds and without a time of day, as people write them.
+    Accepts Go's `time.Time.String()` (`2025-11-21 16:26:40.13921 +0000 UTC`), RFC 3339
+    (`2025-11-21T16:26:40.13921Z`), and, with `assume_utc`, either of them without a
+    zone, without seconds or without a time of day.
 
     Args:
         text: The timestamp, with up to 9 fraction digits.
@@ -69,8 +69,8 @@ def parse(text: str, *, assume_utc: bool = False) -> int:
         Nanoseconds since the Unix epoch.
 
     Raises:
-        TimestampError: If the text is no such timestamp, no date of the calendar, or
-            lacks a zone that it needs.
+        TimestampError: If the text is not such a timestamp, not a valid date, or lacks
+            a required zone.
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
@@ -103,7 +103,7 @@ def _offset(match: re.Match[str]) -> timedelta:
 
 
 EARLIEST = parse("0001-01-01T00:00:10Z")
-"""The first instant that a range may begin at: a little more has to be before it."""
+"""The earliest start of a range, which leaves space for the margin before it."""
 
 
 def to_text(instant: int) -> str:
@@ -136,11 +136,11 @@ def to_bound(instant: int) -> str:
 
 
 def months_before(instant: int, months: int) -> int:
-    """Find the instant so many months earlier, on the 28th of a month at the latest.
+    """Return the instant so many months earlier, on the 28th of a month at the latest.
 
     Args:
         instant: Nanoseconds since the Unix epoch.
-        months: At most as many as the calendar has before.
+        months: A number of months for which the result is still in the year 1 or later.
 
     Returns:
         Nanoseconds since the Unix epoch.
@@ -153,7 +153,7 @@ def months_before(instant: int, months: int) -> int:
 
 
 def canonical(text: str) -> str:
-    """Rewrite a timestamp of the API as the tap keeps it, to the last digit.
+    """Convert a timestamp of the API to the tap's format, without losing a digit.
 
     Args:
         text: A timestamp with a zone, see `parse`.
@@ -172,7 +172,7 @@ def canonical(text: str) -> str:
 
 
 def is_fine(text: str) -> bool:
-    """Tell whether a text of `to_text` has digits below the microsecond."""
+    """Return whether a text from `to_text` has digits below the microsecond."""
     return text[-4:] != "000Z"
 
 
@@ -195,10 +195,10 @@ PRECISIONS: dict[str, Callable[[str], str]] = {
     MICROSECONDS: _microseconds,
     NANOSECONDS: _nanoseconds,
 }
-"""What makes of a text of `to_text` the one that is emitted, by `timestamp_precision`.
+"""Converts text from `to_text` to the emitted text, by `timestamp_precision`.
 
-The first gives six digits, and nine where the instant is not a whole microsecond; the
-second always six, and cuts the rest; the third always nine.
+The first emits six digits, or nine if the instant is not a whole microsecond; the
+second always six, without the rest; the third always nine.
 """
 
 

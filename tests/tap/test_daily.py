@@ -82,7 +82,7 @@ def test_a_gap_can_be_an_error(kept_for_half_a_year: Sandbox) -> None:
     output = Output()
     tap = TapAkuity(config=config, state=state, message_writer=output)
     horizon = months_before(time.time_ns(), 6)
-    mend = f"set `start_date` to {day(horizon)}T.*Z to go on without them"
+    mend = f"set `start_date` to {day(horizon)}T.*Z to continue without them"
     with pytest.raises(GapError, match=mend):
         tap.sync_all()
     assert not records(output.messages)
@@ -135,7 +135,7 @@ def test_what_the_key_may_not_see_is_not_guessed(
         config = config_for(sandbox, fail_on_gap=True)
         assert len(records(sync(config, bookmarked(NOW - SEVEN_MONTHS)))) == 1
     assert [m for m in caplog.messages if "not visible to this key" in m] == [
-        "For how long events can be searched is not visible to this key.",
+        "How long events can be searched is not visible to this key.",
         "When the API key expires is not visible to this key.",
     ]
     assert not said(caplog, logging.WARNING)
