@@ -52,7 +52,7 @@ _TOP = 10
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; if it fails, print the reason in one sentence."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--records", type=int, default=5000, help="events in the first run")
+    parser.add_argument("--records", type=int, default=5000, help="initial events")
     parser.add_argument("--new", type=int, default=40, help="new events between runs")
     parser.add_argument("--seed", type=int, default=1, help="seed of the events")
     options = parser.parse_args(arguments)
