@@ -1,5 +1,6 @@
-# Needs Python 3.10 or later, git and make. The rest goes into this folder: `.venv`
-# (the project and its tools), `.venv-meltano` (Meltano) and `.meltano` (its plugins).
+# Requires Python 3.10 or later, git and make. Everything else is installed into this
+# folder: `.venv` (the project and its tools), `.venv-meltano` (Meltano) and `.meltano`
+# (its plugins).
 
 PYTHON ?= python3
 MELTANO := meltano>=4,<5
@@ -12,8 +13,8 @@ PIP_INSTALL := -m pip install --quiet
 # With the oldest and the newest SDK that are allowed.
 EACH_SDK := .venv-oldest/bin/python .venv/bin/python
 
-# An environment works in the folder and with the version of Python that it was made
-# for. For another one it is made anew, as it is after a change to what it is made of.
+# An environment is tied to its folder and its version of Python. It is rebuilt if either
+# of them changes, or its requirements do.
 MADE_FOR := $(shell $(PYTHON) -c 'import os, sys; print(os.getcwd(), sys.version)') $(MELTANO)
 unless_made = $(shell test "$$(cat $(1) 2>/dev/null)" = "$(MADE_FOR)" || echo ANEW)
 
@@ -49,7 +50,7 @@ test: lint types ## Run everything that must pass: lint, types and tests
 bench: .venv/made ## Compare the speed of the tap with alternatives, 40 minutes
 	@.venv/bin/python -m benchmarks
 
-mutants: .venv-mutants/made ## Mutate the tap's pure modules, and check that a test fails each time
+mutants: .venv-mutants/made ## Mutate the tap's pure modules, and check that a test fails for each mutant
 	@nice .venv-mutants/bin/python -m scripts.mutants $(ONLY)
 
 test-targets: .venv/made ## Load the sandbox into real targets, and compare every row
@@ -90,7 +91,7 @@ package: .venv/made .venv-package/made ## Build the package into dist, inspect i
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_installed.py --quiet
 
 export TAG
-check-release: .venv/made ## Check that TAG is the version, and that the changelog has it
+check-release: .venv/made ## Check that TAG matches the version and the changelog
 	@.venv/bin/python -m scripts.check_release "$$TAG"
 
 lint: .venv/lint ## Check style, formatting, dependencies and workflows
@@ -112,8 +113,8 @@ format: .venv/lint ## Format the code, and apply automatic fixes
 
 meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own organization
 
-# Not .meltano/meltano.db, which knows how far your organization's log has been read,
-# nor warehouse.duckdb, where the log is.
+# Keeps .meltano/meltano.db, which has the state of your organization, and
+# warehouse.duckdb, which has its log.
 clean: ## Delete generated files, but none of your data
 	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
 	rm -rf .venv-docs .venv-mutants
@@ -129,26 +130,26 @@ clean: ## Delete generated files, but none of your data
 	@.venv/bin/python $(PIP_INSTALL) --editable . --group sandbox --group test
 	@echo "$(MADE_FOR)" > $@
 
-# By itself, so that `make demo` need not wait for it.
+# Separate, so that `make demo` does not wait for it.
 .venv/lint: .venv/made
-	@echo "Installing what checks style, types and workflows into .venv"
+	@echo "Installing the linters and type checkers into .venv"
 	@.venv/bin/python $(PIP_INSTALL) --group lint
 	@touch $@
 
 .venv-chart/made: pyproject.toml $(call unless_made,.venv-chart/made)
-	$(call new_environment,what draws the chart)
+	$(call new_environment,the packages for the chart)
 	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
 	@echo "$(MADE_FOR)" > $@
 
 .venv-docs/made: pyproject.toml $(call unless_made,.venv-docs/made)
-	$(call new_environment,what builds the documentation)
+	$(call new_environment,the documentation builder)
 	@.venv-docs/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-docs/bin/python $(PIP_INSTALL) --group docs
 	@echo "$(MADE_FOR)" > $@
 
 .venv-detections/made: pyproject.toml $(call unless_made,.venv-detections/made)
-	$(call new_environment,what converts the detections)
+	$(call new_environment,the detection converter)
 	@.venv-detections/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-detections/bin/python $(PIP_INSTALL) --group detections
 	@echo "$(MADE_FOR)" > $@
@@ -167,7 +168,7 @@ clean: ## Delete generated files, but none of your data
 		--resolution lowest-direct --editable . --group sandbox --group test
 	@echo "$(MADE_FOR)" > $@
 
-# Past the upper bound of pyproject.toml, to know what will break before it is allowed.
+# Ignores the upper bound in pyproject.toml, to find out what breaks before allowing it.
 .venv-newest/made: pyproject.toml $(call unless_made,.venv-newest/made)
 	$(call new_environment,the project with the newest SDK)
 	@.venv-newest/bin/python $(PIP_INSTALL) 'uv>=0.9'
@@ -177,21 +178,21 @@ clean: ## Delete generated files, but none of your data
 	@echo "$(MADE_FOR)" > $@
 
 .venv-audit/made: pyproject.toml $(call unless_made,.venv-audit/made)
-	$(call new_environment,what looks for vulnerabilities)
+	$(call new_environment,the vulnerability scanner)
 	@.venv-audit/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-audit/bin/python $(PIP_INSTALL) --group audit
 	@echo "$(MADE_FOR)" > $@
 
 .venv-package/made: pyproject.toml $(call unless_made,.venv-package/made)
-	$(call new_environment,what builds and inspects packages)
+	$(call new_environment,the packaging tools)
 	@.venv-package/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
 	@.venv-package/bin/python $(PIP_INSTALL) --group package
 	@echo "$(MADE_FOR)" > $@
 
 .venv-meltano/made: $(call unless_made,.venv-meltano/made)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 14) and "DuckDB 1.2, \
-	which the loader needs, is not there for Python 3.14 and later: name an earlier \
-	one, as in `make demo PYTHON=python3.13`.")'
+	which the loader requires, is not available for Python 3.14 and later: use an \
+	earlier version, as in `make demo PYTHON=python3.13`.")'
 	$(call new_environment,Meltano)
 	@.venv-meltano/bin/python $(PIP_INSTALL) '$(MELTANO)'
 	@echo "$(MADE_FOR)" > $@

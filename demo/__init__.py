@@ -3,4 +3,4 @@
 from harness import ROOT
 
 DATABASE = ROOT / "demo.duckdb"
-"""Where the environment `sandbox` in meltano.yml puts the events."""
+"""The database that the environment `sandbox` in meltano.yml loads into."""

@@ -50,11 +50,11 @@ _TOP = 10
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo, and say in one sentence what went wrong if something did."""
+    """Run the demo; if it fails, print the reason in one sentence."""
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--records", type=int, default=5000, help="events at first")
-    parser.add_argument("--new", type=int, default=40, help="events between the runs")
-    parser.add_argument("--seed", type=int, default=1, help="of the sandbox's events")
+    parser.add_argument("--records", type=int, default=5000, help="initial events")
+    parser.add_argument("--new", type=int, default=40, help="new events between runs")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the events")
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
@@ -110,24 +110,24 @@ def _demo(records: int, new: int, seed: int) -> None:
 
 
 def _run(title: str, sandbox: Sandbox, warehouse: Warehouse) -> int:
-    """Run the pipeline, and tell how many rows there are then."""
+    """Run the pipeline, and return the number of rows afterwards."""
     _say(f"{title:12} meltano run {' '.join(PIPELINE)}")
     start = time.monotonic()
-    # A run that was killed would stand in the way without `--force`.
+    # Without `--force`, a killed run would block the next one.
     meltano("run", "--force", *PIPELINE, sandbox=sandbox, log=LOG)
     _say(f"             done in {time.monotonic() - start:.1f} s")
     return warehouse.count()
 
 
 def rows_loaded(log: Path, *, since: int) -> int:
-    """Tell from the loader's own words how many rows it was given."""
+    """Return how many rows the loader received, according to its log."""
     text = log.read_bytes()[since:].decode(errors="replace")
     return sum(int(rows) for rows in _LOADED.findall(text))
 
 
 def table(busiest: Sequence[Busiest]) -> list[str]:
-    """Lay out rows in columns, with the number on the right."""
-    # As a row, because headers of their own would be set wider apart.
+    """Lay out rows in columns, with the count right-aligned."""
+    # The headers are a row, because tabulate spaces real headers wider.
     rows = [Busiest._fields, *((*words, f"{events:,}") for *words, events in busiest)]
     aligned = ("left",) * 4 + ("right",)
     text: str = tabulate(rows, tablefmt="plain", missingval="-", colalign=aligned)
@@ -146,7 +146,7 @@ def _fail(sentence: str, *, code: int = 1) -> int:
 
 
 def _exit(number: int, _frame: FrameType | None) -> NoReturn:
-    # An exception, so that every `finally` on the way out is run.
+    # An exception, so that every `finally` block runs.
     raise SystemExit(128 + number)
 
 

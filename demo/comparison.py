@@ -1,7 +1,6 @@
-"""Are the rows of the database the events of the API?
+"""Compares the rows of the database with the events of the API.
 
-Pure, and nothing here comes from the tap: a check that shares its code would share its
-mistakes.
+Pure, and independent of the tap: a check that shared its code would share its bugs.
 """
 
 from __future__ import annotations
@@ -22,9 +21,9 @@ _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as DuckDB has it
 
 @dataclass(frozen=True)
 class Event:
-    """An event, in a form in which one of the API and one of the database are equal.
+    """An event in a form that is the same for the API and the database.
 
-    Times are in UTC and to the microsecond, as DuckDB keeps them; objects are JSON text
+    Times are in UTC with microseconds, as DuckDB stores them; objects are JSON text
     with sorted keys.
     """
 
@@ -37,12 +36,12 @@ class Event:
     last_occurred: datetime | None
 
     def __str__(self) -> str:
-        """Name the event, without what can be many kilobytes."""
+        """Describe the event, without properties that can be many kilobytes."""
         return f"{self.action} at {self.timestamp} by {self.actor}"
 
 
 def from_api(item: Mapping[str, Any]) -> Event:
-    """Read an item of the API's response."""
+    """Convert an item of the API's response."""
     last_occurred = item.get("lastOccurredTimestamp")
     return Event(
         timestamp=parse_time(item["timestamp"]),
@@ -57,7 +56,7 @@ def from_api(item: Mapping[str, Any]) -> Event:
 
 
 def from_row(row: Mapping[str, Any]) -> Event:
-    """Read a row of the table; the loader makes the columns' names lower case."""
+    """Convert a row of the table; the loader lowercases the column names."""
     return Event(
         timestamp=row["timestamp"],
         action=row["action"],
@@ -70,19 +69,20 @@ def from_row(row: Mapping[str, Any]) -> Event:
 
 
 def parse_time(text: str) -> datetime:
-    """Read a time of the API as UTC, cut to the microsecond."""
+    """Parse a timestamp of the API as UTC, truncated to microseconds."""
     return _EPOCH + timedelta(microseconds=from_record(text) // 1000)
 
 
 def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None:
-    """Say in one sentence how the database differs from the API.
+    """Describe in one sentence how the database differs from the API.
 
     Args:
         expected: The events of the API.
         actual: The rows of the database.
 
     Returns:
-        The sentence, or nothing if each event is there exactly once, and no other.
+        The sentence, or `None` if the database has each event exactly once and no
+        others.
     """
     wanted, found = Counter(expected), Counter(actual)
     missing, unexpected = wanted - found, found - wanted
@@ -91,7 +91,7 @@ def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None
     parts = [
         f"{counter.total():,} {what} (the first: {min(counter, key=_place)})"
         for counter, what in (
-            (missing, "of the sandbox's events are not in DuckDB as they are there"),
+            (missing, "of the sandbox's events are missing or changed in DuckDB"),
             (unexpected, "of DuckDB's rows are not events of the sandbox"),
         )
         if counter

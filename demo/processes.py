@@ -1,4 +1,4 @@
-"""Runs Meltano, and leaves no process behind."""
+"""Runs Meltano without leaving processes behind."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _FOREIGN_SETTINGS = ("MELTANO_", "SANDBOX_", "TAP_AKUITY_", "TARGET_DUCKDB_")
 
 
 def meltano(*arguments: str, sandbox: Sandbox, log: Path) -> None:
-    """Run Meltano in its environment `sandbox`, with the output in a file.
+    """Run Meltano in its environment `sandbox`, and append the output to a file.
 
-    Settings of a real organization, in `.env` or exported, stay out of it.
+    Ignores the settings of a real organization, whether in `.env` or exported.
 
     Args:
-        arguments: For Meltano.
-        sandbox: What the tap reads.
-        log: The file that the output is added to.
+        arguments: Meltano's arguments.
+        sandbox: The sandbox that the tap reads.
+        log: The file to append the output to.
 
     Raises:
         HarnessError: Meltano failed, or took too long.
@@ -53,7 +53,7 @@ def meltano(*arguments: str, sandbox: Sandbox, log: Path) -> None:
         try:
             code = process.wait(_RUN_SECONDS)
         except subprocess.TimeoutExpired:
-            message = f"`{name}` was not done after {_RUN_SECONDS} seconds."
+            message = f"`{name}` took longer than {_RUN_SECONDS} seconds."
             raise HarnessError(message) from None
     if code != 0:
         message = f"`{name}` failed with exit code {code}."
@@ -61,7 +61,7 @@ def meltano(*arguments: str, sandbox: Sandbox, log: Path) -> None:
 
 
 def _environment(sandbox: Sandbox) -> dict[str, str]:
-    """Return what Meltano gets, without what would change the demo."""
+    """Return Meltano's environment variables, without any that affect the demo."""
     return inherited(*_FOREIGN_SETTINGS) | {
         "SANDBOX_URL": sandbox.url,
         "SANDBOX_ORGANIZATION_ID": sandbox.organization_id,
@@ -70,6 +70,6 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
         "NO_COLOR": "1",
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
-        # Meltano keeps a log of each run there: in this folder, not in the home.
+        # Keep Meltano's logs in this folder, not in the home directory.
         "XDG_STATE_HOME": str(ROOT / ".meltano" / "state"),
     }

@@ -1,4 +1,4 @@
-"""Asks the DuckDB file of the demo: `python -m demo.query "SELECT …"`."""
+"""Queries the DuckDB file of the demo: `python -m demo.query "SELECT …"`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from demo import DATABASE
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the answer to an SQL query."""
+    """Print the result of an SQL query."""
     parser = argparse.ArgumentParser(prog="python -m demo.query", description=__doc__)
     parser.add_argument("sql", help="the query")
     parser.add_argument("--file", type=Path, default=DATABASE, help="the DuckDB file")

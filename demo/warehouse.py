@@ -1,4 +1,4 @@
-"""Reads the DuckDB file that the loader wrote."""
+"""Reads the DuckDB file that the loader writes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BUSIEST = f"""
 
 
 class Busiest(NamedTuple):
-    """Who did what, and how often."""
+    """Who did what, and how many times."""
 
     who: str | None
     type: str | None
@@ -41,30 +41,30 @@ class Busiest(NamedTuple):
 
 
 class Warehouse:
-    """The file, opened anew for each question: the loader must be able to write it."""
+    """The file, opened only for each query, so that the loader can write to it."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file."""
+        """Set up access to the file at `path`."""
         self.path = path
 
     def clear(self) -> None:
-        """Delete the file, and the log that DuckDB may have left beside it."""
+        """Delete the file, and the write-ahead log that DuckDB may have left."""
         for name in (self.path.name, f"{self.path.name}.wal"):
             self.path.with_name(name).unlink(missing_ok=True)
 
     def count(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         [(count,)] = self._ask(f"SELECT count(*) FROM {TABLE}")  # noqa: S608
         return int(count)
 
     def rows(self) -> list[dict[str, Any]]:
-        """All rows, with what the API gave (not what the tap added)."""
+        """Return all rows, without the columns that the tap adds."""
         columns = ", ".join(f'"{name}"' for name in _COLUMNS)
         rows = self._ask(f"SELECT {columns} FROM {TABLE}")  # noqa: S608
         return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
 
     def busiest(self, limit: int) -> list[Busiest]:
-        """Who did what most."""
+        """Return who did what most often."""
         return [Busiest(*row) for row in self._ask(_BUSIEST, [limit])]
 
     def _ask(

@@ -1,10 +1,10 @@
-"""What the demo, the benchmarks and the end-to-end tests share: programs to run."""
+"""Runs programs for the demo, the benchmarks and the end-to-end tests."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-"""The folder that this project is in."""
+"""The root folder of this project."""
 
 
 class HarnessError(Exception):
-    """A program cannot be installed or run; the message is one sentence for users."""
+    """A program cannot be installed or run. The message is one sentence for users."""

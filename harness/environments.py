@@ -1,4 +1,4 @@
-"""Virtual environments, for programs that disagree on what they depend on."""
+"""Virtual environments, for programs with conflicting dependencies."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ BUILD_SECONDS = 600
 
 
 def build(place: Path, requirements: Sequence[str], made_of: str = "") -> Path:
-    """Make an environment, unless it was made of the same before.
+    """Create an environment, unless it exists with the same contents.
 
     Args:
-        place: Its folder.
-        requirements: Arguments of `pip install`.
-        made_of: The contents of files that they name.
+        place: The folder of the environment.
+        requirements: Arguments for `pip install`.
+        made_of: The contents of files named in `requirements`.
 
     Returns:
-        The folder with its commands.
+        The folder with the commands of the environment.
 
     Raises:
-        HarnessError: It cannot be made.
+        HarnessError: The environment cannot be created.
     """
     stamp = place / "made"
-    # An environment works where, and with the Python that, it was made for.
+    # An environment is tied to its folder and its version of Python.
     made_of = "\n".join([str(place), sys.version, *requirements, made_of])
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_of:
         shutil.rmtree(place, ignore_errors=True)
         place.parent.mkdir(exist_ok=True)
         _call(place.name, [sys.executable, "-m", "venv", str(place)])
         pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        # To build DuckDB where it has no wheel would take longer than anybody waits.
+        # Building DuckDB where it has no wheel would take too long.
         options = ["--disable-pip-version-check", "--only-binary=duckdb"]
         _call(place.name, [*pip, *options, *requirements])
         stamp.write_text(made_of, encoding="utf-8")
@@ -47,7 +47,7 @@ def build(place: Path, requirements: Sequence[str], made_of: str = "") -> Path:
 
 def _call(name: str, command: list[str]) -> None:
     try:
-        # No shell, and nothing from outside in the command.
+        # No shell, and no external input in the command.
         done = subprocess.run(  # noqa: S603
             command,
             cwd=ROOT,
@@ -57,7 +57,7 @@ def _call(name: str, command: list[str]) -> None:
             timeout=BUILD_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        message = f"`{name}` was not installed after {BUILD_SECONDS} seconds."
+        message = f"Installing `{name}` took over {BUILD_SECONDS} seconds."
         raise HarnessError(message) from error
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if "ERROR" in line]

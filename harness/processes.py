@@ -1,4 +1,4 @@
-"""Processes that leave nothing behind."""
+"""Processes that are cleaned up with everything they start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def inherited(*foreign: str) -> dict[str, str]:
-    """Return this process's environment without variables that begin like these."""
+    """Return this process's environment without variables that have these prefixes."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -31,23 +31,23 @@ def started(
     patience: float = 0.0,
     **streams: Any,  # noqa: ANN401 - what Popen takes
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a command in a folder, and end it and all it started after the block.
+    """Run a command in a folder, and end it and all its children after the block.
 
-    It has no input and its output goes into pipes, if `streams` does not say otherwise.
+    Unless `streams` says otherwise, it has no input, and its output goes to pipes.
 
     Args:
         command: The program and its arguments.
-        folder: To work in.
-        environment: All of its variables.
-        patience: How long it may take to end by itself, in seconds, once asked to.
-        streams: `stdin`, `stdout` and `stderr`.
+        folder: The working directory.
+        environment: All environment variables.
+        patience: Seconds from SIGTERM to SIGKILL; 0 means SIGKILL at once.
+        streams: `stdin`, `stdout` and `stderr`, as for `Popen`.
     """
     pipes = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
     }
-    # No shell, and nothing from outside in the commands.
+    # No shell, and no external input in the commands.
     with subprocess.Popen(  # noqa: S603
         command,
         cwd=folder,
@@ -69,11 +69,11 @@ def started(
 
 
 def kill(process: subprocess.Popen[Any]) -> None:
-    """End a process from `started` and all that it started, at once."""
+    """Kill a process from `started` and all its children."""
     _signal(process, signal.SIGKILL)
 
 
 def _signal(process: subprocess.Popen[Any], number: signal.Signals) -> None:
-    # Each has a session of its own, and so leads a group of its own.
+    # Each process has its own session, and so leads its own process group.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)

@@ -1,4 +1,4 @@
-"""The sandbox, in a process of its own."""
+"""The sandbox, in its own process."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Sandbox(NamedTuple):
     records: int
 
     def ask(self, method: str, path: str) -> Any:  # noqa: ANN401 - JSON
-        """Ask a control endpoint, and return its JSON.
+        """Call a control endpoint, and return its JSON.
 
         Raises:
-            HarnessError: The sandbox refuses.
+            HarnessError: The sandbox rejects the request.
         """
-        # Not by `requests`, which takes more memory than a benchmark may.
+        # Without `requests`, which takes more memory than a benchmark may use.
         netloc = urlsplit(self.url).netloc
         with contextlib.closing(
             HTTPConnection(netloc, timeout=REQUEST_SECONDS)
@@ -47,7 +47,7 @@ class Sandbox(NamedTuple):
             response = connection.getresponse()
             body = response.read()
         if response.status != 200:  # noqa: PLR2004 - HTTP
-            message = f"The sandbox refused {method} {path}: {body.decode()}."
+            message = f"The sandbox rejected {method} {path}: {body.decode()}."
             raise HarnessError(message)
         return json.loads(body)
 
@@ -60,11 +60,11 @@ def serve(
     """Run a sandbox for as long as the block takes.
 
     Args:
-        options: Of the command line.
-        stderr: Where its errors go; to this process's own, if not given.
+        options: Command-line options.
+        stderr: Where its errors go. Default: this process's stderr.
 
     Raises:
-        HarnessError: It does not start.
+        HarnessError: The sandbox does not start.
     """
     command = [sys.executable, "-m", "sandbox", *options]
     with started(

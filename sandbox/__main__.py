@@ -21,9 +21,8 @@ from sandbox.state import Options
 from sandbox.store import Behaviour
 
 DESCRIPTION = """\
-A local stand-in for Akuity's audit-log API, with a made-up organization. Prints one
-line of JSON when it is ready, with its URL and an API key, and serves until it is
-interrupted."""
+A local stand-in for Akuity's audit-log API, with a fictional organization. When ready,
+prints one line of JSON with its URL and an API key, then serves until interrupted."""
 
 INDENTED: dict[str, Any] = {
     "initial_indent": "  ",
@@ -33,11 +32,11 @@ INDENTED: dict[str, Any] = {
 EPILOG = f"""\
 Two more keys:
   {VIEWER_KEY.id}:{VIEWER_KEY.secret}
-      valid, but may not read audit logs: 403
+      valid, but not allowed to read audit logs: 403
   {EXPIRED_KEY.id}:{EXPIRED_KEY.secret}
-      no longer valid: 401
+      expired: 401
 
-Endpoints that steer it, without a key:
+Control endpoints, which require no key:
 {ENDPOINTS}
 
 Kinds of faults:
@@ -45,15 +44,15 @@ Kinds of faults:
 
 
 class Parser(ArgumentParser):
-    """Says what is wrong in one sentence, without a page of options before it."""
+    """A parser that reports errors in one sentence, without listing all options."""
 
     def error(self, message: str) -> NoReturn:
-        """End with the message."""
+        """Print the message and exit."""
         self.exit(2, f"sandbox: {message} (--help lists all options)\n")
 
 
 def parser() -> Parser:
-    """Return the parser of the command line."""
+    """Return the command-line parser."""
     made = Parser(
         prog="python -m sandbox",
         usage="%(prog)s [option ...]",
@@ -63,7 +62,7 @@ def parser() -> Parser:
         allow_abbrev=False,
     )
     made.add_argument(
-        "--port", type=int, default=0, metavar="N", help="Default: any free one."
+        "--port", type=int, default=0, metavar="N", help="Default: any free port."
     )
     add_options(made, Dataset)
     add_options(made, Behaviour)
@@ -73,7 +72,7 @@ def parser() -> Parser:
 
 
 def main() -> None:
-    """Serve what the command line asks for; say where in one line of JSON."""
+    """Run the sandbox as the command line says, and print its address as JSON."""
     line = parser()
     arguments = line.parse_args()
     stop = Event()
@@ -91,8 +90,8 @@ def main() -> None:
             line.error(str(error))
         except (OSError, OverflowError):
             line.error(
-                f"port {arguments.port} is in use or not allowed: name another, or "
-                "leave out --port for any that is free"
+                f"port {arguments.port} is in use or not allowed: choose another, or "
+                "omit --port to use any free port"
             )
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

@@ -1,4 +1,4 @@
-"""Who may ask for what: API keys, their roles, and what else is there to read."""
+"""API keys and their roles, and the endpoints that describe them."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ EXPIRED_KEY = Key(
 
 
 def authenticate(request: Request, state: State) -> Key:
-    """Find the key of a request.
+    """Return the API key that a request uses.
 
     Raises:
-        ApiError: It is missing, wrong or expired.
+        ApiError: The key is missing, wrong or expired.
     """
     options = state.options
     mine = Key(
@@ -65,8 +65,8 @@ def authorize(request: Request, state: State) -> None:
     """Check that a request may read audit logs.
 
     Raises:
-        ApiError: The key or its role does not allow it, or there is no such
-            organization.
+        ApiError: The key or its role does not allow it, or the organization does not
+            exist.
     """
     if authenticate(request, state).role == "member":
         raise ApiError(Code.PERMISSION_DENIED, "permission denied")
@@ -74,10 +74,10 @@ def authorize(request: Request, state: State) -> None:
 
 
 def organization(request: Request, state: State) -> dict[str, Any]:
-    """Return the organization as `GET /api/v1/organizations/{id}` gives it.
+    """Return the response to `GET /api/v1/organizations/{id}`.
 
     Raises:
-        ApiError: The key may not see it, or it is another one.
+        ApiError: The key may not read it, or the id is that of another organization.
     """
     authenticate(request, state)
     _known(request, state)
@@ -85,7 +85,7 @@ def organization(request: Request, state: State) -> dict[str, Any]:
     options = state.options
     quota = {"maxOrgMembers": "100"}
     if not state.store.behaviour.older:
-        # protojson gives 64-bit integers as strings.
+        # protojson encodes 64-bit integers as strings.
         quota["auditRecordMonths"] = str(options.months_kept)
         quota["auditRecordArchiveMonths"] = str(options.months_archived)
     if options.neighbours == "unclear":
@@ -100,10 +100,10 @@ def organization(request: Request, state: State) -> dict[str, Any]:
 
 
 def api_key(request: Request, state: State) -> dict[str, Any]:
-    """Return the key of the request as `GET /api/v1/apikeys/{id}` gives it.
+    """Return the response to `GET /api/v1/apikeys/{id}`.
 
     Raises:
-        ApiError: The key may not see it, or it is another one.
+        ApiError: The key may not read it, or the id is that of another key.
     """
     key = authenticate(request, state)
     _shown(state)

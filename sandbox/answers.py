@@ -1,4 +1,4 @@
-"""Whole answers that are wrong: what a fault puts in the place of a page."""
+"""Complete but wrong responses: what a fault returns instead of a page."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _REFUSALS = {
 
 
 class Page(NamedTuple):
-    """The right answer, and the server's clock in seconds."""
+    """The correct response, and the server's clock in seconds."""
 
     body: bytes
     total: int
@@ -53,7 +53,7 @@ class Page(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A whole HTTP response."""
+    """A complete HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -61,7 +61,7 @@ class Answer(NamedTuple):
 
 
 def wrong_answer(kind: str, plan: Plan, page: Page) -> Answer:
-    """Return what a fault of this kind answers instead of `page`."""
+    """Return the response that a fault of this kind sends instead of `page`."""
     if kind in _REFUSALS:
         return _refusal(kind)
     if kind in _PAGES:
@@ -81,7 +81,7 @@ def _retry_after_seconds(plan: Plan, _: Page) -> Answer:
 
 
 def _retry_after_date(plan: Plan, page: Page) -> Answer:
-    # Two seconds, since the date may lose most of one.
+    # Two seconds, because the date is rounded down to a whole second.
     date = plan.retry_after or formatdate(page.now + 2, usegmt=True)
     return _refusal("429", **{"retry-after": date})
 
@@ -106,7 +106,7 @@ def _gzip_bomb(_: Plan, __: Page) -> Answer:
 
 @lru_cache(maxsize=1)
 def _bomb() -> bytes:
-    """Return one MB that unpacks to one GB: valid JSON, nearly all of it blanks."""
+    """Return 1 MB that decompresses to 1 GB: valid JSON, almost all of it spaces."""
     blanks = gzip.compress(b" " * BOMB_MEMBER_BYTES, mtime=0)
     head = gzip.compress(b'{"items":[', mtime=0)
     tail = gzip.compress(b'],"totalCount":0}', mtime=0)
@@ -114,7 +114,7 @@ def _bomb() -> bytes:
 
 
 def _with(page: Page, total: object) -> bytes:
-    """Return the page with another count."""
+    """Return the page with a different total."""
     items = json.dumps(json.loads(page.body)["items"])
     return f'{{"items":{items},"totalCount":{total}}}'.encode()
 

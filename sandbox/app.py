@@ -1,4 +1,4 @@
-"""The audit-logs endpoint, as the gateway serves it."""
+"""The ASGI application, which behaves like Akuity's gateway."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def create_app(state: State) -> Starlette:
         middleware=[Middleware(Signature, state=state)],
         exception_handlers={ApiError: _refuse, HTTPException: _refuse},
     )
-    # The gateway knows one path for each thing, and no redirects.
+    # The gateway has one path for each resource, and does not redirect.
     app.router.redirect_slashes = False
     return app
 
@@ -70,14 +70,14 @@ def _neighbour(
 
 
 class AuditLogs:
-    """Answers requests for audit logs."""
+    """The endpoint of the audit log."""
 
     def __init__(self, state: State) -> None:
-        """Serve from this state."""
+        """Set up the endpoint to serve from `state`."""
         self._state = state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
         request = Request(scope)
         query_string = scope["query_string"].decode("latin-1")
         with self._state.stats.request(query_string):
@@ -110,17 +110,17 @@ class AuditLogs:
 
 
 def render(rows: list[bytes], total: int, *, spaces: bool) -> bytes:
-    """Join a page."""
+    """Return the JSON of a page."""
     if spaces:
         return b'{"items": [%b], "totalCount": %d}' % (b", ".join(rows), total)
     return b'{"items":[%b],"totalCount":%d}' % (b",".join(rows), total)
 
 
 def check_size(page: Page, behaviour: Behaviour) -> None:
-    """Do as the hop behind the gateway does.
+    """Apply the size limit of the gRPC hop behind the gateway.
 
     Raises:
-        ApiError: The page is too big for it.
+        ApiError: The page is too large.
     """
     size, limit = len(page.body), behaviour.too_big_bytes
     if limit is not None and size > limit:
@@ -130,16 +130,16 @@ def check_size(page: Page, behaviour: Behaviour) -> None:
 
 
 class Signature:
-    """Adds the headers that every response carries."""
+    """Middleware that adds the headers of every response."""
 
     def __init__(self, app: ASGIApp, state: State) -> None:
-        """Wrap `app`."""
+        """Set up the middleware around `app`."""
         self._app = app
         self._state = state
         self._rng = Random(state.seed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Respond to one request."""
 
         async def signed(message: Message) -> None:
             if message["type"] == "http.response.start":

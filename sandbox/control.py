@@ -1,4 +1,4 @@
-"""Endpoints that steer the sandbox. The real API has nothing like them."""
+"""Endpoints that control the sandbox. The real API has no counterpart."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 ENDPOINTS = """\
   GET  /sandbox/events         all events, oldest first
-  POST /sandbox/events?count=N let N new events happen now
-  POST /sandbox/events         add the events of the body, a JSON array; ?at=TIME is
-                               the place of those whose timestamp cannot be read
+  POST /sandbox/events?count=N create N new events now
+  POST /sandbox/events         add the events in the body, a JSON array; ?at=TIME
+                               places those whose timestamp cannot be parsed
   POST /sandbox/faults         plan faults; the body is a JSON object of the --fault-
                                options, such as {"kinds": ["503"], "times": 2}
-  GET  /sandbox/stats          what was asked so far
-  POST /sandbox/reset-stats    forget what was asked so far"""
+  GET  /sandbox/stats          statistics of the requests so far
+  POST /sandbox/reset-stats    reset the statistics"""
 
 ROWS_AT_ONCE = 1000
 MOST_AT_ONCE = 100_000
 
 
 def routes(state: State) -> list[Route]:
-    """Return the endpoints for this state."""
+    """Return the control endpoints for `state`."""
     return [
         Route("/sandbox/events", partial(_events, state), methods=["GET"]),
         Route("/sandbox/events", partial(_add, state), methods=["POST"]),
@@ -58,7 +58,7 @@ async def _add(state: State, request: Request) -> Response:
         return _json(state.happen(_count(request)))
     items = _read(body)
     if not isinstance(items, list) or not all(isinstance(one, dict) for one in items):
-        _refuse("the body must be a JSON array of objects, the events")
+        _refuse("the body must be a JSON array of objects, one for each event")
     at = request.query_params.get("at")
     try:
         state.store.add(items, from_rfc3339(at) if at else None)
@@ -72,7 +72,7 @@ async def _add(state: State, request: Request) -> Response:
 async def _misbehave(state: State, request: Request) -> Response:
     members = _read(await request.body())
     if not isinstance(members, dict):
-        _refuse("the body must be a JSON object, the plan")
+        _refuse("the body must be a JSON object that describes the plan")
     try:
         state.faults = Faults(from_json(Plan, members))
     except ValueError as error:
@@ -104,7 +104,7 @@ def _read(body: bytes) -> Any:  # noqa: ANN401 - JSON
 
 
 def _json(content: object) -> Response:
-    # ASCII, because an event may have a lone surrogate, which UTF-8 has not.
+    # ASCII, because an event may have a lone surrogate, which UTF-8 cannot encode.
     return Response(json.dumps(content), media_type="application/json")
 
 

@@ -1,4 +1,4 @@
-"""A believable organization, seeded: the same arguments give the same bytes."""
+"""Generates a realistic organization: the same seed and options give the same bytes."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: 
 REPEATED = 0.06
 PATCHED = 0.25
 REMARKED = 0.08
-BY_AGENTS = 0.05  # of what people and API keys do, through MCP
+BY_AGENTS = 0.05  # of the actions of people and API keys, through MCP
 
-# What the older generation of the API does not send.
+# Members that older versions of the API do not send.
 NEWER = (
     ("actor", "origin"),
     ("object", "id", "namespace"),
     ("object", "parentId", "projectName"),
 )
-# Where twins differ, one after the other.
+# Where twins differ, in rotation.
 TWIN_PLACES = ((), ("actor",), ("object",), ("object", "id"), ("details",))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -42,21 +42,21 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class Dataset(Checked):
-    """The history to make up.
+    """The history to generate.
 
     Attributes:
-        records: How many events.
-        seed: Chooses the events; the same seed and options give the same ones.
-        until: The end of the history. Now if not set.
-        days: The length of the history. 90 if not set, or five years if clustered.
-        distribution: An `organization` with working hours and releases, heavily
-            `clustered` in short bursts, `even`, `nights-and-weekends` that are quiet,
-            `bursts`, exponential `growth`, `crowded` into a fiftieth of the time, or
-            `early-start`: nothing for years.
-        twins: How many events have a twin: one more event of the same instant that
-            differs only in a member that no client knows.
-        unknown_members: Give each event members that no client knows.
-        patch_bytes: The size of each event's patch. As it comes if not set.
+        records: Number of events.
+        seed: Seed of the events; the same seed and options give the same events.
+        until: End of the history. Default: now.
+        days: Length of the history. Default: 90, or five years if clustered.
+        distribution: Over time: `organization`, with working hours and releases;
+            `clustered`, in short, heavy bursts; `even`; `nights-and-weekends`, which
+            are quiet; `bursts`; `growth`, exponential; `crowded`, half of the events
+            in a fiftieth of the time; or `early-start`, nothing for years.
+        twins: Number of events that have a twin: another event at the same instant
+            that differs only in a member unknown to clients.
+        unknown_members: Add members unknown to clients to each event.
+        patch_bytes: Size of each event's patch. Default: realistic sizes.
     """
 
     records: int = 2000
@@ -69,7 +69,7 @@ class Dataset(Checked):
     patch_bytes: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Check the options.
 
         Raises:
             ValueError: A number is out of range.
@@ -80,7 +80,7 @@ class Dataset(Checked):
             raise ValueError(message)
 
     def __iter__(self) -> Iterator[Item]:
-        """Yield items in the API's shape, oldest first."""
+        """Yield items in the API's format, oldest first."""
         until = self.until or datetime.now(timezone.utc).replace(microsecond=0)
         end = (until - _EPOCH) // timedelta(microseconds=1) * 1000
         usual = CLUSTERED_DAYS if self.distribution == "clustered" else DEFAULT_DAYS
@@ -102,13 +102,13 @@ class Dataset(Checked):
                 yield item
             else:
                 path = TWIN_PLACES[twin % len(TWIN_PLACES)]
-                # One of two has the member, or both have it.
+                # Either only one twin has the member, or both have it.
                 yield _planted(item, path, 1) if twin % 2 else item
                 yield _planted(item, path, 2)
 
 
 def older(item: Mapping[str, Any]) -> Item:
-    """Return the item as the older generation of the API sends it."""
+    """Return the item as older versions of the API send it."""
     for path in NEWER:
         item = _without(item, path)
     return dict(item)
@@ -124,7 +124,7 @@ def _without(item: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
 
 
 def _planted(item: Item, path: tuple[str, ...], number: int) -> Item:
-    """Return the item with a member more, at the path, or on top if that is null."""
+    """Return the item with one more member at the path, or at the top if it is null."""
     copied = deepcopy(item)
     owner: Any = copied
     for name in path:
@@ -134,18 +134,18 @@ def _planted(item: Item, path: tuple[str, ...], number: int) -> Item:
 
 
 class Organization:
-    """Makes up events, and never the same one twice at the same instant."""
+    """Generates events, never the same one twice at the same instant."""
 
     def __init__(self, rng: Random) -> None:
-        """Draw all that is left to chance from `rng`."""
+        """Set up the generator with `rng` as its only source of randomness."""
         self._rng = rng
-        # For members that came later, so that a seed's history stays what it was.
+        # For members that were added later, so that a seed keeps its history.
         self._later = Random(copy(rng).getrandbits(64))
         self._at: int | None = None
         self._told: list[Item] = []
 
     def event(self, at: int, now: int) -> Item:
-        """Return an event of the instant `at`, as it is known at `now`."""
+        """Return an event that happened at `at`, as known at `now`."""
         if at != self._at:
             self._at, self._told = at, []
         content = self._content()

@@ -1,4 +1,4 @@
-"""What the API answers when it refuses."""
+"""The API's error responses."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ HTTP_STATUS = {
 
 
 class ApiError(Exception):
-    """An answer that is no page."""
+    """An error response."""
 
     def __init__(self, code: Code, message: str) -> None:
-        """Refuse with this code and free text."""
+        """Set up the response with a code and a message."""
         super().__init__(message)
         self.code = code
         self.message = message
@@ -56,7 +56,7 @@ class ApiError(Exception):
 
     @property
     def body(self) -> bytes:
-        """The JSON."""
+        """The JSON body."""
         content = {"code": int(self.code), "message": self.message, "details": []}
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         return text.encode()

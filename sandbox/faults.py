@@ -1,4 +1,4 @@
-"""When the sandbox misbehaves, and how: chosen by chance, from a seed."""
+"""When and how the sandbox misbehaves: chosen at random, from a seed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ KINDS = (*BROKEN, *WRONG)
 
 @dataclass(frozen=True)
 class Plan(Checked):
-    """Faults, and when they come.
+    """Faults, and when they occur.
 
     Attributes:
-        kinds: The kinds to choose from by chance, listed below.
-        rate: The share of requests that meet a fault.
-        seed: Chooses which ones.
-        times: How many faults at most. No end if not set.
-        after: How many requests are served before the first fault.
-        retry_after: The `Retry-After` of the kinds that have it.
-        location: Where a redirect leads.
-        trickle_seconds: The pause between two bytes.
+        kinds: Kinds of faults to choose from at random, listed below.
+        rate: Share of requests that get a fault, from 0 to 1.
+        seed: Seed of that choice.
+        times: Maximum number of faults. Default: no limit.
+        after: Number of requests before the first fault.
+        retry_after: Value of `Retry-After`, for the kinds that send it.
+        location: Target of redirects.
+        trickle_seconds: Pause between two bytes.
     """
 
     kinds: tuple[str, ...] = ()
@@ -37,15 +37,15 @@ class Plan(Checked):
     trickle_seconds: float = 0.1
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Check the plan.
 
         Raises:
-            ValueError: There is no such kind, or a number is out of range.
+            ValueError: A kind is unknown, or a number is out of range.
         """
         super().__post_init__()
         unknown = [kind for kind in self.kinds if kind not in KINDS]
         if unknown:
-            message = f"there is no fault {unknown[0]!r}, but {', '.join(KINDS)}"
+            message = f"unknown fault {unknown[0]!r}: choose from {', '.join(KINDS)}"
             raise ValueError(message)
         if self.rate > 1:
             message = f"rate must be a number from 0 to 1, not {self.rate}"
@@ -53,17 +53,17 @@ class Plan(Checked):
 
 
 class Faults:
-    """Picks faults after a plan."""
+    """Picks faults according to a plan."""
 
     def __init__(self, plan: Plan | None = None) -> None:
-        """Begin the plan."""
+        """Set up the picker at the start of the plan; without one, it picks none."""
         self.plan = plan or Plan()
         self._rng = Random(self.plan.seed)
         self._seen = 0
         self._picked = 0
 
     def pick(self) -> str | None:
-        """Return the kind of fault that the next request meets, if any."""
+        """Return the kind of fault for the next request, if any."""
         plan = self.plan
         self._seen += 1
         exhausted = plan.times is not None and self._picked >= plan.times

@@ -1,6 +1,7 @@
-"""When things happen: sorted instants, spread over a stretch of time.
+"""When events happen: sorted instants, distributed over a range of time.
 
-Only `random()` and exact arithmetic, so that a seed means the same everywhere.
+Uses only `random()` and exact arithmetic, so that a seed gives the same result
+everywhere.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ Shape = Literal[
 Distribution = Literal["organization", "clustered", Shape]
 SHAPES: tuple[Shape, ...] = get_args(Shape)
 
-RELEASES = 0.008  # a release leaves up to 512 records
-PAIRS = 0.03  # one request that leaves two records at the same nanosecond
+RELEASES = 0.008  # a release creates up to 512 records
+PAIRS = 0.03  # one request that creates two records at the same nanosecond
 TIES = 0.3  # of the records in a burst
 RECENT = 0.8  # of the bursts
 LARGEST_BURST = 50_000
 LARGEST_RELEASE = 512
-GROWTH = 256  # how much busier the end is than the beginning
-CROWDED = 50  # half of all events happen in this part of the time
-EARLY = 20  # years early: all events are in this last part of the time
+GROWTH = 256  # how many times busier the end is than the beginning
+CROWDED = 50  # half of all events happen in one CROWDED-th of the time
+EARLY = 20  # all events happen in the last EARLY-th of the time
 
-# Fraction digits of a timestamp. Mostly a database's microseconds.
+# Fraction digits of a timestamp: mostly the microseconds of a database.
 DIGITS = (6, 6, 6, 6, 6, 6, 6, 6, 6, 9, 9, 9, 3, 3, 0, 1, 2, 4, 5, 7, 8)
 MICROSECOND, MILLISECOND = 1000, 1_000_000
 
@@ -59,7 +60,7 @@ def _office_hours(records: int, rng: Random, start: int, end: int) -> list[int]:
 
 
 def _early_start(records: int, rng: Random, start: int, end: int) -> list[int]:
-    """Nothing for years, then office hours."""
+    """No events for years, then office hours."""
     return _office_hours(records, rng, end - -(-(end - start) // EARLY), end)
 
 
@@ -75,7 +76,7 @@ def _bursts(records: int, rng: Random, start: int, end: int) -> list[int]:
 
 
 def _growth(records: int, rng: Random, start: int, end: int) -> list[int]:
-    """Exponential growth: each eighth of the time twice as busy as the one before."""
+    """Exponential growth: each eighth of the time is twice as busy as the last."""
     # The inverse of the distribution's cumulative function.
     parts = (log2(1 + rng.random() * (GROWTH - 1)) for _ in range(records))
     span = (end - start) / log2(GROWTH)
@@ -93,7 +94,7 @@ def _crowded(records: int, rng: Random, start: int, end: int) -> list[int]:
 
 
 def _organization(records: int, rng: Random, start: int, end: int) -> list[int]:
-    """Working days, quiet nights and weekends, now and then a busy release."""
+    """Working days, quiet nights and weekends, and an occasional busy release."""
     pick = _weighted_hours(rng, start, end)
     moments: list[int] = []
     while len(moments) < records:
@@ -111,7 +112,7 @@ def _organization(records: int, rng: Random, start: int, end: int) -> list[int]:
 
 
 def _clustered(records: int, rng: Random, start: int, end: int) -> list[int]:
-    """Long silence, a little office work of late, and bursts in the night."""
+    """Long silence, a little recent office work, and bursts at night."""
     moments = [start + int(rng.random() * (end - start)) for _ in range(records // 100)]
     lately = max(start, end - 90 * DAY)
     moments += _organization(records // 20, rng, lately, end)

@@ -1,4 +1,4 @@
-"""Dataclasses as options: what a field may hold, on the command line and in JSON."""
+"""Options as dataclasses, validated, and read from the command line or JSON."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T", bound="Checked")
 
 SIGNED = {"signed": True}
-"""Metadata of the fields that may be negative."""
+"""Metadata of fields that may be negative."""
 
 _NAMES = {
     bool: "true or false",
@@ -39,14 +39,13 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class Checked:
-    """A dataclass that checks what its fields hold."""
+    """A dataclass that checks the values of its fields."""
 
     def __post_init__(self) -> None:
         """Check the fields.
 
         Raises:
-            ValueError: A field holds something else than its type says, or a negative
-                number.
+            ValueError: A value has the wrong type, or is a negative number.
         """
         hints = get_type_hints(type(self))
         for field in fields(self):
@@ -61,15 +60,15 @@ class Checked:
 
 
 def from_json(cls: type[_T], content: dict[str, Any]) -> _T:
-    """Return `cls` with the given fields, and its own defaults for the rest.
+    """Return `cls` with the given fields, and its defaults for the others.
 
     Raises:
-        ValueError: There is no such field, or `cls` refuses a value.
+        ValueError: A field is unknown, or a value is not valid.
     """
     names = [field.name for field in fields(cls)]
     for name in content:
         if name not in names:
-            message = f"there is no {name!r}, but {', '.join(names)}"
+            message = f"unknown member {name!r}: choose from {', '.join(names)}"
             raise ValueError(message)
     return cls(
         **{
@@ -80,7 +79,7 @@ def from_json(cls: type[_T], content: dict[str, Any]) -> _T:
 
 
 def add_options(parser: ArgumentParser, cls: type[_T], prefix: str = "") -> None:
-    """Add an option for each field of `cls`, with the help that its docstring has."""
+    """Add an option for each field of `cls`, with its docstring as the help."""
     text = getdoc(cls) or ""
     group = parser.add_argument_group(text.partition(".")[0])
     found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", text, re.MULTILINE)
@@ -99,10 +98,10 @@ def add_options(parser: ArgumentParser, cls: type[_T], prefix: str = "") -> None
 
 
 def read_options(arguments: Namespace, cls: type[_T], prefix: str = "") -> _T:
-    """Return `cls` with what the command line says; its own defaults for the rest.
+    """Return `cls` with the values of the command line, and its defaults otherwise.
 
     Raises:
-        ValueError: `cls` refuses a value.
+        ValueError: A value is not valid.
     """
     given = vars(arguments)
     names = [field.name for field in fields(cls) if prefix + field.name in given]
@@ -110,7 +109,7 @@ def read_options(arguments: Namespace, cls: type[_T], prefix: str = "") -> _T:
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:  # noqa: ANN401 - a type
-    """Split an annotation into the type or literal, and whether it may be `None`."""
+    """Split an annotation into its type or literal, and whether it may be `None`."""
     if get_origin(hint) is tuple:
         return tuple, False
     if get_origin(hint) is Literal or isinstance(hint, type):
@@ -145,7 +144,7 @@ def _argument(kind: Any, *, signed: bool) -> dict[str, Any]:  # noqa: ANN401 - a
     if kind is tuple:
         return {"nargs": "+", "metavar": "KIND"}
 
-    def parse(text: str) -> Any:  # noqa: ANN401 - of that kind
+    def parse(text: str) -> Any:  # noqa: ANN401 - a value of that kind
         try:
             value = _instant(text) if kind is datetime else kind(text)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Texts for `details.patch`: JSON, from one line to several KB."""
+"""Values of `details.patch`: JSON text, from one line to several KB."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONFIG_LINES = 200
 
 
 def patch(rng: Random) -> str:
-    """Return the change that an update made, as JSON text."""
+    """Return the change made by an update, as JSON text."""
     change = _KINDS[int(rng.random() * len(_KINDS))](rng)
     indent = 2 if rng.random() < PRETTY else None
     return json.dumps(change, ensure_ascii=False, indent=indent)

@@ -1,4 +1,4 @@
-"""What a request asks for, read as the gateway reads it."""
+"""The query of a request, parsed as the gateway parses it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-# The members that can be filtered by.
+# The members that filters apply to.
 FILTERS = {
     "action": ("action",),
     "actorType": ("actor", "type"),
@@ -30,9 +30,9 @@ _UINT32_END = 1 << 32
 
 @dataclass(frozen=True)
 class Query:
-    """Time bounds, a place in the list, and filters: the values that match.
+    """Time bounds, limit and offset, and filters: the values that match by name.
 
-    The names of filters are those of `FILTERS`.
+    The names of filters are those in `FILTERS`.
     """
 
     start_ns: int | None = None
@@ -43,10 +43,10 @@ class Query:
 
 
 def parse(query_string: str) -> Query:
-    """Read a query string; what the gateway does not know is ignored.
+    """Parse a query string, ignoring unknown parameters as the gateway does.
 
     Raises:
-        ApiError: A parameter is given twice, or can't be read.
+        ApiError: A parameter is given twice, or is not valid.
     """
     values: dict[str, list[str]] = {}
     for name, value in parse_qsl(query_string, keep_blank_values=True):
@@ -76,7 +76,7 @@ def _uint32(values: Mapping[str, Sequence[str]], name: str) -> int | None:
     text = _single(values, name)
     if text is None:
         return None
-    # Ten digits at most: int() of a text without end is slow, or refused.
+    # Ten digits at most: int() of a very long text is slow or fails.
     digits = text.lstrip("0") or "0"
     reason = "value out of range"
     if not _DIGITS.fullmatch(text):

@@ -1,4 +1,4 @@
-"""The sandbox as a server in a thread of this process, on the loopback."""
+"""The sandbox as a server in a thread of this process, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LOOPBACK = "127.0.0.1"
-# Clients may pause between two requests; a connection closed meanwhile is a fault
-# that nobody asked for.
+# Clients may pause between two requests; closing the connection meanwhile would be an
+# unplanned fault.
 KEEP_ALIVE_SECONDS = 600
 
 
 class Sandbox:
-    """A running sandbox, from `with` until its end.
+    """A sandbox that runs for as long as its `with` block.
 
     Attributes:
         state: The store, options, faults and statistics; all may be replaced.
-        url: Where it is served.
+        url: The base URL.
     """
 
-    def __init__(  # noqa: PLR0913 - a caller names the few that matter
+    def __init__(  # noqa: PLR0913 - callers name the few they need
         self,
         data: Iterable[Mapping[str, Any]] | None = None,
         *,
@@ -47,7 +47,7 @@ class Sandbox:
         ssl_certfile: str | None = None,
         ssl_keyfile: str | None = None,
     ) -> None:
-        """Prepare to serve `data`: a `Dataset`, or any items."""
+        """Set up a sandbox that serves `data`: a `Dataset`, or any items."""
         data = Dataset() if data is None else data
         seed = data.seed if isinstance(data, Dataset) else 0
         self.state = State(
@@ -81,25 +81,25 @@ class Sandbox:
 
     @property
     def organization_id(self) -> str:
-        """The organization that has the records."""
+        """The id of the organization."""
         return self.state.options.organization_id
 
     @property
     def api_key_id(self) -> str:
-        """The user name."""
+        """The id of the API key: the user name of basic authentication."""
         return self.state.options.api_key_id
 
     @property
     def api_key_secret(self) -> str:
-        """The password."""
+        """The secret of the API key: the password of basic authentication."""
         return self.state.options.api_key_secret
 
     def __enter__(self) -> Self:
-        """Serve, and return when requests are answered.
+        """Start the server, and return when it is ready.
 
         Raises:
-            OSError: The port is taken, or a certificate can't be read.
-            OverflowError: There is no such port.
+            OSError: The port is in use, or a certificate cannot be read.
+            OverflowError: The port number is out of range.
             RuntimeError: The server did not start.
         """
         self._config.load()
@@ -123,7 +123,7 @@ class Sandbox:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop, whatever is under way."""
+        """Stop the server, aborting requests in progress."""
         self._server.should_exit = True
         self._thread.join()
 
@@ -136,8 +136,8 @@ class Sandbox:
 
 
 def _listen(port: int) -> socket.socket:
-    # asyncio turns Nagle's algorithm off, but only where the protocol is named:
-    # without it every small answer takes 40 ms.
+    # asyncio disables Nagle's algorithm only if the protocol is named; with Nagle,
+    # every small response takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -150,7 +150,7 @@ def _listen(port: int) -> socket.socket:
 
 
 class _Protocol(H11Protocol):
-    """Lets a fault reach the connection, as `request.state.transport`."""
+    """Gives faults access to the connection, as `request.state.transport`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -158,7 +158,7 @@ class _Protocol(H11Protocol):
 
 
 class _Server(uvicorn.Server):
-    """Says when it is ready, and doesn't wait for slow or silent answers."""
+    """Signals when it is ready, and shuts down without waiting for slow responses."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)

@@ -1,4 +1,4 @@
-"""What a running sandbox consists of. All of it may be replaced at any time."""
+"""The state of a running sandbox. Any part may be replaced at any time."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ class Options(Checked):
     """The organization, the API key, and the server's speed and clock.
 
     Attributes:
-        organization_id: The only organization there is.
-        organization_name: What it is called.
-        plan: What it pays for.
+        organization_id: Id of the only organization.
+        organization_name: Its name.
+        plan: Its subscription plan.
         months_kept: For how many months events can be searched; older ones are
-            forgotten.
+            deleted.
         months_archived: For how many months archives are kept.
-        api_key_id: The id of the API key.
-        api_key_secret: The secret of the API key.
-        role: What the key may do: an `owner` everything, an `auditor` get the audit
-            log, a `member` all but that.
-        key_expires: When the key expires. Never if not set.
-        neighbours: Show the organization and the key; or show values that no client
-            understands; or answer with that status.
-        latency_seconds: How long each request takes.
-        arrivals: How many events happen just before each request.
+        api_key_id: Id of the API key.
+        api_key_secret: Secret of the API key.
+        role: Role of the key: an `owner` may do everything, an `auditor` may read the
+            audit log, a `member` may do anything but that.
+        key_expires: When the key expires. Default: never.
+        neighbours: How the endpoints of the organization and the key respond: with
+            their data, with values that clients do not understand, or with a status.
+        latency_seconds: Duration of each request.
+        arrivals: Number of events that happen just before each request.
         clock_skew_seconds: How far the server's clock is ahead.
-        date_header: Send a `Date` with each response.
+        date_header: Send a `Date` header with each response.
     """
 
     organization_id: str = "sandbox"
@@ -64,7 +64,7 @@ class Options(Checked):
 
 @dataclass
 class State:
-    """Everything that the endpoints share."""
+    """The state that all endpoints share."""
 
     store: Store
     options: Options = field(default_factory=Options)
@@ -74,20 +74,20 @@ class State:
     clock: Callable[[], int] = time.time_ns
 
     def __post_init__(self) -> None:
-        """Found the organization where new events happen."""
-        # Not the stream of chance that made the first records.
+        """Set up the generator of new events."""
+        # Not the random sequence that generated the first records.
         self._organization = Organization(Random(~self.seed))
 
     def now(self) -> int:
-        """Return what the server's clock says."""
+        """Return the time of the server's clock, in nanoseconds."""
         return self.clock() + int(self.options.clock_skew_seconds * SECOND)
 
     def forget(self) -> None:
-        """Remove the events that are older than what is kept."""
+        """Delete the events that are past the retention period."""
         self.store.remove_before(months_before(self.now(), self.options.months_kept))
 
     def happen(self, count: int) -> list[Item]:
-        """Let events happen now, one after the other."""
+        """Create events now, one after another, and return them."""
         now = self.now()
         items = [self._organization.event(now + n, now + n) for n in range(count)]
         self.store.add(items)

@@ -1,4 +1,4 @@
-"""What the sandbox remembers of the requests that it has seen."""
+"""Statistics of the requests that the sandbox has received."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ KEPT_QUERIES = 10_000
 
 
 class Stats:
-    """Counts of requests for audit logs, and of those for their neighbours."""
+    """Counts of requests, for the audit log and for the other endpoints."""
 
     def __init__(self) -> None:
-        """Begin at nothing."""
+        """Set up all counts at zero."""
         self._in_flight = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget all but the requests that are under way."""
+        """Reset everything except the count of requests in progress."""
         self.requests = 0
         self.in_flight_max = self._in_flight
         self.faults: Counter[str] = Counter()
@@ -30,7 +30,7 @@ class Stats:
 
     @contextmanager
     def request(self, query_string: str) -> Iterator[None]:
-        """Count a request while it is under way."""
+        """Count a request, and track it while it is in progress."""
         self.requests += 1
         self.queries.append(query_string)
         self._in_flight += 1
@@ -41,7 +41,7 @@ class Stats:
             self._in_flight -= 1
 
     def report(self) -> dict[str, Any]:
-        """Return all of it, ready for JSON."""
+        """Return all statistics, ready for JSON."""
         return {
             "requests": self.requests,
             "in_flight_max": self.in_flight_max,

@@ -1,4 +1,4 @@
-"""The records, kept in the order of time and rendered beforehand."""
+"""The records, sorted by time and encoded in advance."""
 
 from __future__ import annotations
 
@@ -26,24 +26,25 @@ IDENTITY = ("timestamp", "action", "actor", "object", "details")
 
 @dataclass(frozen=True)
 class Behaviour(Checked):
-    """How the server behaves where nobody outside Akuity knows.
+    """How the server behaves where Akuity's own behaviour is not published.
 
     Attributes:
         start_inclusive: An event at `startTime` matches.
         end_inclusive: An event at `endTime` matches.
-        whole_seconds: Drop fractions before times are compared.
-        filter_on: The time that is compared, and sorted by.
-        order: Of the events; `random` is another order for each request.
-        shuffle_ties: Give equal times in another order for each request.
-        older: Be of the older generation, which neither sends nor filters by what was
-            added in 2026.
-        default_limit: The size of a page if the request names none.
-        max_limit: The largest size of a page.
-        over_limit: What a request for more gets: the largest page, or 400.
-        max_offset: The largest offset; more gets 400. No limit if not set.
+        whole_seconds: Truncate times to seconds before comparing them.
+        filter_on: The time to filter and sort by.
+        order: Order of the events; `random` is a new order for each request.
+        shuffle_ties: Return events at equal times in a new order for each request.
+        older: Behave like versions of the API before 2026, which neither send nor
+            filter by the members added since.
+        default_limit: Page size if the request has no limit.
+        max_limit: Largest page size.
+        over_limit: Response to a larger limit: the largest page, or 400.
+        max_offset: Largest offset; a larger one gets 400. Default: no limit.
         spaces: Put spaces after commas and colons.
-        too_big_bytes: Refuse pages of more bytes, as the hop behind the gateway does.
-        compressed_hop: Let that hop say so as a compressed one does.
+        too_big_bytes: Reject pages larger than this, as the gRPC hop behind the
+            gateway does. Default: no limit.
+        compressed_hop: Word that error as a hop that uses compression does.
     """
 
     start_inclusive: bool = True
@@ -63,17 +64,17 @@ class Behaviour(Checked):
 
 
 class Record(NamedTuple):
-    """An item's JSON, and what a query looks at."""
+    """An item's JSON, and the values that queries use."""
 
     timestamp: int
     last: int
     values: tuple[Any, ...]
-    """Of the members in `FILTERS`, in the same order."""
+    """The values of the members in `FILTERS`, in that order."""
     body: bytes
 
 
 class Store:
-    """All that the server keeps. Safe to use from several threads."""
+    """The records of the server. Thread-safe."""
 
     def __init__(
         self,
@@ -81,7 +82,7 @@ class Store:
         behaviour: Behaviour | None = None,
         seed: int = 0,
     ) -> None:
-        """Keep the items; `seed` is for the orders that change."""
+        """Set up the store with items; `seed` is that of random orders."""
         self._behaviour = behaviour or Behaviour()
         self._rng = Random(seed)
         self._lock = Lock()
@@ -94,14 +95,14 @@ class Store:
 
     @property
     def behaviour(self) -> Behaviour:
-        """How the server behaves; fixed, because records are kept accordingly."""
+        """How the server behaves; fixed, because the records are stored to match."""
         return self._behaviour
 
     def query(self, query: Query) -> tuple[list[bytes], int]:
-        """Return the page that is asked for, and how many records match.
+        """Return the requested page, and how many records match.
 
         Raises:
-            ApiError: The limit or the offset is too large for this server.
+            ApiError: The limit or the offset is too large.
         """
         behaviour = self.behaviour
         size = query.limit or behaviour.default_limit
@@ -118,10 +119,11 @@ class Store:
             return [record.body for record in page], high - low
 
     def add(self, items: Iterable[Mapping[str, Any]], at: int | None = None) -> None:
-        """Keep more items, late ones too.
+        """Add items, including late ones.
 
         Raises:
-            ValueError: A timestamp can't be read, and there is no `at` to take instead.
+            ValueError: A timestamp cannot be parsed, and `at` is not given to replace
+                it.
         """
         added = sorted((self._record(item, at) for item in items), key=self._key)
         with self._lock:
@@ -132,7 +134,7 @@ class Store:
                 records.sort(key=self._key)
 
     def remove_before(self, ns: int) -> int:
-        """Forget what happened earlier; return how many records that was."""
+        """Delete the records before `ns`, and return their number."""
         with self._lock:
             if (
                 self._records
@@ -146,10 +148,10 @@ class Store:
         return removed
 
     def bump(self, item: Mapping[str, Any], at: int, times: int = 1) -> dict[str, Any]:
-        """See the same event again at `at`; return the item as it is now.
+        """Record that an event occurred again at `at`, and return the updated item.
 
         Raises:
-            LookupError: There is no such event.
+            LookupError: The event does not exist.
         """
         with self._lock:
             place, kept = self._find(item)
@@ -165,7 +167,7 @@ class Store:
             return [record.body for record in self._records]
 
     def __len__(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return len(self._records)
 
     def _record(self, item: Mapping[str, Any], at: int | None) -> Record:
@@ -183,7 +185,7 @@ class Store:
         try:
             return self._render.encode(item).encode()
         except UnicodeEncodeError:
-            # A lone surrogate: JSON can say it, UTF-8 can't.
+            # A lone surrogate: JSON can escape it, UTF-8 cannot encode it.
             return json.dumps(item, separators=self._separators).encode()
 
     def _find(self, item: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
@@ -199,7 +201,7 @@ class Store:
         raise LookupError(message)
 
     def _matches(self, query: Query) -> tuple[list[Record], int, int]:
-        """Return a list, and where in it the matching records are."""
+        """Return a list, and the bounds of the matching records in it."""
         unit = SECOND if self.behaviour.whole_seconds else 1
         records, low, high = self._records, 0, len(self._records)
         if query.start_ns is not None:

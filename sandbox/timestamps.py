@@ -1,4 +1,4 @@
-"""Instants as whole nanoseconds since 1970 UTC, and the texts that name them."""
+"""Instants as whole nanoseconds since 1970 UTC, and their text formats."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _GO = re.compile(_DATE + " " + _TIME + r" ([+-])(\d\d)(\d\d)(?: \S+)*", re.ASCII
 
 
 def to_go(ns: int) -> str:
-    """Return what Go's `time.Time.String()` prints for an instant in UTC."""
+    """Format an instant as Go's `time.Time.String()` does, in UTC."""
     seconds, fraction = divmod(ns, SECOND)
     days, seconds = divmod(seconds, 86_400)
     minutes, second = divmod(seconds, 60)
@@ -31,25 +31,25 @@ def to_go(ns: int) -> str:
 
 
 def from_rfc3339(text: str) -> int:
-    """Read a strict RFC 3339 text; a zone is required.
+    """Parse strict RFC 3339, with a required zone.
 
     Raises:
-        ValueError: The text is anything else.
+        ValueError: The text is not valid.
     """
     return _instant(_RFC3339.fullmatch(text), text)
 
 
 def from_record(text: str) -> int:
-    """Read the timestamp of a record: Go's text in any zone, or RFC 3339.
+    """Parse the timestamp of a record: Go's format in any zone, or RFC 3339.
 
     Raises:
-        ValueError: The text is neither.
+        ValueError: The text has neither format.
     """
     return _instant(_GO.fullmatch(text) or _RFC3339.fullmatch(text), text)
 
 
 def months_before(ns: int, months: int) -> int:
-    """Return the instant so many months earlier, at the 28th of a month at most."""
+    """Return the instant that many months earlier, on the 28th of the month at most."""
     days, rest = divmod(ns, DAY)
     day = date.fromordinal(_EPOCH + days)
     years, month = divmod(day.year * 12 + day.month - 1 - months, 12)
@@ -66,7 +66,7 @@ def _instant(match: re.Match[str] | None, text: str) -> int:
     if sign:
         east = int(zone_hours) * 3600 + int(zone_minutes) * 60
         seconds -= east if sign == "+" else -east
-    # Go, too, cuts what is finer than a nanosecond.
+    # Like Go, drop digits beyond nanoseconds.
     nanoseconds = int(fraction[:9].ljust(9, "0")) if fraction else 0
     return _days(day) * DAY + seconds * SECOND + nanoseconds
 

@@ -1,7 +1,7 @@
 """Who works on what in the sandbox's organization.
 
-The kinds of objects are the rows of `things.csv`. Its columns name the tuples of
-`WORDS` and `WORKERS`; a name that is none of theirs stands for itself.
+Each row of `things.csv` is a kind of object. Its cells name tuples in `WORDS` and
+`WORKERS`; a value that names no tuple is used literally.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Worker(NamedTuple):
-    """Someone, or something, that acts; `ips` holds `None` for "not recorded"."""
+    """A person, key or program that acts; `None` in `ips` means "not recorded"."""
 
     type: str
     id: str
@@ -20,9 +20,9 @@ class Worker(NamedTuple):
 
 
 class Thing(NamedTuple):
-    """A kind of object, and what is done to it.
+    """A kind of object, and the actions on it.
 
-    The Kargo project that it is in, if it is, has the name of its namespace.
+    If it belongs to a Kargo project, the project has the name of its namespace.
     """
 
     workers: tuple[Worker, ...]
@@ -112,13 +112,13 @@ ACTION_TYPES = {
     "logged_out": "LOGOUT",
     "promoted": "CREATE",
 }
-"""Of all other actions it is UPDATE."""
+"""All other actions have the type UPDATE."""
 
 PHRASES = {
     "regenerated": "secret regenerated",
     "synced": "synced to the desired revision",
 }
-"""Of all other actions it is their name."""
+"""The phrase of all other actions is their name."""
 
 REMARKS = (
     "requested in OPS-4711",
@@ -135,7 +135,7 @@ REMARKS = (
 
 
 def _things() -> tuple[Thing, ...]:
-    """Read each kind of object as often as its weight says."""
+    """Read the kinds of objects, each repeated according to its weight."""
     found: list[Thing] = []
     path = Path(__file__).with_name("things.csv")
     with path.open(encoding="utf-8", newline="") as rows:

@@ -1,4 +1,4 @@
-"""Faults of the connection: answers that end too early, too late or never."""
+"""Faults of the connection: responses that end too early, too late or never."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BLANKS = b" " * 65_536
 
 
 def broken_answer(kind: str, plan: Plan, body: bytes) -> ASGIApp:
-    """Return an ASGI application that gives an answer as a broken connection does."""
+    """Return an ASGI application that responds like a broken connection."""
     if kind == "trickle":
         return partial(_trickle, body, plan.trickle_seconds)
     return partial(_break_off, kind, body)
@@ -56,7 +56,7 @@ async def _break_off(
 
 async def _begin(send: Send, length: int | None) -> None:
     headers = [(b"content-type", b"application/json")]
-    # Without a length the server sends chunks.
+    # Without a length, the server sends chunks.
     if length is not None:
         headers.append((b"content-length", str(length).encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -67,6 +67,6 @@ async def _write(send: Send, data: bytes) -> None:
 
 
 async def _lost(receive: Receive) -> None:
-    """Return when the connection is gone."""
+    """Return once the connection is lost."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""Check that a tag may be released: it is the version, and the changelog tells of it.
+"""Check that a tag can be released: it matches the version and the changelog.
 
 python -m scripts.check_release v0.1.0
 """
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def problem(tag: str, version: str, changelog: str) -> str | None:
-    """Say what is wrong with a release.
+    """Describe what is wrong with a release.
 
     Args:
         tag: Name of the tag.
@@ -22,7 +22,7 @@ def problem(tag: str, version: str, changelog: str) -> str | None:
         changelog: Text of the changelog.
 
     Returns:
-        One sentence that says what to do, or nothing if all is well.
+        One sentence that says what to do, or `None` if the release is ready.
     """
     if tag != f"v{version}":
         return (
@@ -44,9 +44,9 @@ def problem(tag: str, version: str, changelog: str) -> str | None:
 
 
 def main() -> None:
-    """Check the tag that is named on the command line."""
+    """Check the tag given on the command line."""
     if len(sys.argv) != 2 or not sys.argv[1]:  # noqa: PLR2004, the command and the tag
-        sys.exit("Name the tag, as in `make check-release TAG=v0.1.0`.")
+        sys.exit("Specify the tag, as in `make check-release TAG=v0.1.0`.")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     if found := problem(sys.argv[1], version("tap-akuity"), changelog):
         sys.exit(found)

@@ -1,4 +1,4 @@
-"""Tries the examples: loads the sandbox with `sync.sh`, and asks what the SQL asks.
+"""Runs the examples: loads the sandbox with `sync.sh`, and runs the SQL queries.
 
 `python -m scripts.examples` prints the tables of `docs/questions.md`.
 """
@@ -30,14 +30,14 @@ FOLDER = ROOT / "build" / "examples"
 HISTORY = Dataset(
     records=1500, seed=95, until=datetime(2025, 11, 1, tzinfo=timezone.utc)
 )
-"""Nothing in it is relative to today, so that the answers stay the same."""
+"""Independent of today's date, so that the results stay the same."""
 
 SHOWN = 4
-"""How many rows of an answer the page shows."""
+"""How many rows of each result the page shows."""
 
 
 class Answer(NamedTuple):
-    """What a query finds: the names of its columns, and rows of as many values."""
+    """The result of a query: column names and rows."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
@@ -47,14 +47,14 @@ def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
     """Load events as the README's section "Without Meltano" says.
 
     Args:
-        folder: To be made anew.
-        items: The events, as the API gives them.
+        folder: The folder to create, replacing an existing one.
+        items: The events, in the API's format.
 
     Returns:
-        The DuckDB file.
+        The path of the DuckDB file.
 
     Raises:
-        subprocess.CalledProcessError: `sync.sh` failed, and says why in `stderr`.
+        subprocess.CalledProcessError: `sync.sh` failed; `stderr` says why.
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -70,7 +70,7 @@ def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         subprocess.run(
-            ["bash", "sync.sh"],  # noqa: S607 - where bash is differs
+            ["bash", "sync.sh"],  # noqa: S607 - the path of bash varies
             cwd=folder,
             check=True,
             capture_output=True,
@@ -80,7 +80,7 @@ def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
 
 
 def queries() -> dict[str, str]:
-    """Give the queries by name."""
+    """Return the queries by name."""
     paths = sorted((EXAMPLES / "sql").glob("*.sql"))
     return {path.stem: path.read_text(encoding="utf-8") for path in paths}
 
@@ -94,7 +94,7 @@ def ask(database: Path, query: str) -> Answer:
 
 
 def table(answer: Answer) -> str:
-    """Lay out the first rows as a table in Markdown."""
+    """Format the first rows as a Markdown table."""
     lines = [answer.columns, tuple("---" for _ in answer.columns)]
     lines += [
         tuple("" if value is None else str(value) for value in row)
@@ -104,7 +104,7 @@ def table(answer: Answer) -> str:
 
 
 def main() -> int:
-    """Load, ask, and print."""
+    """Load the events, run the queries, and print the results."""
     try:
         database = load(FOLDER)
     except subprocess.CalledProcessError as error:

@@ -1,8 +1,8 @@
-"""Generate what `meta.yml` and `meltano.yml` say of the tap from the tap itself.
+"""Generate the tap's definition in `meta.yml` and `meltano.yml` from the tap itself.
 
-Settings have one text, which is in `tap_akuity/settings.py`, or in the SDK for those
-that it adds. What the SDK adds may depend on its version: name the Python of each
-environment to ask, and what all of them agree on is written. `make meta` names those
+The text of each setting is in `tap_akuity/settings.py`, or in the SDK if the SDK adds
+the setting. That may depend on the SDK's version: pass the Python of each environment
+to inspect, and the definition holds what they have in common. `make meta` passes those
 with the oldest and the newest SDK that are allowed.
 
     python -m scripts.generate_plugin [--check] [PYTHON ...]
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 FILES = {"meta.yml": "", "meltano.yml": "    "}
-"""The files, and how far what is generated is indented there."""
+"""The files, and the indent of the generated part in each."""
 
 CALCULATED = {"user_agent"}
-"""Settings whose default has the tap's version in it, which changes."""
+"""Settings whose default contains the tap's version, which changes."""
 
 KINDS = {
     "array": "array",
@@ -37,15 +37,15 @@ KINDS = {
     "integer": "integer",
     "object": "object",
     "string": "string",
-    # As Meltano Hub has it. There is a kind `decimal`, but Meltano (4.4) cannot write
-    # one that comes from the environment into the tap's config file.
+    # As in Meltano Hub. There is a kind `decimal`, but Meltano (4.4) cannot write a
+    # decimal from the environment into the tap's config file.
     "number": "integer",
 }
 SPELLING = {"gzip": "GZIP", "jsonl": "JSONL"}
 
 
 def about(python: str = sys.executable) -> dict[str, Any]:
-    """Return what the tap in an environment says of itself."""
+    """Return the output of `--about` of the tap in an environment."""
     command = [python, "-m", "tap_akuity", "--about", "--format=json"]
     output = subprocess.check_output(command, cwd=ROOT)  # noqa: S603 - our own command
     information: dict[str, Any] = json.loads(output)
@@ -56,10 +56,10 @@ def definition(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the generated part of a plugin definition.
 
     Args:
-        abouts: What the tap says of itself with each version of the SDK.
+        abouts: The output of `--about` with each version of the SDK.
 
     Returns:
-        Whatever all of them have, in the words of the first.
+        The definition that all of them share, with the descriptions of the first.
     """
     first, *others = abouts
     described = [dict(_flat(one["settings"])) for one in abouts]
@@ -79,12 +79,13 @@ def definition(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def updated(text: str, generated: dict[str, Any], indent: str) -> str:
-    """Return the text of a file with the generated keys in the place of the old ones.
+    """Return the text of a file with its generated keys replaced.
 
     Args:
-        text: YAML, where each of the keys is there.
-        generated: The keys, and what they are to hold.
-        indent: Of the keys. Where a key is there more than once, the first is meant.
+        text: YAML that has all of the keys.
+        generated: The keys and their new values.
+        indent: The indent of the keys. If a key occurs several times, the first one
+            is replaced.
     """
     for key, value in generated.items():
         block = yaml.safe_dump({key: value}, allow_unicode=True, width=88 - len(indent))
@@ -99,9 +100,9 @@ def updated(text: str, generated: dict[str, Any], indent: str) -> str:
 
 
 def _flat(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Name nested settings with dots, as Meltano does."""
+    """Yield settings by name, with dots in the names of nested ones as in Meltano."""
     for name, setting in schema["properties"].items():
-        # Names such as `__else__` are words of a language, not settings.
+        # Names such as `__else__` are keywords of stream maps, not settings.
         names = [key for key in setting.get("properties", {}) if key[:2] != "__"]
         if names:
             yield from _flat(setting, f"{prefix}{name}.")
@@ -138,7 +139,7 @@ def _kind(schema: dict[str, Any]) -> str:
         one_or_more = alternative["type"]
         types |= {one_or_more} if isinstance(one_or_more, str) else set(one_or_more)
     types -= {"null"}
-    if len(types) > 1:  # there is no kind for this: take the one that can hold all
+    if len(types) > 1:  # no kind fits: take the one that can hold all of them
         return "array" if "array" in types else "string"
     return KINDS[types.pop()]
 
@@ -147,7 +148,7 @@ def main() -> None:
     """Write the files, or check that they are up to date."""
     parser = ArgumentParser(prog="python -m scripts.generate_plugin")
     parser.add_argument("pythons", nargs="*", default=[sys.executable])
-    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--check", action="store_true", help="write nothing, only check")
     arguments = parser.parse_args()
     generated = definition([about(python) for python in arguments.pythons])
     for name, indent in FILES.items():

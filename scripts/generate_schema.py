@@ -1,8 +1,8 @@
 """Generate the JSON Schema of `audit_logs` from the sample record.
 
-Types and nesting come from the record, and from Akuity's published definitions for
-members that are younger than it; what neither can tell (which strings are times, what
-may be null, what a member means) is refined here.
+Types and nesting come from the record, and for newer members from Akuity's published
+definitions. This script adds the rest: which strings are times, what may be null, and
+what each member means.
 
     python -m scripts.generate_schema
 """
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "tests" / "fixtures" / "audit_log.json"
 SCHEMA = ROOT / "tap_akuity" / "schemas" / "audit_logs.json"
 
-# The members that the published definitions have, and the sample record has not.
+# Members in the published definitions that the sample record lacks.
 PUBLISHED = {
     "actor": {"origin": "mcp"},
     "object": {"id": {"namespace": ""}, "parentId": {"projectName": ""}},
@@ -29,7 +29,7 @@ ADDED = {
     "organization_id": {"type": "string"},
 }
 DATE_TIMES = {"timestamp", "lastOccurredTimestamp"}
-# Of RFC 3339 with nine fraction digits and `Z`, which no text of the tap exceeds.
+# The length of RFC 3339 with nine fraction digits and `Z`, the tap's longest format.
 DATE_TIME = {"format": "date-time", "maxLength": 30}
 REQUIRED = {"id", "organization_id", "timestamp"}
 
@@ -74,7 +74,7 @@ def generate(sample: dict[str, Any]) -> dict[str, Any]:
     """Generate the schema.
 
     Args:
-        sample: One audit log as the API sends it.
+        sample: An event as the API sends it.
 
     Returns:
         A JSON Schema (draft 7).
@@ -105,7 +105,7 @@ def _refined(schema: dict[str, Any], path: str) -> dict[str, Any]:
         }
         if not path:
             refined["required"] = sorted(REQUIRED)
-        # Fields are added to the API over time, and are not to be lost.
+        # The API adds members over time, which must not be lost.
         refined["additionalProperties"] = True
     return refined
 

@@ -1,10 +1,11 @@
-"""Run the mutation tests, and compare what survives with the list that is accepted.
+"""Run the mutation tests, and compare the survivors with the accepted list.
 
-python -m scripts.mutants              all mutants, anew
-python -m scripts.mutants 'NAMES*'     these only, such as tap_akuity.state.*
-python -m scripts.mutants --report     what the last run said, once more
+python -m scripts.mutants              all mutants, from scratch
+python -m scripts.mutants 'NAMES*'     only these, such as tap_akuity.state.*
+python -m scripts.mutants --report     the report of the last run again
 
-To be run by `.venv-mutants/bin/python`; see docs/mutation-testing.md.
+Requires the environment of `make mutants`: run it with `.venv-mutants/bin/python`.
+CONTRIBUTING.md has more.
 """
 
 from __future__ import annotations
@@ -31,39 +32,39 @@ ACCEPTED = ROOT / "tests" / "mutants.toml"
 MUTMUT = Path(sys.executable).with_name("mutmut")
 
 LEAST_SCORE = 90.0
-"""Percent of the mutants that are not equivalent."""
+"""Percentage of killed mutants, not counting equivalent ones."""
 
 KILLED = frozenset({"killed", "timeout", "segfault"})
-"""A mutant that runs for ever, or takes all memory, was noticed."""
+"""A mutant that hangs or exhausts memory counts as killed."""
 
 
 class Mutant(NamedTuple):
-    """What was changed, and what the tests said."""
+    """A mutated function, and the result of the tests."""
 
     name: str
     function: str
-    """As in `tap_akuity.records.rows.Rows.add`."""
+    """The qualified name, such as `tap_akuity.records.rows.Rows.add`."""
 
     status: str
 
 
 class Change(NamedTuple):
-    """What identifies a mutant, whatever else changes around it."""
+    """The identity of a mutant, independent of changes around it."""
 
     function: str
     change: str
-    """As `change_of` gives it."""
+    """As returned by `change_of`."""
 
 
 def function_of(name: str) -> str:
-    """Give the function that a mutant is of, from the name that mutmut gives it."""
+    """Return the name of the mutated function, from mutmut's name of the mutant."""
     module, _, mangled = name.rpartition(".")
     place = mangled.partition("__mutmut_")[0].removeprefix("x")
     return f"{module}.{place.removeprefix('_').strip('ǁ').replace('ǁ', '.')}"
 
 
 def change_of(diff: str) -> str:
-    """Shorten a diff to one line: what was there, an arrow, what is there instead."""
+    """Shorten a diff to one line: the old code, an arrow, the new code."""
     lines = [
         line for line in diff.splitlines() if line[:3] not in {"---", "+++", "@@ "}
     ]
@@ -79,15 +80,15 @@ def problems(
     accepted: Iterable[Change],
     tested: Iterable[str],
 ) -> Iterator[str]:
-    """Say where the survivors and the list disagree.
+    """Describe the differences between the survivors and the list.
 
     Args:
-        survivors: The mutants that no test notices.
-        accepted: Those that are listed.
+        survivors: The mutants that survived.
+        accepted: The mutants in the list.
         tested: The functions whose mutants were tested.
 
     Yields:
-        One sentence for each disagreement.
+        One sentence for each difference.
     """
     survived, listed, functions = set(survivors), set(accepted), set(tested)
     for function, change in sorted(survived - listed):
@@ -98,7 +99,7 @@ def problems(
 
 
 def listed(document: Mapping[str, Any]) -> dict[Change, bool]:
-    """Read the list: each accepted mutant, and whether it is equivalent."""
+    """Return the accepted mutants, each with whether it is equivalent."""
     return {
         Change(one["function"], change): one["kind"] == "equivalent"
         for one in document["accepted"]
@@ -107,7 +108,7 @@ def listed(document: Mapping[str, Any]) -> dict[Change, bool]:
 
 
 def _mutants() -> list[Mutant]:
-    said = subprocess.run(  # noqa: S603 - nothing from outside in it
+    said = subprocess.run(  # noqa: S603 - no external input
         [MUTMUT, "results", "--all=true"],
         cwd=ROOT,
         capture_output=True,
@@ -123,7 +124,7 @@ def _mutants() -> list[Mutant]:
 
 
 def _diffs(names: Iterable[str]) -> dict[str, str]:
-    # Only there in the environment of `make mutants`.
+    # Installed only in the environment of `make mutants`.
     from mutmut.mutation.diff_apply import (  # noqa: PLC0415
         find_mutant,
         get_diff_for_mutant,
@@ -135,7 +136,7 @@ def _diffs(names: Iterable[str]) -> dict[str, str]:
 
 
 def report(patterns: Sequence[str]) -> int:
-    """Print the score, and what is wrong; return how many things are."""
+    """Print the score and the problems, and return the number of problems."""
     mutants = [
         one
         for one in _mutants()
@@ -178,12 +179,12 @@ def _by_module(mutants: Iterable[Mutant]) -> dict[str, tuple[int, int]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the mutants that are named, or all, and report."""
+    """Run the given mutants, or all of them, and print the report."""
     if arguments != ["--report"]:
         if not arguments:
-            # mutmut keeps what it knows, also of tests that have changed.
+            # mutmut keeps old results, even if tests have changed since.
             shutil.rmtree(ROOT / "mutants", ignore_errors=True)
-        # No shell; the names are the caller's own.
+        # No shell; the names come from the caller.
         done = subprocess.run([MUTMUT, "run", *arguments], cwd=ROOT, check=False)  # noqa: S603
         if done.returncode:
             return done.returncode

@@ -1,7 +1,7 @@
 """Collects the pages of the documentation site: a hook for MkDocs (`make docs`).
 
-MkDocs takes its pages from one folder. These pages are in several, and link to one
-another and to code: on the site, each file is where it is in the repository.
+MkDocs takes its pages from one folder. These pages are in several, and link to each
+other and to code, so the site keeps the layout of the repository.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LINK = re.compile(r"\]\(([^)\s#:]+)")
 
 
 def on_files(_: Files, config: MkDocsConfig) -> Files:
-    """Replace the files of `docs_dir` by all pages, and the files that they link to."""
+    """Replace the files of `docs_dir` with all pages and the files they link to."""
     root = Path(config.config_file_path).parent
     pages = {path for pattern in _PAGES for path in root.glob(pattern)}
     linked = {target for page in pages for target in _targets(page)}

@@ -93,7 +93,7 @@ def test_notices_each_field(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("expected", "actual", "sentence"),
     [
-        (1, 0, "1 of the sandbox's events are not in DuckDB as they are there ("),
+        (1, 0, "1 of the sandbox's events are missing or changed in DuckDB ("),
         (0, 1, "1 of DuckDB's rows are not events of the sandbox ("),
         (1, 2, "1 of DuckDB's rows are not events of the sandbox ("),
     ],

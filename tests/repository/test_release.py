@@ -56,5 +56,5 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> N
     monkeypatch.setattr(sys, "argv", ["check_release", *arguments])
     with pytest.raises(SystemExit) as caught:
         main()
-    words = version("tap-akuity") if any(arguments) else "Name the tag"
+    words = version("tap-akuity") if any(arguments) else "Specify the tag"
     assert words in str(caught.value)
