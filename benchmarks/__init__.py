@@ -1,7 +1,7 @@
-"""Programs that measure the tap beside what a user could pick instead."""
+"""Benchmarks that compare the tap with its alternatives."""
 
 from harness import ROOT
 
 FOLDER = ROOT / "benchmarks"
 ENVIRONMENTS = ROOT / ".venv-bench"
-"""Where the measured programs are installed, each in an environment of its own."""
+"""Where the measured programs are installed, each in its own environment."""

@@ -1,4 +1,4 @@
-"""`make bench`: measures the tap beside what a user could pick instead."""
+"""`make bench`: compares the tap with its alternatives."""
 
 from __future__ import annotations
 
@@ -20,36 +20,37 @@ if TYPE_CHECKING:
 
 NAMES = [scenario.name for scenario in SCENARIOS]
 QUIET = 0.5
-"""The load average up to which nothing else of weight is running."""
+"""The load average up to which the machine counts as idle."""
 
 _STARTED = time.monotonic()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the command line asks for.
+    """Run the scenarios given on the command line.
 
     Args:
-        arguments: Of the command line.
+        arguments: Command-line arguments.
 
     Returns:
-        The exit code: 1 if something failed, or wrote other events than it read.
+        The exit code: 1 if a program failed or wrote wrong events.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "names",
         nargs="*",
         metavar="NAME",
-        help=f"of a scenario, by default all: {', '.join(NAMES)}",
+        help=f"scenario to run; default: all of {', '.join(NAMES)}",
     )
     parser.add_argument(
         "--smoke",
         action="store_true",
-        help="tiny, without peers that have to be installed, to see that it runs",
+        help="run on tiny data, without the peers that need an installation",
     )
-    parser.add_argument("--rounds", type=int, help="of each scenario")
+    parser.add_argument("--rounds", type=int, help="number of rounds per scenario")
     options = parser.parse_args(arguments)
     if unknown := {*options.names} - {*NAMES}:
-        parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        names = ", ".join(NAMES)
+        parser.error(f"unknown: {', '.join(unknown)}; choose from {names}")
     try:
         return _run(options.names, options.rounds, smoke=options.smoke)
     except KeyboardInterrupt:
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(names: Sequence[str], rounds: int | None, *, smoke: bool) -> int:
     load_average, _, _ = os.getloadavg()
     if load_average > QUIET and not smoke:
-        say(f"Other programs are running (load {load_average:.1f}): expect noise")
+        say(f"Other programs are running (load {load_average:.1f}); expect noise")
     wanted = [one for one in SCENARIOS if not names or one.name in names]
     if smoke:
         wanted = [scenario.smoke() for scenario in wanted]

@@ -1,9 +1,10 @@
-"""Are the records that a program wrote the ones that the server has?
+"""Digests of events, to compare a program's output with the server's events.
 
-A digest of all records, in whichever order, each reduced to what every program keeps.
-Nothing here comes from the tap: a check that shares its code would share its mistakes.
+A digest is independent of the order, and covers the properties that every program
+keeps. It is also independent of the tap: a check that shared its code would share its
+bugs.
 
-Runs in a process of its own, because the one that measures has to stay small.
+Runs in its own process, because the measuring process has to stay small.
 """
 
 from __future__ import annotations
@@ -48,20 +49,20 @@ _PATHS = (
 
 
 class Digest(NamedTuple):
-    """What was found."""
+    """The number of records and ids, and the digest."""
 
     records: int
     ids: int | None
-    """How many different ids there are, where records have one."""
+    """The number of distinct ids; `None` if records have no id."""
 
     digest: str
 
 
 def digest(items: Iterable[Item]) -> Digest:
-    """Digest items in the API's shape.
+    """Digest items in the API's format.
 
     Args:
-        items: The records. Absent, null and empty is all the same.
+        items: The records. Absent, null and empty properties are equal.
 
     Returns:
         The digest, the same for every order of the items.
@@ -77,7 +78,7 @@ def digest(items: Iterable[Item]) -> Digest:
 
 
 def fingerprint(item: Item) -> int:
-    """Reduce an item to a number."""
+    """Return a hash of an item, as a number."""
     values = [_instant(item["timestamp"])]
     values.append(_instant(item.get("lastOccurredTimestamp") or ""))
     for path in _PATHS:
@@ -101,7 +102,7 @@ def _instant(text: str) -> str:
 
 
 def json_lines(path: Path) -> Iterator[Item]:
-    """Read records, one on each line."""
+    """Read records, one per line."""
     with path.open("rb") as lines:
         for line in lines:
             yield json.loads(line)
@@ -115,7 +116,7 @@ def singer(path: Path) -> Iterator[Item]:
 
 
 def singer_flattened(path: Path) -> Iterator[Item]:
-    """Read Singer messages whose records have a column for each nested property."""
+    """Read Singer messages with flattened records."""
     for record in singer(path):
         item: Item = {}
         for column, value in record.items():
@@ -129,7 +130,7 @@ def singer_flattened(path: Path) -> Iterator[Item]:
 
 
 def singer_batches(path: Path) -> Iterator[Item]:
-    """Read the files that Singer messages name."""
+    """Read the batch files that Singer messages name."""
     for message in json_lines(path):
         if message["type"] == "BATCH":
             for url in message["manifest"]:
@@ -168,17 +169,17 @@ FORMS: dict[str, Callable[[Item], Item]] = {
 
 
 def main(kind: str, *details: str) -> None:
-    """Print the digest of a file, or of what the server has, as JSON.
+    """Print the digest of a file or of the server's events, as JSON.
 
     Args:
         kind: `file` or `data`.
-        details: The format and the path; or the data and the form.
+        details: The format and path of the file, or the data and form of the events.
     """
     first, second = details
     if kind == "file":
         items: Iterable[Item] = READERS[first](Path(second))
     else:
-        from benchmarks.scenarios import Data  # noqa: PLC0415 - the sandbox is big
+        from benchmarks.scenarios import Data  # noqa: PLC0415 - large
 
         items = map(FORMS[second], Data(*json.loads(first)).dataset())
     sys.stdout.write(json.dumps(digest(items)._asdict()) + "\n")

@@ -1,4 +1,4 @@
-"""An environment for each program, made anew when what it is made of has changed."""
+"""An environment for each program, rebuilt when its requirements change."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from harness import ROOT, environments
 
 
 def requirements(name: str) -> str:
-    """Read what an environment holds: pinned, so that results can be repeated."""
+    """Return the requirements of an environment: pinned, for reproducible results."""
     return (FOLDER / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
 
 
 def build(name: str) -> None:
-    """Make an environment, unless it is there already.
+    """Create an environment, unless it is up to date.
 
     Raises:
-        HarnessError: If pip failed.
+        HarnessError: The environment cannot be created.
     """
     path = FOLDER / "requirements" / f"{name}.txt"
     made_of = requirements(name)
     if "--editable" in made_of:
-        # What the tap requires, without the settings of other tools.
+        # The metadata of the tap, without the settings of tools.
         project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         made_of += project.partition("\n[tool.")[0]
     environments.build(ENVIRONMENTS / name, ["--requirement", str(path)], made_of)
 
 
 def versions(name: str) -> str:
-    """Tell the versions of the packages that matter."""
+    """Return the versions of the pinned packages."""
     lines = requirements(name).splitlines()
     return ", ".join(line.replace("==", " ") for line in lines if "==" in line)

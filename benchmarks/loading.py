@@ -1,9 +1,9 @@
-"""Measures the way from the API into each target: rows a second, and memory.
+"""Measures loading from the API into each target: rows per second, and memory.
 
     python -m benchmarks.loading [--events N] [--rounds N] [NAME ...]
 
-The targets are those that `make test-targets` compares row by row; here their rows are
-counted. dlt, by Parquet, is beside them.
+The targets are those of `make test-targets`, which compares every row; this only counts
+the rows. It measures dlt through Parquet, too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ KIB = 1024
 MB = 1_000_000
 
 READER = "duckdb-reader"
-"""By the SQL in docs/targets.md, from batch files."""
+"""The SQL in docs/targets.md, which reads batch files."""
 
 DLT = "dlt"
 DLT_REQUIREMENTS = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
@@ -66,10 +66,10 @@ _EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])
 
 
 class SmallBatchesDuckDB(DuckDB):
-    """The same with a tenth of the default's rows in a batch."""
+    """DuckDB with a tenth of the default batch size."""
 
     def settings(self) -> dict[str, Any]:
-        """Give the settings for the next run."""
+        """Return the settings for the next run."""
         return super().settings() | {"batch_size_rows": 10_000}
 
 
@@ -98,24 +98,28 @@ with open(sys.argv[1], "w") as file:
     json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
 sys.exit(code)
 """
-"""Runs a command from a small process: a child begins with the peak of its parent."""
+"""Runs a command from a small process, because a child inherits its parent's peak."""
 
 
 class Usage(NamedTuple):
-    """What a run took."""
+    """The resources used by a run."""
 
     seconds: float
     cpu_seconds: float
-    """Of the tap and the target, user and system; not of a server."""
+    """User and system time of the tap and the target, without servers."""
 
     peak_rss: int
-    """Of the largest process, the tap or the target, in bytes."""
+    """The peak of the larger process, the tap or the target, in bytes."""
 
 
 def pipe(
     commands: Sequence[Sequence[str]], folder: Path, variables: dict[str, str]
 ) -> Usage:
-    """Run commands, each writing to the next, which must go well."""
+    """Run commands as a pipeline.
+
+    Raises:
+        RuntimeError: A command failed.
+    """
     environment = inherited("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG") | {
         "TMPDIR": str(folder),
         "PGTZ": "UTC",
@@ -156,7 +160,7 @@ def pipe(
 
 
 def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
-    """Load everything once, and count the rows."""
+    """Load all events once, and check the number of rows."""
     config: dict[str, Any] = {
         "api_url": server.url,
         "organization_id": server.organization_id,
@@ -213,22 +217,22 @@ def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
 
 
 class Servers:
-    """What the targets load into, each started once."""
+    """The servers that targets load into, each started once."""
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
-        """Start none yet; the stack ends them."""
+        """Set up without servers; `stack` stops those that `of` starts."""
         self._stack = stack
         self._found: dict[str, Any] = {}
 
     def of(self, kind: type[Warehouse]) -> Iterator[Any]:
-        """Give the server of a target, if it needs one."""
+        """Yield the server of a target, if it needs one."""
         name = kind.server
         if name and name not in self._found:
             self._found[name] = self._stack.enter_context(self._serve(name))
         if name:
             yield self._found[name]
 
-    def _serve(self, name: str) -> Any:  # noqa: ANN401 - each is of its own type
+    def _serve(self, name: str) -> Any:  # noqa: ANN401 - types vary
         if name == "postgres":
             kind = PostgreSQL
             return serve(environments.build(kind.command, kind.requirements))
@@ -243,7 +247,7 @@ def _write(path: Path, content: Any) -> str:  # noqa: ANN401 - JSON
 
 
 def main() -> None:
-    """Measure, and print a line for each round and each result."""
+    """Measure the targets, and print a line for each run and each target."""
     names = [*KINDS, READER, DLT]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
@@ -260,7 +264,7 @@ def main() -> None:
     ):
         servers = Servers(stack)
         for number in range(1, options.rounds + 1):
-            for name in chosen:  # In turn, so that a busy minute is everybody's.
+            for name in chosen:  # In turn, so that a busy minute affects all of them.
                 with tempfile.TemporaryDirectory(prefix="loading-") as folder:
                     usage = load(name, server, servers, Path(folder))
                 found[name].append(usage)

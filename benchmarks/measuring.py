@@ -1,4 +1,4 @@
-"""Runs the cases of a scenario in turn, and checks what each of them wrote."""
+"""Runs the cases of a scenario in turn, and checks the output of each."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 LOG_BYTES = 2000
 UNSPLITTABLE_SECONDS = 2.5
-"""A second, and the margins that a careful reader may add at both ends."""
+"""A second, plus the margins that a careful client may add at both ends."""
 
 
 class Sample(NamedTuple):
@@ -43,7 +43,7 @@ class Sample(NamedTuple):
     """See `largest_offset`."""
 
     problem: str | None
-    """What is wrong with what it wrote."""
+    """What is wrong with the output, if anything."""
 
 
 class Row(NamedTuple):
@@ -54,19 +54,19 @@ class Row(NamedTuple):
 
     @property
     def problem(self) -> str | None:
-        """What was wrong, if anything."""
+        """The first problem of a run, if any."""
         return next(filter(None, (sample.problem for sample in self.samples)), None)
 
     def median(self, field: str) -> float:
-        """Take the median of a number."""
+        """Return the median of a field."""
         return float(median(getattr(sample, field) for sample in self.samples))
 
     def worst(self, field: str) -> int:
-        """Take the greatest of a number."""
+        """Return the maximum of a field."""
         return int(max(getattr(sample, field) for sample in self.samples))
 
     def ratio(self, field: str, other: Row) -> float:
-        """Take the median of the ratios to another case in the same rounds."""
+        """Return the median of the ratios to another case, round by round."""
         ratios = (
             getattr(mine, field) / getattr(its, field)
             for mine, its in zip(self.samples, other.samples, strict=True)
@@ -75,13 +75,13 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A scenario that was measured."""
+    """The measurements of a scenario."""
 
     scenario: Scenario
     rows: list[Row]
 
     def row(self, name: str) -> Row:
-        """Find a case."""
+        """Return the row of a case."""
         return next(row for row in self.rows if row.case.name == name)
 
 
@@ -91,12 +91,12 @@ def measure(
     """Run a scenario.
 
     Args:
-        scenario: What to run.
-        say: Called with a line of progress now and then.
+        scenario: The scenario.
+        say: Called with lines of progress.
         here: Whether programs run in the project's own environment.
 
     Returns:
-        What each case took.
+        The measurements of each case.
     """
     say(scenario.title)
     table = Table(scenario, [Row(case, []) for case in scenario.cases])
@@ -104,7 +104,7 @@ def measure(
 
         @cache
         def served(data: Data, latency: float) -> Sandbox:
-            # One at a time is busy, but no round waits for data to be made again.
+            # Only one server at a time is busy, but no round regenerates its data.
             options = [*data.options(), f"--latency-seconds={latency}"]
             return stack.enter_context(serve(*options))
 
@@ -132,7 +132,7 @@ def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
         output, log = folder / "output", folder / "log"
         job = Job(folder, server, case.page_size, case.resumed, here)
         command = case.program.command(job)
-        # A catalog may have been asked for.
+        # Building the command may have called the server, for discovery.
         server.ask("POST", "/sandbox/reset-stats")
         usage = running.run(command, folder, output, log)
         if usage.code:
@@ -149,10 +149,10 @@ def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
 
 
 def largest_offset(queries: Iterable[str]) -> int:
-    """Find the largest offset of a page that could have been avoided.
+    """Return the largest avoidable offset of a page.
 
-    A request for one event is a probe, and no page; and what happened in one second
-    cannot be split by a time range.
+    A request for one event is a probe, not a page, and a range of one second cannot be
+    split.
 
     Args:
         queries: Query strings.
@@ -179,7 +179,7 @@ def _span(values: dict[str, str]) -> float:
 
 
 def _problem(case: Case, output: Path, expected: int) -> str | None:
-    """Say what is wrong with what a program wrote."""
+    """Describe what is wrong with the output of a program."""
     program = case.program
     if program.output is None:
         return None
@@ -194,13 +194,13 @@ def _problem(case: Case, output: Path, expected: int) -> str | None:
 
 @cache
 def _truth(data: Data, form: str) -> Digest:
-    """Digest what the server has."""
+    """Return the digest of the server's events."""
     return _digest("data", json.dumps(data), form)
 
 
 def _digest(*source: str) -> Digest:
-    # In a process of its own, because this one has to stay small: Linux counts its
-    # memory as that of what it starts. No shell, and nothing from outside.
+    # In its own process, because this one has to stay small: Linux counts its memory as
+    # that of the programs it starts. No shell, and no external input.
     done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "benchmarks.digest", *source],
         cwd=ROOT,
@@ -209,13 +209,13 @@ def _digest(*source: str) -> Digest:
         text=True,
     )
     if done.returncode != 0:
-        message = f"What was written could not be read:\n{done.stderr[-LOG_BYTES:]}"
+        message = f"The output could not be read:\n{done.stderr[-LOG_BYTES:]}"
         raise HarnessError(message)
     return Digest(**json.loads(done.stdout))
 
 
 def difference(found: Digest, expected: Digest) -> str | None:
-    """Say what is wrong with events."""
+    """Describe how a digest differs from the expected one."""
     if found.records != expected.records:
         return f"{found.records:,} of {expected.records:,} events"
     if found.ids not in {None, expected.records}:

@@ -1,4 +1,4 @@
-"""How each program is run on a job."""
+"""How to run each program on a job."""
 
 from __future__ import annotations
 
@@ -19,45 +19,45 @@ if TYPE_CHECKING:
 PEERS = FOLDER / "peers"
 STREAM = "audit_logs"
 COUNT = "count"
-"""The format of what a program writes that only counts the events."""
+"""The output format of a program that only counts events."""
 
 START_DATE, END_DATE = "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
 BOOKMARK = "2026-01-02T00:00:00Z"
-"""So much later than the last event that no lookback reaches it."""
+"""Late enough that no lookback reaches the last event."""
 
 PRESENT = ("tap-akuity", "sdk-default")
-"""The environments whose programs run in the project's own environment, too."""
+"""Environments whose programs also run in the project's own environment."""
 
 
 class Job(NamedTuple):
-    """What a program is given to do."""
+    """The task of a program."""
 
     folder: Path
-    """An empty one, to work in."""
+    """An empty working directory."""
 
     server: Sandbox
     page_size: int | None = None
-    """The program's own, if not given."""
+    """The program's default, if `None`."""
 
     resumed: bool = False
-    """Whether everything was read before."""
+    """Whether an earlier run has read everything."""
 
     here: bool = False
     """Whether programs run in the project's own environment."""
 
     def executable(self, environment: str, name: str = "python") -> str:
-        """Name a program of an environment."""
+        """Return the path of a program in an environment."""
         home = ENVIRONMENTS / environment / "bin"
         return str((Path(sys.executable).parent if self.here else home) / name)
 
     def write(self, name: str, content: object) -> str:
-        """Write a JSON file, and name it."""
+        """Write a JSON file, and return its path."""
         path = self.folder / name
         path.write_text(json.dumps(content), encoding="utf-8")
         return str(path)
 
     def config(self, **settings: object) -> str:
-        """Write the configuration file that all programs read, and name it."""
+        """Write the configuration file that all programs read, and return its path."""
         server = self.server
         config = {
             "api_url": server.url,
@@ -79,25 +79,25 @@ class Program(NamedTuple):
     environment: str
     command: Callable[[Job], list[str]]
     output: str | None
-    """The format of what it writes: `COUNT`, or one of `benchmarks.digest`."""
+    """The output format: `COUNT`, or a key of `benchmarks.digest.READERS`."""
 
     form: str = "plain"
-    """What it changes in each event: one of `benchmarks.digest.FORMS`."""
+    """The change to each event: a key of `benchmarks.digest.FORMS`."""
 
 
 class Mode(NamedTuple):
-    """Settings that change what a tap writes."""
+    """Settings that change the output of a tap."""
 
     name: str
     settings: dict[str, Any]
     output: str = "singer"
     form: str = "plain"
     deselected: tuple[str, ...] = ()
-    """The path of a property in the catalog."""
+    """The breadcrumb of a property in the catalog."""
 
 
 PLAIN = Mode("", {})
-# The recipes that the documentation gives.
+# The recipes in the documentation.
 DESELECTED = Mode(
     "without details.patch",
     {},
@@ -162,7 +162,7 @@ def _tap(
         if job.resumed:
             bookmark = {"replication_key": "timestamp"}
             bookmark["replication_key_value"] = BOOKMARK
-            # No first run of a day, which does more.
+            # Not the first run of a day, which does more.
             bookmark["checked_on"] = datetime.now(timezone.utc).date().isoformat()
             state = {STREAM: bookmark}
             extra += ["--state", job.write("state.json", {"bookmarks": state})]
@@ -174,8 +174,8 @@ def _tap(
 
 
 def _catalog(tap: list[str], job: Job, deselected: Sequence[str]) -> str:
-    """Write the catalog with a property less, and name it."""
-    # No shell, and nothing from outside in the command.
+    """Write the catalog with a property deselected, and return its path."""
+    # No shell, and no external input in the command.
     done = subprocess.run(  # noqa: S603
         [*tap, "--discover"], cwd=job.folder, check=True, capture_output=True
     )
@@ -187,7 +187,7 @@ def _catalog(tap: list[str], job: Job, deselected: Sequence[str]) -> str:
 
 
 def _script(name: str, environment: str, script: str, output: str | None) -> Program:
-    """Return one of the peers that are scripts, on the configuration file."""
+    """Return a peer that is a script and reads the configuration file."""
 
     def command(job: Job) -> list[str]:
         return [job.executable(environment), str(PEERS / script), job.config()]

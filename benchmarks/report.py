@@ -1,4 +1,4 @@
-"""The results as Markdown."""
+"""Formats the results as Markdown."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ GIB = 1 << 30
 def markdown(
     tables: Iterable[Table], targets: Sequence[Target], versions: Mapping[str, str]
 ) -> str:
-    """Write all of it.
+    """Return the whole report.
 
     Args:
-        tables: What was measured.
-        targets: What was to be reached.
-        versions: Of the packages in each environment.
+        tables: The measurements.
+        targets: The targets, compared with the measurements.
+        versions: The versions of the packages in each environment.
 
     Returns:
         Markdown.
@@ -62,9 +62,9 @@ def markdown(
 
 
 def scenario(table: Table) -> str:
-    """Write the table of a scenario."""
+    """Return the section of a scenario."""
     rows = [_cells(row, table.rows[0]) for row in table.rows]
-    # A column that says nothing is left out.
+    # Empty columns are left out.
     kept = [place for place in range(len(COLUMNS)) if any(row[place] for row in rows)]
     counts = sorted({row.case.data.records for row in table.rows})
     events = " or ".join(f"{count:,}" for count in counts)
@@ -116,7 +116,7 @@ def _table(
 
 
 def machine() -> str:
-    """Tell when, and describe the machine, but not whose it is."""
+    """Return the date and a description of the machine that does not identify it."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     path = Path("/proc/cpuinfo")
     cpu = cpu_model(path.read_text(encoding="utf-8") if path.exists() else "")
@@ -129,6 +129,6 @@ def machine() -> str:
 
 
 def cpu_model(cpuinfo: str) -> str:
-    """Read the model of the processor."""
+    """Return the processor model."""
     match = re.search(r"^model name\s*:\s*(.+?)\s*$", cpuinfo, re.MULTILINE)
     return " ".join(match[1].split()) if match else ""

@@ -1,4 +1,4 @@
-"""Runs a program, and tells what it took."""
+"""Runs a program, and measures its time and memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 KIB = 1024
 
 LIMIT = 900.0
-"""Seconds that a program may take."""
+"""The time limit of a program, in seconds."""
 
 
 class Usage(NamedTuple):
-    """What a program and all that it started took."""
+    """The resources used by a program and its children."""
 
     seconds: float
     cpu_seconds: float
@@ -30,17 +30,17 @@ class Usage(NamedTuple):
     """In bytes."""
 
     code: int
-    """The exit code; negative for a signal, as of the time limit."""
+    """The exit code; negative for a signal, such as at the time limit."""
 
 
 def run(command: Sequence[str], folder: Path, output: Path, log: Path) -> Usage:
-    """Run a program to its end, or to the time limit.
+    """Run a program until it exits or reaches the time limit.
 
     Args:
         command: The program and its arguments.
-        folder: To work in; also its home, with nothing of the user's own.
-        output: What it writes.
-        log: Where it writes its errors.
+        folder: Its working and home directory, without files of the user.
+        output: The file for its output.
+        log: The file for its errors.
     """
     variables = {
         "DLT_DATA_DIR": str(folder / "dlt"),

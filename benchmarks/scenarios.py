@@ -1,4 +1,4 @@
-"""What is measured."""
+"""The scenarios to measure."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DAYS = 6 * 365 + 2
 
 
 class Data(NamedTuple):
-    """Events of an organization: the same in each run, whenever it is."""
+    """Events of an organization: the same in each run, whatever the date."""
 
     records: int
     distribution: Distribution = "organization"
@@ -30,7 +30,7 @@ class Data(NamedTuple):
     patch_bytes: int | None = None
 
     def dataset(self) -> Dataset:
-        """Return what makes the events."""
+        """Return the dataset of these events."""
         until = datetime.strptime(END_DATE, "%Y-%m-%dT%H:%M:%S%z")
         days = DAYS if self.distribution in SHAPES else None
         return Dataset(seed=1, until=until, days=days, **self._asdict())
@@ -49,17 +49,17 @@ class Data(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A program that does a job, beside others in the same round."""
+    """A program and its job, compared with others in the same round."""
 
     program: Program
     data: Data
     page_size: int | None = 500
-    """The program's own default, if None."""
+    """The program's default, if `None`."""
 
     latency: float = 0.0
     resumed: bool = False
     detail: str = ""
-    """What tells it from the same program in another case."""
+    """What distinguishes it from the same program in another case."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class Scenario(NamedTuple):
     rounds: int = 1
 
     def smoke(self) -> Scenario:
-        """Make a tiny one, of what runs without installing anything."""
+        """Return a tiny version with the programs that need no installation."""
         cases = [
             case._replace(
                 data=case.data._replace(records=SMOKE_RECORDS),
@@ -190,7 +190,7 @@ SCENARIOS = (
 
 
 def warm_up(scenarios: Iterable[Scenario]) -> Scenario:
-    """Make a tiny scenario of all programs, so that no round compiles modules."""
+    """Return a tiny scenario with all programs, so that no round compiles modules."""
     cases = {
         case.program.name: Case(case.program, Data(SMOKE_RECORDS), SMOKE_RECORDS)
         for scenario in scenarios

@@ -1,4 +1,4 @@
-"""What the tap has to reach, and whether it does."""
+"""The performance targets of the tap, compared with measurements."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SDK_DEFAULT = programs.SDK_DEFAULT.name
 LARGEST_OFFSET = 11_000
 PEAK_MB = 150
 SURPLUS = {500: 1.06, 1000: 1.12}
-"""Requests beside the pages that there are, by page size."""
+"""The maximum ratio of requests to pages, by page size."""
 
 CPU = (
     (programs.DESELECTED, 1.5),
@@ -25,11 +25,11 @@ CPU = (
     (programs.HASHED, 2.2),
     (programs.BATCHES, 2.5),
 )
-"""CPU beside the plain run."""
+"""The maximum ratio of CPU time to that of the plain run."""
 
 
 class Target(NamedTuple):
-    """Something to reach."""
+    """A target, and the measured value."""
 
     what: str
     target: str
@@ -38,14 +38,14 @@ class Target(NamedTuple):
 
 
 def at_most(what: str, value: float, limit: float, unit: str = "") -> Target:
-    """Want a small number."""
+    """Return a target with a maximum."""
     return Target(
         what, f"at most {limit:,g}{unit}", _number(value) + unit, value <= limit
     )
 
 
 def faster(what: str, value: float, least: float) -> Target:
-    """Want a large ratio."""
+    """Return a target with a minimum ratio."""
     text = f"at least {least:g} times" if least > 1 else "faster"
     return Target(what, text, f"{value:.2f} times", value >= least)
 
@@ -55,10 +55,10 @@ def _number(value: float) -> str:
 
 
 def targets(tables: Iterable[Table]) -> list[Target]:
-    """Compare results with what is to be reached.
+    """Compare measurements with the targets.
 
     Args:
-        tables: Any; what was not measured is left out.
+        tables: The measurements of any scenarios; those of others are left out.
     """
     return [one for table in tables for one in _CHECKS[table.scenario.name](table)]
 

@@ -148,7 +148,7 @@ def main() -> None:
     """Write the files, or check that they are up to date."""
     parser = ArgumentParser(prog="python -m scripts.generate_plugin")
     parser.add_argument("pythons", nargs="*", default=[sys.executable])
-    parser.add_argument("--check", action="store_true", help="write nothing, only check")
+    parser.add_argument("--check", action="store_true", help="only check")
     arguments = parser.parse_args()
     generated = definition([about(python) for python in arguments.pythons])
     for name, indent in FILES.items():

@@ -1,5 +1,5 @@
-"""The programs that tap-akuity is compared with, as their documentations have them.
+"""The programs that tap-akuity is compared with, written as their documentation says.
 
-Each runs in an environment of its own, as a script: none of them imports another module
-of this project. All read the same configuration file, the one of tap-akuity.
+Each is a script that runs in its own environment. All read the configuration file of
+tap-akuity.
 """

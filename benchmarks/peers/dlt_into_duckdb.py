@@ -1,4 +1,4 @@
-"""dlt's `rest_api` source, loaded into DuckDB by Parquet."""
+"""dlt's `rest_api` source, loaded into DuckDB through Parquet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.peers.dlt_rest_api import audit_logs
 
 
 def main(path: str) -> None:
-    """Load the events, and write down how many rows there are."""
+    """Load the events, and write the number of rows to a file."""
     pipeline = dlt.pipeline(
         "audit",
         destination=dlt.destinations.duckdb(str(Path("audit.duckdb").resolve())),

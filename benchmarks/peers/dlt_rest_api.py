@@ -17,7 +17,7 @@ def main(path: str) -> None:
 
 
 def audit_logs(config: dict[str, Any]) -> Any:  # noqa: ANN401 - dlt is not typed here
-    """Describe the source."""
+    """Return the source of the audit log."""
     bounds = {"startTime": config.get("start_date"), "endTime": config.get("end_date")}
     return rest_api_source(
         {

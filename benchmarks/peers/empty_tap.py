@@ -1,4 +1,4 @@
-"""What every tap pays: the Singer SDK imported, and a tap built that has no stream."""
+"""The baseline of every tap: import the Singer SDK, and build a tap without streams."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from singer_sdk import typing as th
 
 
 class EmptyTap(Tap):
-    """A tap without a stream."""
+    """A tap without streams."""
 
     name = "tap-empty"
     config_jsonschema = th.PropertiesList().to_dict()
 
     def discover_streams(self) -> list[object]:  # type: ignore[override]
-        """Name no stream."""
+        """Return no streams."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""As little as possible: no schema, no state, no ids, no retries."""
+"""A minimal script: no schema, no state, no ids, no retries."""
 
 import json
 import sys

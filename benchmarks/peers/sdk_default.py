@@ -1,7 +1,7 @@
 """The tap that most people would write with the Singer SDK: its template, filled in.
 
-Correct, but for what the API does not give: there is no id. Timestamps become RFC 3339,
-because bookmarks and targets need them.
+It is correct, but has no id, because the API has none. It converts timestamps to RFC
+3339, which bookmarks and targets require.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ SCHEMA = Path(__file__).parents[2] / "tap_akuity" / "schemas" / "audit_logs.json
 
 
 class AuditLogsPaginator(OffsetPaginator):
-    """Goes on as long as the total says so."""
+    """A paginator that stops at the total."""
 
     def has_more(self, response: requests.Response) -> bool:
-        """Tell whether there is another page."""
+        """Return whether there is another page."""
         total: int = response.json()["totalCount"]
         return self.current_value + self.page_size < total
 
 
 class AuditLogsStream(RESTStream[int]):
-    """The audit logs of an organization."""
+    """The audit log of an organization."""
 
     name = "audit_logs"
     path = "/api/v1/organizations/{organization_id}/audit-logs"
@@ -48,7 +48,7 @@ class AuditLogsStream(RESTStream[int]):
 
     @property
     def url_base(self) -> str:
-        """Where the API is."""
+        """The base URL of the API."""
         return str(self.config["api_url"])
 
     @property
@@ -57,17 +57,17 @@ class AuditLogsStream(RESTStream[int]):
         return HTTPBasicAuth(self.config["api_key_id"], self.config["api_key_secret"])
 
     def get_url(self, context: Context | None) -> str:  # noqa: ARG002 - the SDK's name
-        """Name the organization."""
+        """Return the URL of the organization's audit log."""
         return self.url_base + self.path.format(**self.config)
 
     def get_new_paginator(self) -> AuditLogsPaginator:
-        """Begin with the newest."""
+        """Return a paginator that starts with the newest events."""
         return AuditLogsPaginator(start_value=0, page_size=self.config["page_size"])
 
     def get_url_params(
         self, context: Context | None, next_page_token: int | None
     ) -> dict[str, Any]:
-        """Ask for a page of what is new."""
+        """Return the parameters of a page of new events."""
         params: dict[str, Any] = {
             "filters.offset": next_page_token,
             "filters.limit": self.config["page_size"],
@@ -80,7 +80,7 @@ class AuditLogsStream(RESTStream[int]):
         return params
 
     def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
-        """Find the records."""
+        """Yield the records of a response."""
         yield from extract_jsonpath(
             self.records_jsonpath,
             input=response.json(parse_float=decimal.Decimal),
@@ -91,7 +91,7 @@ class AuditLogsStream(RESTStream[int]):
         row: dict[str, Any],
         context: Context | None = None,  # noqa: ARG002 - the SDK's name
     ) -> dict[str, Any]:
-        """Rewrite what Go printed."""
+        """Convert Go's timestamps to RFC 3339."""
         row["timestamp"] = _rfc3339(row["timestamp"])
         last = row["lastOccurredTimestamp"]
         row["lastOccurredTimestamp"] = _rfc3339(last) if last else None
@@ -113,7 +113,7 @@ class TapDefault(Tap):
     ).to_dict()
 
     def discover_streams(self) -> list[AuditLogsStream]:
-        """Name the stream."""
+        """Return the stream."""
         return [AuditLogsStream(self)]
 
 
