@@ -69,3 +69,14 @@ def test_all_versions_of_python_are_tested() -> None:
         if "python-version" in step.get("with", {})
     )
     assert oldest == claimed[0]
+
+
+def test_only_what_publishes_may_sign() -> None:
+    jobs = WORKFLOWS["release"]["jobs"]
+    assert [
+        name for name in jobs if "id-token" in jobs[name].get("permissions", {})
+    ] == ["publish"]
+    assert jobs["publish"]["environment"]["name"] == "pypi"
+    assert set(jobs["publish"]["needs"]) == jobs.keys() - {"publish"}
+    # What may sign runs no code of the project, nor of what the project installs.
+    assert not any(commands(jobs["publish"]))
