@@ -173,6 +173,11 @@ def of_transport(error: Exception, url: str) -> FatalAPIError:
             f"The proxy did not connect to {base}: check HTTPS_PROXY and NO_PROXY "
             f"({reason(error)})."
         )
+    if isinstance(error, requests.exceptions.ContentDecodingError):
+        return kind(
+            f"The response from {base} could not be decoded: check the proxy, which "
+            f"may have changed it, and `api_url` ({reason(error)})."
+        )
     return kind(
         f"Could not get a response from {base}: check `api_url`, the network and the "
         f"proxy ({reason(error)})."

@@ -311,7 +311,8 @@ def endless_slowly(before: bytes, data: bytes) -> Iterator[bytes]:
         ),
         (
             status_line(200, b"Content-Encoding: gzip\r\n") + b"{}",
-            "(the body is not encoded as its header says). Attempts: 1.",
+            "could not be decoded: check the proxy, which may have changed it, and "
+            "`api_url` (the body is not encoded as its header says). Attempts: 1.",
         ),
         (
             status_line(200, b"Content-Encoding: gzip, gzip\r\n") + b"{}",
