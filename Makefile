@@ -47,7 +47,7 @@ docs: .venv-docs/made ## Build the documentation as a site into build/site
 test: lint types ## Run everything that must pass: lint, types and tests
 	.venv/bin/python -m pytest --numprocesses=auto --quiet
 
-bench: .venv/made ## Compare the speed of the tap with alternatives, 40 minutes
+bench: .venv/made ## Compare the speed of the tap with alternatives, 15 minutes
 	@.venv/bin/python -m benchmarks
 
 mutants: .venv-mutants/made ## Mutate the tap's pure modules, and check that a test fails for each mutant
