@@ -69,7 +69,7 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
         logger.info("Newest event: %s.", timestamps.to_bound(newest))
     else:
         logger.warning("Newest event: there is none%s.", matching)
-    if not all(map(stream.reader.matches, events)):
+    if not all(map(stream.reader.filter.matches, events)):
         logger.warning(
             "Filters: the server does not filter by `origins` or `actor_ips`, which it "
             "may be too old for: a sync does, but the figures here are of all events."

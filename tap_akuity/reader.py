@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity.api.audit_log import Actor
 from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
 from tap_akuity.masking import one_line
@@ -20,6 +17,7 @@ from tap_akuity.reading.plan import Piece
 from tap_akuity.reading.windows import windows
 from tap_akuity.records import timestamps
 from tap_akuity.records.event import RecordError, parse_items
+from tap_akuity.records.filters import ActorFilter
 from tap_akuity.records.members import UnknownMembers
 
 if TYPE_CHECKING:
@@ -71,8 +69,9 @@ class Reader:
         self._client = client
         self._organization_id = organization_id
         self._limits = limits
-        self._origins = set(origins)
-        self._addresses = set(map(_address, actor_ips))
+        self.filter = ActorFilter(origins, actor_ips)
+        """Which events are wanted."""
+
         self._precision = precision
         self._logger = logger
         self._unknown = UnknownMembers()
@@ -207,9 +206,9 @@ class Reader:
 
     def _filtered(self, window: Window) -> Window:
         """Drop events that an older server did not filter out."""
-        if not (self._origins or self._addresses):
+        if not self.filter:
             return window
-        events = [event for event in window.events if self.matches(event)]
+        events = list(filter(self.filter.matches, window.events))
         if len(events) < len(window.events) and not self._unfiltered:
             self._unfiltered = True
             self._logger.warning(
@@ -232,31 +231,6 @@ class Reader:
                     event.timestamp,
                 )
                 return
-
-    def matches(self, event: Event) -> bool:
-        """Return whether an event matches the wanted origins and addresses."""
-        if not (self._origins or self._addresses):
-            return True
-        actor = _decode_actor(event.json).actor or _NO_ACTOR
-        return (not self._origins or (actor.origin or "") in self._origins) and (
-            not self._addresses or _address(actor.ip or "") in self._addresses
-        )
-
-
-class _ActorOnly(msgspec.Struct):
-    actor: Actor | None = None
-
-
-_NO_ACTOR = Actor()
-_decode_actor = msgspec.json.Decoder(_ActorOnly).decode
-
-
-def _address(text: str) -> object:
-    """Parse an address; IPv6 has several notations for the same one."""
-    try:
-        return ip_address(text)
-    except ValueError:
-        return text
 
 
 def _names(names: Collection[str]) -> str:

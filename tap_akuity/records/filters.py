@@ -1,4 +1,4 @@
-"""Filter values that match no event, such as misspelt ones."""
+"""Which events match the filter settings, and which values match no event."""
 
 from __future__ import annotations
 
@@ -54,6 +54,33 @@ class Unmatched:
         }
 
 
+class ActorFilter:
+    """The origins and addresses that are wanted, which an older server ignores."""
+
+    def __init__(self, origins: Collection[str], addresses: Collection[str]) -> None:
+        """Initialize the filter.
+
+        Args:
+            origins: Only events with one of these are wanted; all if empty.
+            addresses: Only events from one of these are wanted; all if empty.
+        """
+        self._origins = set(origins)
+        self._addresses = set(map(_address, addresses))
+
+    def __bool__(self) -> bool:
+        """Return whether there is anything to filter by."""
+        return bool(self._origins or self._addresses)
+
+    def matches(self, event: Event) -> bool:
+        """Return whether an event is wanted."""
+        if not self:
+            return True
+        actor = _decode(event.json).actor or _NO_ACTOR
+        return (not self._origins or (actor.origin or "") in self._origins) and (
+            not self._addresses or _address(actor.ip or "") in self._addresses
+        )
+
+
 def listed(filters: Mapping[str, Collection[str]]) -> str:
     """Format filters for a message, such as `` `actions`: created, updated ``."""
     return "; ".join(
@@ -73,7 +100,12 @@ _decode = msgspec.json.Decoder(_Filtered).decode
 
 def _comparable(value: str) -> str:
     """Normalize a value, so that it matches wherever the server may match it."""
+    return _address(value).casefold()
+
+
+def _address(text: str) -> str:
+    """Normalize an address; IPv6 has several notations for the same one."""
     try:
-        return str(ip_address(value))
+        return str(ip_address(text))
     except ValueError:
-        return value.casefold()
+        return text
