@@ -361,12 +361,10 @@ def _fits(value: object, schema: Mapping[str, Any]) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if kind == "string":
         return isinstance(value, str) and value in schema.get("enum", (value,))
-    if (
-        kind == "boolean"
-        or isinstance(value, bool)
-        or not isinstance(value, int | float)
-    ):
-        return kind == "boolean" and isinstance(value, bool)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
     if kind == "integer":
         return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
             "maximum", value

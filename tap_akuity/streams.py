@@ -70,7 +70,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     path = "/organizations/{organization_id}/audit-logs"
     primary_keys = ("id",)
     replication_key = "timestamp"
-    keys = ("id", "timestamp")
+    keys = (*primary_keys, replication_key)
     schema = StreamSchema(SchemaDirectory(schemas))
 
     is_sorted = True

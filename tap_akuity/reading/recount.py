@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
-from tap_akuity.reading.asks import Page, Range, leading
+from tap_akuity.reading.asks import Range
 from tap_akuity.reading.windows import wanted
 from tap_akuity.records.timestamps import DAY, SECOND, parse, to_bound, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_akuity.reading.asks import Asking
+    from tap_akuity.reading.asks import Asking, Page
     from tap_akuity.reading.windows import Window
 
 _logger = logging.getLogger(__name__)
@@ -267,10 +267,10 @@ def _page(span: Range, offset: int, limit: int) -> Asking[Page]:
 
 
 def _pages(outcomes: list[Any]) -> list[Page]:
-    pages = leading(outcomes, Page)
-    if len(pages) < len(outcomes):
-        leading(outcomes[len(pages) :], Page)  # Raises the failure.
-    return pages
+    for outcome in outcomes:
+        if isinstance(outcome, Exception):
+            raise outcome
+    return outcomes
 
 
 def _digest(events: object) -> str:
