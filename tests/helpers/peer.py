@@ -65,7 +65,8 @@ class Peer:
             while b"\r\n\r\n" not in request:
                 received = connection.recv(65536)
                 if not received:
-                    break
+                    msg = "closed without a request, as when the tap ends meanwhile"
+                    raise ConnectionError(msg)
                 request += received
             answer = self._answer
             if b"/api/v1/" in request and b"/audit-logs?" not in request:
