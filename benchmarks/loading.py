@@ -1,4 +1,4 @@
-"""Measures loading from the API into each target: rows per second, and memory.
+"""Measures loading from the API into each target: time and memory.
 
     python -m benchmarks.loading [--events N] [--rounds N] [NAME ...]
 
@@ -9,20 +9,18 @@ the rows. It measures dlt through Parquet, too.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
-import subprocess
+import shlex
 import sys
-import tempfile
-import threading
-import time
-from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import ExitStack
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
-from harness import ROOT, sandboxes
-from harness.processes import inherited, kill, started
+from benchmarks import report
+from benchmarks.checking import printed, same_count
+from benchmarks.measuring import measure, say
+from benchmarks.programs import BATCH_CONFIG, PEERS, Program
+from benchmarks.scenarios import Case, Scenario, events
+from harness import ROOT, HarnessError
 from tests.helpers import environments
 from tests.helpers.mariadb import MariaDB, serve_mariadb
 from tests.helpers.object_storage import (
@@ -42,27 +40,15 @@ from tests.helpers.targets import (
     PipelinewisePostgreSQL,
     PostgreSQL,
     PostgreSQLInBatches,
-    Warehouse,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable
 
-    from harness.sandboxes import Sandbox
+    from benchmarks.programs import Job
 
-LIMIT_SECONDS = 600
-KIB = 1024
-MB = 1_000_000
-
-READER = "duckdb-reader"
-"""The SQL in docs/targets.md, which reads batch files."""
-
-DLT = "dlt"
-DLT_REQUIREMENTS = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
-DLT_SCRIPT = ROOT / "benchmarks" / "peers" / "dlt_into_duckdb.py"
-
-
-_EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
+DLT = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
+EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
 
 
 class SmallBatchesDuckDB(DuckDB):
@@ -73,12 +59,17 @@ class SmallBatchesDuckDB(DuckDB):
         return super().settings() | {"batch_size_rows": 10_000}
 
 
+class Reader(DuckDB):
+    """DuckDB with the SQL in docs/targets.md, which reads batch files."""
+
+
 KINDS: dict[str, Any] = {
     "jsonl": Jsonl,
     "csv": Csv,
     "csv-batches": CsvInBatches,
     "duckdb": DuckDB,
     "duckdb-10000": SmallBatchesDuckDB,
+    "duckdb-reader": Reader,
     "postgres": PostgreSQL,
     "postgres-batches": PostgreSQLInBatches,
     "postgres-pipelinewise": PipelinewisePostgreSQL,
@@ -88,201 +79,101 @@ KINDS: dict[str, Any] = {
     "elasticsearch": Elasticsearch,
     "mariadb": MariaDB,
 }
+SERVERS: dict[str, Callable[[], Any]] = {
+    "elasticsearch": serve_cluster,
+    "mariadb": serve_mariadb,
+    "postgres": lambda: serve(
+        environments.build(PostgreSQL.command, PostgreSQL.requirements)
+    ),
+    "s3": lambda: serve_bucket(environments.build("moto", MOTO)),
+}
 
 
-_MEASURE = """
-import json, resource, subprocess, sys
-code = subprocess.call(sys.argv[2:])
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-with open(sys.argv[1], "w") as file:
-    json.dump([usage.ru_utime + usage.ru_stime, usage.ru_maxrss], file)
-sys.exit(code)
-"""
-"""Runs a command from a small process, because a child inherits its parent's peak."""
+def target(name: str, server: Callable[[str], Any]) -> Program:
+    """Return the tap and a target as one program."""
+    kind = KINDS[name]
+    warehouse: Any = None
 
-
-class Usage(NamedTuple):
-    """The resources used by a run."""
-
-    seconds: float
-    cpu_seconds: float
-    """User and system time of the tap and the target, without servers."""
-
-    peak_rss: int
-    """The peak of the larger process, the tap or the target, in bytes."""
-
-
-def pipe(
-    commands: Sequence[Sequence[str]], folder: Path, variables: dict[str, str]
-) -> Usage:
-    """Run commands as a pipeline.
-
-    Raises:
-        RuntimeError: A command failed.
-    """
-    environment = inherited("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG") | {
-        "TMPDIR": str(folder),
-        "PGTZ": "UTC",
-        "DLT_DATA_DIR": str(folder / "dlt"),
-        "RUNTIME__DLTHUB_TELEMETRY": "false",
-        **variables,
-    }
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context((folder / "log").open("wb"))
-        begin = time.perf_counter()
-        processes: list[subprocess.Popen[str]] = []
-        source: Any = subprocess.DEVNULL
-        for number, command in enumerate(commands):
-            last = number == len(commands) - 1
-            streams = {"stdin": source, "stdout": log if last else subprocess.PIPE}
-            usage = str(folder / f"usage-{number}")
-            measured = [sys.executable, "-c", _MEASURE, usage, *command]
-            process = stack.enter_context(
-                started(measured, folder, environment, stderr=log, **streams)
-            )
-            if number > 0:
-                source.close()
-            source = process.stdout
-            processes.append(process)
-        timer = threading.Timer(LIMIT_SECONDS, lambda: [*map(kill, processes)])
-        timer.start()
-        stack.callback(timer.cancel)
-        for process in processes:
-            process.wait()
-        seconds = time.perf_counter() - begin
-    if any(process.returncode for process in processes):
-        sys.stderr.write((folder / "log").read_text(errors="replace")[-2000:])
-        message = f"{[Path(command[0]).name for command in commands]} failed"
-        raise RuntimeError(message)
-    told = (folder / f"usage-{one}" for one in range(len(commands)))
-    cpu, peaks = zip(*(json.loads(path.read_bytes()) for path in told), strict=True)
-    return Usage(seconds, sum(cpu), max(peaks) * KIB)
-
-
-def load(name: str, server: Sandbox, servers: Servers, folder: Path) -> Usage:
-    """Load all events once, and check the number of rows."""
-    config: dict[str, Any] = {
-        "api_url": server.url,
-        "organization_id": server.organization_id,
-        "api_key_id": server.api_key_id,
-        "api_key_secret": server.api_key_secret,
-        "start_date": "2020-01-01T00:00:00Z",
-        "page_size": 1000,
-    }
-    batches = {
-        "encoding": {"format": "jsonl", "compression": "gzip"},
-        "storage": {"root": folder.as_uri(), "prefix": "audit-"},
-    }
-    tap = [str(Path(sys.executable).parent / "tap-akuity"), "--config"]
-    if name == READER:
-        tap.append(_write(folder / "tap.json", config | {"batch_config": batches}))
-        python = environments.build(DuckDB.command, DuckDB.requirements) / "python"
-        warehouse = DuckDB(folder)
-        text = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-        script = text.split("```sql\n")[1].split("```")[0]
-        script = script.replace("batches/", f"{folder}/")
-        database = warehouse.settings()["filepath"]
-        first = pipe([tap], folder, {})
-        second = pipe([[str(python), "-c", _EXECUTE, database, script]], folder, {})
-        usage = Usage(
-            first.seconds + second.seconds,
-            first.cpu_seconds + second.cpu_seconds,
-            max(first.peak_rss, second.peak_rss),
-        )
-        found = len(warehouse.rows())
-    elif name == DLT:
-        commands = environments.build(DLT, DLT_REQUIREMENTS)
-        path = _write(folder / "tap.json", config)
-        command = [str(commands / "python"), str(DLT_SCRIPT), path]
-        usage = pipe([command], folder, {"PYTHONPATH": str(ROOT)})
-        found = int((folder / "rows").read_text(encoding="utf-8"))
-    else:
-        kind = KINDS[name]
-        warehouse = kind(folder, *servers.of(kind))
-        config |= warehouse.tap
-        if name.endswith("-batches"):
-            config["batch_config"] = batches
+    def command(job: Job) -> list[str]:
+        nonlocal warehouse
+        warehouse = kind(job.folder, *([server(kind.server)] if kind.server else []))
+        settings = warehouse.tap
+        if name.endswith(("-batches", "-reader")):
+            storage = {"root": job.folder.as_uri(), "prefix": "audit-"}
+            settings = settings | {"batch_config": {**BATCH_CONFIG, "storage": storage}}
         commands = environments.build(
             kind.environment or kind.command, kind.requirements
         )
-        target = [str(commands / kind.command), "--config"]
-        tap.append(_write(folder / "tap.json", config))
-        target.append(_write(folder / "target.json", warehouse.settings()))
-        usage = pipe([tap, target], folder, warehouse.variables())
-        found = len(warehouse.rows())
-    if found != server.records:
-        message = f"{name} holds {found} rows, not {server.records}"
-        raise RuntimeError(message)
-    return usage
+        tap = [
+            job.executable("tap-akuity", "tap-akuity"),
+            "--config",
+            job.config(**settings),
+        ]
+        config = warehouse.settings()
+        if kind is Reader:
+            docs = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
+            script = docs.split("```sql\n")[1].split("```")[0]
+            script = script.replace("batches/", f"{job.folder}/")
+            python = str(commands / "python")
+            reader = [python, "-c", EXECUTE, config["filepath"], script]
+            line = f"{shlex.join(tap)} > messages && {shlex.join(reader)}"
+        else:
+            path = job.write("target.json", config)
+            loader = [str(commands / kind.command), "--config", path]
+            line = f"set -o pipefail; {shlex.join(tap)} | {shlex.join(loader)}"
+        variables = {"PGTZ": "UTC", **warehouse.variables()}
+        given = [f"{variable}={value}" for variable, value in variables.items()]
+        return ["env", *given, "bash", "-c", line]
+
+    check = same_count(lambda _: len(warehouse.rows()))
+    return Program(name, "tap-akuity", command, check)
 
 
-class Servers:
-    """The servers that targets load into, each started once."""
+def dlt_into_duckdb() -> Program:
+    """Return dlt's source, which loads into DuckDB."""
 
-    def __init__(self, stack: contextlib.ExitStack) -> None:
-        """Set up without servers; `stack` stops those that `of` starts."""
-        self._stack = stack
-        self._found: dict[str, Any] = {}
+    def command(job: Job) -> list[str]:
+        python = environments.build("dlt", DLT) / "python"
+        script = PEERS / "dlt_rest_api.py"
+        database = job.folder / "audit.duckdb"
+        return [str(python), str(script), job.config(), str(database)]
 
-    def of(self, kind: type[Warehouse]) -> Iterator[Any]:
-        """Yield the server of a target, if it needs one."""
-        name = kind.server
-        if name and name not in self._found:
-            self._found[name] = self._stack.enter_context(self._serve(name))
-        if name:
-            yield self._found[name]
-
-    def _serve(self, name: str) -> Any:  # noqa: ANN401 - types vary
-        if name == "postgres":
-            kind = PostgreSQL
-            return serve(environments.build(kind.command, kind.requirements))
-        if name == "s3":
-            return serve_bucket(environments.build("moto", MOTO))
-        return {"mariadb": serve_mariadb, "elasticsearch": serve_cluster}[name]()
+    return Program("dlt", "dlt", command, same_count(printed))
 
 
-def _write(path: Path, content: Any) -> str:  # noqa: ANN401 - JSON
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return str(path)
-
-
-def main() -> None:
-    """Measure the targets, and print a line for each run and each target."""
-    names = [*KINDS, READER, DLT]
+def main() -> int:
+    """Measure the targets, and print a table."""
+    known = [*KINDS, "dlt"]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loading")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(known))
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    chosen: list[str] = options.names or names
-    if unknown := {*chosen}.difference(names):
+    if unknown := {*options.names}.difference(known):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
-    found: dict[str, list[Usage]] = {name: [] for name in chosen}
-    with (
-        contextlib.ExitStack() as stack,
-        sandboxes.serve("--records", str(options.events)) as server,
-    ):
-        servers = Servers(stack)
-        for number in range(1, options.rounds + 1):
-            for name in chosen:  # In turn, so that a busy minute affects all of them.
-                with tempfile.TemporaryDirectory(prefix="loading-") as folder:
-                    usage = load(name, server, servers, Path(folder))
-                found[name].append(usage)
-                busy = os.getloadavg()[0]
-                spent = f"{usage.seconds:.1f} s, CPU {usage.cpu_seconds:.1f} s"
-                held = f"{usage.peak_rss / MB:,.0f} MB"
-                line = f"{number} {name}: {spent}, {held}, load {busy:.1f}"
-                sys.stdout.write(line + "\n")
-                sys.stdout.flush()
-    for name, usages in found.items():
-        seconds = median(usage.seconds for usage in usages)
-        cpu = median(usage.cpu_seconds for usage in usages)
-        peak = max(usage.peak_rss for usage in usages)
-        sys.stdout.write(
-            f"| {name} | {seconds:.1f} | {options.events / seconds:,.0f} | "
-            f"{cpu:.1f} | {peak / MB:,.0f} MB |\n"
+    with ExitStack() as stack:
+
+        @cache
+        def server(name: str) -> Any:  # noqa: ANN401 - types vary
+            return stack.enter_context(SERVERS[name]())
+
+        cases = tuple(
+            Case(
+                dlt_into_duckdb() if name == "dlt" else target(name, server),
+                events(options.events),
+                1000,
+            )
+            for name in options.names or known
         )
+        scenario = Scenario("loading", "Loading", cases, options.rounds)
+        try:
+            table = measure(scenario, here=True)
+        except HarnessError as error:
+            say(str(error))
+            return 1
+    sys.stdout.write(report.section(table) + "\n")
+    return 1 if any(row.problem for row in table.rows) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

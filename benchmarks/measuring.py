@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from functools import cache
-from math import inf
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qsl
 
 from benchmarks import running
-from benchmarks.digest import Digest
-from benchmarks.programs import COUNT, Job
-from harness import ROOT, HarnessError
+from benchmarks.programs import Job
+from benchmarks.scenarios import options
 from harness.sandboxes import serve
 from sandbox.timestamps import SECOND, from_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-    from benchmarks.scenarios import Case, Data, Scenario
+    from benchmarks.scenarios import Case, Scenario
     from harness.sandboxes import Sandbox
+    from sandbox.data import Dataset
 
-LOG_BYTES = 2000
-UNSPLITTABLE_SECONDS = 2.5
+UNSPLITTABLE = 2.5 * SECOND
 """A second, plus the margins that a careful client may add at both ends."""
+
+_STARTED = time.monotonic()
 
 
 class Sample(NamedTuple):
@@ -67,11 +66,8 @@ class Row(NamedTuple):
 
     def ratio(self, field: str, other: Row) -> float:
         """Return the median of the ratios to another case, round by round."""
-        ratios = (
-            getattr(mine, field) / getattr(its, field)
-            for mine, its in zip(self.samples, other.samples, strict=True)
-        )
-        return float(median(ratios))
+        pairs = zip(self.samples, other.samples, strict=True)
+        return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
 
 
 class Table(NamedTuple):
@@ -85,14 +81,11 @@ class Table(NamedTuple):
         return next(row for row in self.rows if row.case.name == name)
 
 
-def measure(
-    scenario: Scenario, say: Callable[[str], None], *, here: bool = False
-) -> Table:
+def measure(scenario: Scenario, *, here: bool = False) -> Table:
     """Run a scenario.
 
     Args:
         scenario: The scenario.
-        say: Called with lines of progress.
         here: Whether programs run in the project's own environment.
 
     Returns:
@@ -103,10 +96,10 @@ def measure(
     with ExitStack() as stack:
 
         @cache
-        def served(data: Data, latency: float) -> Sandbox:
+        def served(data: Dataset, latency: float) -> Sandbox:
             # Only one server at a time is busy, but no round regenerates its data.
-            options = [*data.options(), f"--latency-seconds={latency}"]
-            return stack.enter_context(serve(*options))
+            latency_option = f"--latency-seconds={latency}"
+            return stack.enter_context(serve(*options(data), latency_option))
 
         for number in range(1, scenario.rounds + 1):
             for case, samples in table.rows:
@@ -121,6 +114,13 @@ def measure(
     return table
 
 
+def say(text: str) -> None:
+    """Print a line of progress."""
+    minutes, seconds = divmod(int(time.monotonic() - _STARTED), 60)
+    sys.stderr.write(f"{minutes:3}:{seconds:02} {text}\n")
+    sys.stderr.flush()
+
+
 def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
     """Run a case once.
 
@@ -128,23 +128,17 @@ def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
         HarnessError: The program failed, or took too long.
     """
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
-        folder = Path(name)
-        output, log = folder / "output", folder / "log"
-        job = Job(folder, server, case.page_size, case.resumed, here)
+        job = Job(Path(name), server, case.page_size, case.resumed, here)
         command = case.program.command(job)
         # Building the command may have called the server, for discovery.
         server.ask("POST", "/sandbox/reset-stats")
-        usage = running.run(command, folder, output, log)
-        if usage.code:
-            end = log.read_text(encoding="utf-8", errors="replace")[-LOG_BYTES:]
-            message = f"{case.name} failed with exit code {usage.code}:\n{end}"
-            raise HarnessError(message)
+        usage = running.run(command, job.folder)
         stats = server.ask("GET", "/sandbox/stats")
         return Sample(
-            *usage[:3],
+            *usage,
             stats["requests"],
             largest_offset(stats["queries"]),
-            _problem(case, output, server.records),
+            case.program.check(job.folder, () if case.resumed else case.data),
         )
 
 
@@ -160,64 +154,12 @@ def largest_offset(queries: Iterable[str]) -> int:
     Returns:
         The offset.
     """
-    asked = ({k.removeprefix("filters."): v for k, v in parse_qsl(q)} for q in queries)
-    return max(
-        (
-            int(one.get("offset", "0"))
-            for one in asked
-            if _span(one) > UNSPLITTABLE_SECONDS and one.get("limit") != "1"
-        ),
-        default=0,
-    )
-
-
-def _span(values: dict[str, str]) -> float:
-    if not {"startTime", "endTime"} <= values.keys():
-        return inf
-    start, end = (from_rfc3339(values[name]) for name in ("startTime", "endTime"))
-    return (end - start) / SECOND
-
-
-def _problem(case: Case, output: Path, expected: int) -> str | None:
-    """Describe what is wrong with the output of a program."""
-    program = case.program
-    if program.output is None:
-        return None
-    if program.output == COUNT:
-        records = int(output.read_text(encoding="utf-8"))
-        return None if records == expected else f"{records:,} of {expected:,} events"
-    found = _digest("file", program.output, str(output))
-    if case.resumed:
-        return f"{found.records:,} events again" if found.records else None
-    return difference(found, _truth(case.data, program.form))
-
-
-@cache
-def _truth(data: Data, form: str) -> Digest:
-    """Return the digest of the server's events."""
-    return _digest("data", json.dumps(data), form)
-
-
-def _digest(*source: str) -> Digest:
-    # In its own process, because this one has to stay small: Linux counts its memory as
-    # that of the programs it starts. No shell, and no external input.
-    done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "benchmarks.digest", *source],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode != 0:
-        message = f"The output could not be read:\n{done.stderr[-LOG_BYTES:]}"
-        raise HarnessError(message)
-    return Digest(**json.loads(done.stdout))
-
-
-def difference(found: Digest, expected: Digest) -> str | None:
-    """Describe how a digest differs from the expected one."""
-    if found.records != expected.records:
-        return f"{found.records:,} of {expected.records:,} events"
-    if found.ids not in {None, expected.records}:
-        return f"{found.ids:,} ids for {expected.records:,} events"
-    return None if found.digest == expected.digest else "other events"
+    largest = 0
+    for query in queries:
+        asked = dict(parse_qsl(query))
+        bounds = [asked.get(f"filters.{name}Time") for name in ("start", "end")]
+        start, end = (from_rfc3339(bound) if bound else None for bound in bounds)
+        split = start is None or end is None or end - start > UNSPLITTABLE
+        if split and asked.get("filters.limit") != "1":
+            largest = max(largest, int(asked.get("filters.offset", "0")))
+    return largest

@@ -1,32 +1,59 @@
-"""How to run each program on a job."""
+"""How to run each program, and how to check its output."""
 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from datetime import datetime, timezone
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks import ENVIRONMENTS, FOLDER
+from benchmarks import FOLDER, running
+from benchmarks.checking import (
+    printed,
+    same_count,
+    same_events,
+    unchanged,
+    unchecked,
+)
+from harness import ROOT, environments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from benchmarks.checking import Change, Check, Item
     from harness.sandboxes import Sandbox
 
 PEERS = FOLDER / "peers"
 STREAM = "audit_logs"
-COUNT = "count"
-"""The output format of a program that only counts events."""
-
 START_DATE, END_DATE = "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
 BOOKMARK = "2026-01-02T00:00:00Z"
 """Late enough that no lookback reaches the last event."""
 
 PRESENT = ("tap-akuity", "sdk-default")
 """Environments whose programs also run in the project's own environment."""
+
+
+def home(environment: str) -> Path:
+    """Return the folder of an environment."""
+    return ROOT / ".venv-bench" / environment
+
+
+def install(environment: str) -> str:
+    """Create an environment, unless it is up to date, and return its pinned versions.
+
+    Raises:
+        HarnessError: The environment cannot be created.
+    """
+    path = FOLDER / "requirements" / f"{environment}.txt"
+    text = path.read_text(encoding="utf-8")
+    # The metadata of the tap, without the settings of tools.
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    made_of = text + project.partition("\n[tool.")[0]
+    environments.build(home(environment), ["--requirement", str(path)], made_of)
+    pins = [line.replace("==", " ") for line in text.splitlines() if "==" in line]
+    return ", ".join(pins)
 
 
 class Job(NamedTuple):
@@ -36,19 +63,19 @@ class Job(NamedTuple):
     """An empty working directory."""
 
     server: Sandbox
-    page_size: int | None = None
+    page_size: int | None
     """The program's default, if `None`."""
 
-    resumed: bool = False
+    resumed: bool
     """Whether an earlier run has read everything."""
 
-    here: bool = False
+    here: bool
     """Whether programs run in the project's own environment."""
 
     def executable(self, environment: str, name: str = "python") -> str:
         """Return the path of a program in an environment."""
-        home = ENVIRONMENTS / environment / "bin"
-        return str((Path(sys.executable).parent if self.here else home) / name)
+        here = Path(sys.executable).parent
+        return str((here if self.here else home(environment) / "bin") / name)
 
     def write(self, name: str, content: object) -> str:
         """Write a JSON file, and return its path."""
@@ -78,11 +105,7 @@ class Program(NamedTuple):
     name: str
     environment: str
     command: Callable[[Job], list[str]]
-    output: str | None
-    """The output format: `COUNT`, or a key of `benchmarks.digest.READERS`."""
-
-    form: str = "plain"
-    """The change to each event: a key of `benchmarks.digest.FORMS`."""
+    check: Check
 
 
 class Mode(NamedTuple):
@@ -90,10 +113,16 @@ class Mode(NamedTuple):
 
     name: str
     settings: dict[str, Any]
-    output: str = "singer"
-    form: str = "plain"
+    change: Change = unchanged
+    """What they do to each event, by the names of its properties."""
+
     deselected: tuple[str, ...] = ()
     """The breadcrumb of a property in the catalog."""
+
+
+def _hash_ip(event: Item) -> Item:
+    ip = event.get("actor__ip")
+    return {**event, "actor__ip": ip and sha256(f"pepper{ip}".encode()).hexdigest()}
 
 
 PLAIN = Mode("", {})
@@ -101,33 +130,25 @@ PLAIN = Mode("", {})
 DESELECTED = Mode(
     "without details.patch",
     {},
-    form="without-patch",
+    lambda event: {**event, "details__patch": None},
     deselected=("properties", "details", "properties", "patch"),
+)
+ACTOR = (
+    "actor and { 'id': actor.get('id'), 'type': actor.get('type'), "
+    "'origin': actor.get('origin'), "
+    "'ip': actor.get('ip') and sha256(config['salt'] + actor['ip'])}"
 )
 HASHED = Mode(
     "hashed IP",
     {
         "stream_map_config": {"salt": "pepper"},
-        "stream_maps": {
-            STREAM: {
-                "actor": "actor and { 'id': actor.get('id'), "
-                "'type': actor.get('type'), 'origin': actor.get('origin'), "
-                "'ip': actor.get('ip') and sha256(config['salt'] + actor['ip'])}"
-            }
-        },
+        "stream_maps": {STREAM: {"actor": ACTOR}},
     },
-    form="hashed-ip",
+    _hash_ip,
 )
-FLATTENED = Mode(
-    "flattened",
-    {"flattening_enabled": True, "flattening_max_depth": 3},
-    output="singer-flattened",
-)
-BATCHES = Mode(
-    "batches, gzip",
-    {"batch_config": {"encoding": {"format": "jsonl", "compression": "gzip"}}},
-    output="singer-batches",
-)
+FLATTENED = Mode("flattened", {"flattening_enabled": True, "flattening_max_depth": 3})
+BATCH_CONFIG = {"encoding": {"format": "jsonl", "compression": "gzip"}}
+BATCHES = Mode("batches, gzip", {"batch_config": BATCH_CONFIG})
 MODES = (DESELECTED, FLATTENED, HASHED, BATCHES)
 
 
@@ -152,47 +173,45 @@ def _tap(
     def command(job: Job) -> list[str]:
         config = {**mode.settings, **settings}
         if batches := config.get("batch_config"):
-            storage = {"root": f"file://{job.folder}"}
+            storage = {"root": job.folder.as_uri()}
             config["batch_config"] = {**batches, "storage": storage}
         tap = [job.executable(environment, words[0]), *words[1:]]
         tap += ["--config", job.config(**config)]
-        extra = []
         if mode.deselected:
-            extra += ["--catalog", _catalog(tap, job, mode.deselected)]
+            return [*tap, "--catalog", _catalog(tap, job, mode.deselected)]
         if job.resumed:
             bookmark = {"replication_key": "timestamp"}
             bookmark["replication_key_value"] = BOOKMARK
             # Not the first run of a day, which does more.
             bookmark["checked_on"] = datetime.now(timezone.utc).date().isoformat()
-            state = {STREAM: bookmark}
-            extra += ["--state", job.write("state.json", {"bookmarks": state})]
-        return [*tap, *extra]
+            state = {"bookmarks": {STREAM: bookmark}}
+            return [*tap, "--state", job.write("state.json", state)]
+        return tap
 
     titles = [name, mode.name, *(f"{key} {value}" for key, value in settings.items())]
     title = ", ".join(filter(None, titles))
-    return Program(title, environment, command, mode.output, mode.form)
+    return Program(title, environment, command, same_events(mode.change))
 
 
-def _catalog(tap: list[str], job: Job, deselected: Sequence[str]) -> str:
+def _catalog(tap: Sequence[str], job: Job, deselected: Sequence[str]) -> str:
     """Write the catalog with a property deselected, and return its path."""
-    # No shell, and no external input in the command.
-    done = subprocess.run(  # noqa: S603
-        [*tap, "--discover"], cwd=job.folder, check=True, capture_output=True
-    )
-    catalog = json.loads(done.stdout)
+    running.run([*tap, "--discover"], job.folder)
+    catalog = json.loads((job.folder / "output").read_bytes())
     metadata = catalog["streams"][0]["metadata"]
     entry = next(one for one in metadata if one["breadcrumb"] == [*deselected])
     entry["metadata"]["selected"] = False
     return job.write("catalog.json", catalog)
 
 
-def _script(name: str, environment: str, script: str, output: str | None) -> Program:
+def _script(
+    name: str, environment: str, script: str, check: Check = unchecked
+) -> Program:
     """Return a peer that is a script and reads the configuration file."""
 
     def command(job: Job) -> list[str]:
         return [job.executable(environment), str(PEERS / script), job.config()]
 
-    return Program(name, environment, command, output)
+    return Program(name, environment, command, check)
 
 
 TAP_AKUITY, SDK_DEFAULT = tap_akuity(), sdk_default()
@@ -200,12 +219,19 @@ TAP_VERSION = Program(
     "tap-akuity --version",
     "tap-akuity",
     lambda job: [job.executable("tap-akuity", "tap-akuity"), "--version"],
-    None,
+    unchecked,
 )
 EMPTY_TAP = _script(
-    "importing singer-sdk, building an empty tap", "sdk-default", "empty_tap.py", None
+    "importing singer-sdk, building an empty tap",
+    "sdk-default",
+    "empty_tap.py",
 )
-DLT_EXTRACT = _script("dlt, extract only", "dlt", "dlt_rest_api.py", COUNT)
+DLT_EXTRACT = _script(
+    "dlt, extract only", "dlt", "dlt_rest_api.py", same_count(printed)
+)
 REQUESTS_ORJSON = _script(
-    "script: requests + orjson", "requests-orjson", "requests_orjson.py", "json-lines"
+    "script: requests + orjson",
+    "requests-orjson",
+    "requests_orjson.py",
+    same_events(unchanged),
 )

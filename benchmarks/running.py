@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
-import threading
-import time
+import subprocess
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.processes import kill, started
+from harness import HarnessError
+from harness.processes import started
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-KIB = 1024
-
 LIMIT = 900.0
 """The time limit of a program, in seconds."""
+
+LOG_CHARACTERS = 2000
+
+_MEASURE = """
+import json, resource, subprocess, sys, time
+begin = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+seconds = time.perf_counter() - begin
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024], file)
+sys.exit(code)
+"""
+"""Runs a command from a small process: Linux counts the memory of the parent, too."""
 
 
 class Usage(NamedTuple):
@@ -27,20 +41,19 @@ class Usage(NamedTuple):
     """User and system."""
 
     peak_rss: int
-    """In bytes."""
-
-    code: int
-    """The exit code; negative for a signal, such as at the time limit."""
+    """The peak of the largest process, in bytes."""
 
 
-def run(command: Sequence[str], folder: Path, output: Path, log: Path) -> Usage:
-    """Run a program until it exits or reaches the time limit.
+def run(command: Sequence[str], folder: Path) -> Usage:
+    """Run a program until it exits.
 
     Args:
         command: The program and its arguments.
-        folder: Its working and home directory, without files of the user.
-        output: The file for its output.
-        log: The file for its errors.
+        folder: Its working and home directory, without files of the user. Its output
+            goes into the file `output` there, and its errors into `log`.
+
+    Raises:
+        HarnessError: The program failed, or reached the time limit.
     """
     variables = {
         "DLT_DATA_DIR": str(folder / "dlt"),
@@ -49,17 +62,22 @@ def run(command: Sequence[str], folder: Path, output: Path, log: Path) -> Usage:
         "NO_PROXY": "127.0.0.1",
         "PATH": os.environ.get("PATH", os.defpath),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "TMPDIR": str(folder),
     }
-    with output.open("wb") as stdout, log.open("wb") as stderr:
-        begin = time.perf_counter()
-        with started(
-            command, folder, variables, stdout=stdout, stderr=stderr
-        ) as process:
-            timer = threading.Timer(LIMIT, kill, [process])
-            timer.start()
-            _, status, usage = os.wait4(process.pid, 0)
-            seconds = time.perf_counter() - begin
-            timer.cancel()
-            process.returncode = os.waitstatus_to_exitcode(status)
-    cpu_seconds = usage.ru_utime + usage.ru_stime
-    return Usage(seconds, cpu_seconds, usage.ru_maxrss * KIB, process.returncode)
+    usage, log = folder / "usage", folder / "log"
+    measured = [sys.executable, "-IS", "-c", _MEASURE, str(usage), *command]
+    with (
+        (folder / "output").open("wb") as stdout,
+        log.open("wb") as stderr,
+        started(measured, folder, variables, stdout=stdout, stderr=stderr) as process,
+    ):
+        try:
+            code = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            message = f"{command[0]} took over {LIMIT:g} seconds."
+            raise HarnessError(message) from None
+    if code:
+        end = log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS:]
+        message = f"{command[0]} failed with exit code {code}:\n{end}"
+        raise HarnessError(message)
+    return Usage(*json.loads(usage.read_bytes()))

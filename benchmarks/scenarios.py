@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from benchmarks import programs
 from benchmarks.programs import END_DATE, MODES, PRESENT, TAP_AKUITY, Program
@@ -21,38 +22,32 @@ DAYS = 6 * 365 + 2
 """From `START_DATE` to `END_DATE`."""
 
 
-class Data(NamedTuple):
-    """Events of an organization: the same in each run, whatever the date."""
+def events(
+    records: int,
+    distribution: Distribution = "organization",
+    **more: Any,  # noqa: ANN401 - what Dataset takes
+) -> Dataset:
+    """Return events of an organization: the same in each run, whatever the date."""
+    until = datetime.strptime(END_DATE, "%Y-%m-%dT%H:%M:%S%z")
+    days = DAYS if distribution in SHAPES else None
+    return Dataset(records, 1, until, days, distribution, **more)
 
-    records: int
-    distribution: Distribution = "organization"
-    unknown_members: bool = False
-    patch_bytes: int | None = None
 
-    def dataset(self) -> Dataset:
-        """Return the dataset of these events."""
-        until = datetime.strptime(END_DATE, "%Y-%m-%dT%H:%M:%S%z")
-        days = DAYS if self.distribution in SHAPES else None
-        return Dataset(seed=1, until=until, days=days, **self._asdict())
-
-    def options(self) -> list[str]:
-        """Return the sandbox's options for the same events."""
-        found = [f"--until={END_DATE}", "--seed=1", f"--records={self.records}"]
-        found.append(f"--distribution={self.distribution}")
-        if self.distribution in SHAPES:
-            found.append(f"--days={DAYS}")
-        if self.unknown_members:
-            found.append("--unknown-members")
-        if self.patch_bytes:
-            found.append(f"--patch-bytes={self.patch_bytes}")
-        return found
+def options(data: Dataset) -> list[str]:
+    """Return the sandbox's options for the same events."""
+    given = {**vars(data), "until": END_DATE}
+    return [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
+        for name, value in given.items()
+        if value
+    ]
 
 
 class Case(NamedTuple):
     """A program and its job, compared with others in the same round."""
 
     program: Program
-    data: Data
+    data: Dataset
     page_size: int | None = 500
     """The program's default, if `None`."""
 
@@ -79,7 +74,7 @@ class Scenario(NamedTuple):
         """Return a tiny version with the programs that need no installation."""
         cases = [
             case._replace(
-                data=case.data._replace(records=SMOKE_RECORDS),
+                data=replace(case.data, records=SMOKE_RECORDS),
                 page_size=case.page_size and case.page_size // 10,
                 latency=case.latency / 100,
             )
@@ -89,22 +84,15 @@ class Scenario(NamedTuple):
         return self._replace(cases=tuple(cases), rounds=1)
 
 
-PLENTY = Data(100_000)
-MILLION = Data(1_000_000, "clustered")
+PLENTY = events(100_000)
+MILLION = events(1_000_000, "clustered")
+PEERS = (programs.SDK_DEFAULT, programs.DLT_EXTRACT, programs.REQUESTS_ORJSON)
 
 SCENARIOS = (
     Scenario(
         "no-latency",
         "No latency, page size 1,000",
-        tuple(
-            Case(one, PLENTY, 1000)
-            for one in (
-                TAP_AKUITY,
-                programs.SDK_DEFAULT,
-                programs.DLT_EXTRACT,
-                programs.REQUESTS_ORJSON,
-            )
-        ),
+        tuple(Case(one, PLENTY, 1000) for one in (TAP_AKUITY, *PEERS)),
         rounds=5,
     ),
     Scenario(
@@ -119,9 +107,14 @@ SCENARIOS = (
     Scenario(
         "unknown-members",
         "Members that nobody knows in every event, no latency, page size 1,000",
-        tuple(
-            Case(TAP_AKUITY, PLENTY._replace(unknown_members=unknown), 1000, detail=it)
-            for unknown, it in ((False, ""), (True, "unknown members"))
+        (
+            Case(TAP_AKUITY, PLENTY, 1000),
+            Case(
+                TAP_AKUITY,
+                replace(PLENTY, unknown_members=True),
+                1000,
+                detail="unknown members",
+            ),
         ),
         rounds=7,
     ),
@@ -133,7 +126,7 @@ SCENARIOS = (
                 Case(TAP_AKUITY, data, size, latency, detail=f"{what}, {size} a page")
                 for what, data, latency in (
                     ("plain", PLENTY, LATENCY),
-                    ("patches of 20 KB", Data(10_000, patch_bytes=20_000), LATENCY),
+                    ("patches of 20 KB", events(10_000, patch_bytes=20_000), LATENCY),
                     ("clustered", MILLION, 0.0),
                 )
                 for size in PAGE_SIZES
@@ -145,8 +138,8 @@ SCENARIOS = (
         "requests",
         "Requests for each distribution, no latency",
         tuple(
-            Case(TAP_AKUITY, Data(100_000, name), size, detail=f"{name}, {size} a page")
-            for name in SHAPES
+            Case(TAP_AKUITY, events(100_000, it), size, detail=f"{it}, {size} a page")
+            for it in SHAPES
             for size in PAGE_SIZES
         ),
     ),
@@ -154,9 +147,9 @@ SCENARIOS = (
         "speed-up",
         "8 requests at a time and 1, 100 ms for each request, page size 500",
         (
-            Case(programs.TAP_VERSION, Data(60_000, "even")),
+            Case(programs.TAP_VERSION, events(60_000, "even")),
             *(
-                Case(one, Data(60_000, name), latency=LATENCY, detail=name)
+                Case(one, events(60_000, name), latency=LATENCY, detail=name)
                 for name in SHAPES
                 for one in (EIGHT, ONE)
             ),
@@ -176,7 +169,7 @@ SCENARIOS = (
         "nothing-new",
         "Nothing new: start-up",
         tuple(
-            Case(one, Data(1000), resumed=True)
+            Case(one, events(1000), resumed=True)
             for one in (
                 TAP_AKUITY,
                 programs.SDK_DEFAULT,
@@ -191,9 +184,7 @@ SCENARIOS = (
 
 def warm_up(scenarios: Iterable[Scenario]) -> Scenario:
     """Return a tiny scenario with all programs, so that no round compiles modules."""
-    cases = {
-        case.program.name: Case(case.program, Data(SMOKE_RECORDS), SMOKE_RECORDS)
-        for scenario in scenarios
-        for case in scenario.cases
-    }
-    return Scenario("warm-up", "Warming up", tuple(cases.values()))
+    used = {case.program.name: case.program for one in scenarios for case in one.cases}
+    data = events(SMOKE_RECORDS)
+    cases = tuple(Case(program, data, SMOKE_RECORDS) for program in used.values())
+    return Scenario("warm-up", "Warming up", cases)

@@ -1,4 +1,4 @@
-"""dlt's `rest_api` source: extracted and counted."""
+"""dlt's `rest_api` source: counted, or loaded into DuckDB through Parquet."""
 
 from __future__ import annotations
 
@@ -7,22 +7,31 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import dlt
 from dlt.sources.rest_api import rest_api_source
 
 
-def main(path: str) -> None:
-    """Count the events."""
+def main(path: str, database: str | None = None) -> None:
+    """Print the number of events, after loading them if a database is given."""
     source = audit_logs(json.loads(Path(path).read_text(encoding="utf-8")))
-    sys.stdout.write(f"{sum(1 for _ in source)}\n")
+    if database is None:
+        count = sum(1 for _ in source)
+    else:
+        duckdb = dlt.destinations.duckdb(database)
+        pipeline = dlt.pipeline("audit", destination=duckdb, dataset_name="akuity")
+        pipeline.run(source, loader_file_format="parquet")
+        with pipeline.sql_client() as client:
+            ((count,),) = client.execute_sql("SELECT count(*) FROM audit_logs")
+    sys.stdout.write(f"{count}\n")
 
 
 def audit_logs(config: dict[str, Any]) -> Any:  # noqa: ANN401 - dlt is not typed here
     """Return the source of the audit log."""
-    bounds = {"startTime": config.get("start_date"), "endTime": config.get("end_date")}
+    base = f"{config['api_url']}/api/v1/organizations/{config['organization_id']}/"
     return rest_api_source(
         {
             "client": {
-                "base_url": f"{config['api_url']}/api/v1/",
+                "base_url": base,
                 "auth": {
                     "type": "http_basic",
                     "username": config["api_key_id"],
@@ -33,11 +42,10 @@ def audit_logs(config: dict[str, Any]) -> Any:  # noqa: ANN401 - dlt is not type
                 {
                     "name": "audit_logs",
                     "endpoint": {
-                        "path": f"organizations/{config['organization_id']}/audit-logs",
+                        "path": "audit-logs",
                         "params": {
-                            f"filters.{name}": value
-                            for name, value in bounds.items()
-                            if value
+                            "filters.startTime": config["start_date"],
+                            "filters.endTime": config["end_date"],
                         },
                         "data_selector": "items",
                         "paginator": {

@@ -1,57 +1,70 @@
 """The parts of the benchmark that can be wrong without anyone noticing."""
 
-from __future__ import annotations
-
-import gzip
-import json
 import re
 import sys
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from benchmarks import FOLDER, loading, report, running
 from benchmarks import __main__ as program
-from benchmarks import report, running
-from benchmarks.digest import (
-    FORMS,
-    Digest,
-    digest,
-    singer,
-    singer_batches,
-    singer_flattened,
-)
-from benchmarks.environments import requirements
-from benchmarks.measuring import Row, Sample, Table, difference, largest_offset
-from benchmarks.programs import MODES, PRESENT, START_DATE
-from benchmarks.scenarios import EIGHT, SCENARIOS, Data
+from benchmarks.checking import Digest, difference, digest
+from benchmarks.measuring import Row, Sample, Table, largest_offset
+from benchmarks.programs import PRESENT
+from benchmarks.scenarios import EIGHT, SCENARIOS, options
 from benchmarks.targets import TAP, targets
-from harness.sandboxes import serve
+from harness import HarnessError
+from sandbox.__main__ import parser
+from sandbox.data import Dataset
 from sandbox.instants import SHAPES
-from sandbox.timestamps import from_record, from_rfc3339
-from tests.helpers.running import config_for, records, sync
+from sandbox.options import read_options
+from tests.helpers.readme import NEEDS_DUCKDB
 
-SDK_PIN = re.compile(r"singer-sdk(?:\[\w+\])?==(.*)")
+OTHER = "2025-11-21 16:26:40.139210001 +0000 UTC"
 
 
-def sample(seconds=1.0, **fields):
+def sample_of(seconds=1.0, **fields):
     found = Sample(seconds, seconds / 2, 50_000_000, 100, 9500, None)
     return found._replace(**fields)
 
 
-def table(name, seconds=None, **fields):
+def table_of(name, seconds=None, **fields):
     """A table in which each case took what `seconds` says, or else one second."""
     scenario = next(one for one in SCENARIOS if one.name == name)
     rows = [
-        Row(case, [sample((seconds or {}).get(case.name, 1.0), **fields)])
+        Row(case, [sample_of((seconds or {}).get(case.name, 1.0), **fields)])
         for case in scenario.cases
     ]
     return Table(scenario, rows)
 
 
-def test_the_digest_is_that_of_the_tap(sandbox):
-    messages = sync(config_for(sandbox))
-    sent = [json.loads(body) for body in sandbox.store.bodies()]
-    assert digest(records(messages)) == digest(sent)._replace(ids=len(sent))
+def test_smoke(capsys):
+    # All modes, so each output is read, and compared with the sandbox's events.
+    assert program.main(["--smoke", "modes"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"| {row.case.name} " in text for row in table_of("modes").rows)
+
+
+def test_wrong_events_fail_the_run(capsys, monkeypatch):
+    wrong = table_of("modes", problem="3 of 4 events")
+    monkeypatch.setattr(program, "measure", lambda *_, **__: wrong)
+    assert program.main(["--smoke", "modes"]) == 1
+    assert re.search(r"\| tap-akuity .*\| 3 of 4 events +\|", capsys.readouterr().out)
+
+
+@NEEDS_DUCKDB
+def test_loading(capsys, monkeypatch):
+    here = Path(sys.executable).parent
+    monkeypatch.setattr("tests.helpers.environments.build", lambda *_: here)
+    for rows, code in ([1] * 50, 0), ([], 1):
+        monkeypatch.setattr(loading.Reader, "rows", lambda *_, rows=rows: rows)
+        names = ["duckdb", "duckdb-reader"]
+        command = ["loading", "--events=50", "--rounds=1", *names]
+        monkeypatch.setattr(sys, "argv", command)
+        assert loading.main() == code
+        text = capsys.readouterr().out
+        assert all(f"| {name} " in text for name in names)
+        assert ("0 of 50 events" in text) is bool(code)
 
 
 @pytest.mark.parametrize(
@@ -61,185 +74,112 @@ def test_the_digest_is_that_of_the_tap(sandbox):
         {"count": 10},
         {"actor": None},
         {"details": {"message": "x"}},
-        {"timestamp": "2025-11-21 16:26:40.139210001 +0000 UTC"},
+        {"timestamp": OTHER},
         {"lastOccurredTimestamp": ""},
     ],
 )
 def test_the_digest_sees_every_change(sample, change):
-    assert digest([sample]).digest != digest([{**sample, **change}]).digest
-
-
-def test_the_digest_sees_what_is_there_twice_or_missing_and_no_order(sample):
-    other = {**sample, "action": "other"}
-    kinds: list[list[dict[str, Any]]] = [
-        [],
-        [sample],
-        [sample] * 2,
-        [other] * 2,
-        [sample, other],
-    ]
+    other = {**sample, **change}
+    kinds = [[], [sample], [sample] * 2, [other] * 2, [sample, other]]
     assert len({digest(items).digest for items in kinds}) == 5
     assert digest([sample, other]) == digest([other, sample])
-
-
-def test_how_records_are_read(tmp_path, sample):
-    path, batch = tmp_path / "messages", tmp_path / "batch.gz"
-    with gzip.open(batch, "wt") as lines:
-        lines.write(json.dumps(sample) + "\n" + json.dumps(sample))
-    flat = {"object__id__name": "a", "object__id": None, "actor__ip": None}
-    for read, message, expected in (
-        (singer, {"type": "RECORD", "record": sample}, [sample]),
-        (
-            singer_flattened,
-            {"type": "RECORD", "record": flat},
-            [{"object": {"id": {"name": "a"}}}],
-        ),
-        (
-            singer_batches,
-            {"type": "BATCH", "manifest": [f"file://{batch}"]},
-            [sample, sample],
-        ),
-    ):
-        path.write_text(f'{{"type":"STATE"}}\n{json.dumps(message)}\n')
-        assert [*read(path)] == expected
-
-
-def test_forms(sample):
-    item = {**sample, "actor": {"id": "a", "ip": "203.0.113.7"}}
-    plain, patch, hashed = (
-        FORMS[form](item) for form in ("plain", "without-patch", "hashed-ip")
-    )
-    assert plain == item
-    assert patch == {**item, "details": {**item["details"], "patch": None}}
-    assert len(hashed["actor"]["ip"]) == 64
-    nothing = {**item, "actor": None, "details": None}
-    assert all(form(nothing) == nothing for form in FORMS.values())
-    assert {mode.form for mode in MODES} == {*FORMS}
 
 
 @pytest.mark.parametrize(
     ("found", "problem"),
     [
-        (Digest(2, None, "a"), None),
-        (Digest(2, 2, "a"), None),
-        (Digest(1, None, "a"), "1 of 2 events"),
-        (Digest(2, 1, "a"), "1 ids for 2 events"),
-        (Digest(2, 2, "b"), "other events"),
+        (Digest(2, 0, 7), None),
+        (Digest(2, 2, 7), None),
+        (Digest(2), None),
+        (Digest(1, 0, 7), "1 of 2 events"),
+        (Digest(2, 1, 7), "1 ids for 2 events"),
+        (Digest(2, 2, 8), "other events"),
     ],
 )
 def test_difference(found, problem):
-    assert difference(found, Digest(2, None, "a")) == problem
+    assert difference(found, Digest(2, 0, 7)) == problem
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        *(Data(30, name) for name in SHAPES),
-        Data(30, "clustered", unknown_members=True, patch_bytes=2000),
-    ],
-)
-def test_the_server_has_the_data(data):
-    with serve(*data.options()) as server:
-        served = server.ask("GET", "/sandbox/events")
-    assert served == [*data.dataset()]
-    assert min(from_record(one["timestamp"]) for one in served) >= from_rfc3339(
-        START_DATE
-    )
+def test_the_server_has_the_data():
+    for data in {case.data for one in SCENARIOS for case in one.cases}:
+        assert read_options(parser().parse_args(options(data)), Dataset) == data
 
 
 def test_largest_offset():
     year = "startTime=2025-01-01T00:00:00Z&filters.endTime=2026-01-01T00:00:00Z"
     second = "startTime=2024-12-31T23:59:59.999Z&filters.endTime=2025-01-01T00:00:01Z"
     asked = [
-        f"filters.{query}"
-        for query in (
-            "limit=10",
-            "limit=10&filters.offset=20",
-            f"{year}&filters.limit=10&filters.offset=30",
-            f"{year}&filters.limit=1&filters.offset=40",
-            f"{second}&filters.limit=10&filters.offset=50",
-        )
+        "filters.limit=10",
+        "filters.limit=10&filters.offset=20",
+        f"filters.{year}&filters.limit=10&filters.offset=30",
+        f"filters.{year}&filters.limit=1&filters.offset=40",
+        f"filters.{second}&filters.limit=10&filters.offset=50",
     ]
-    found = [largest_offset([query]) for query in asked]
-    assert found == [0, 20, 30, 0, 0]
+    assert [largest_offset([query]) for query in asked] == [0, 20, 30, 0, 0]
     assert (largest_offset([]), largest_offset(asked)) == (0, 30)
 
 
-def run(tmp_path, script):
-    command = [sys.executable, "-c", script]
-    return running.run(command, tmp_path, tmp_path / "output", tmp_path / "log")
-
-
-def test_usage_counts_what_a_program_starts(tmp_path):
-    burn = "from time import process_time as t\\nwhile t() < .3: pass"
-    command = f"[sys.executable, '-c', '{burn}']"
-    usage = run(tmp_path, f"import subprocess, sys; subprocess.run({command})")
-    assert usage.code == 0
-    assert usage.seconds > usage.cpu_seconds - 0.1 > 0.2
-    assert usage.peak_rss > 1_000_000
-
-
-def test_a_failure_and_the_time_limit(tmp_path, monkeypatch):
-    assert run(tmp_path, "import sys; sys.exit('why')").code == 1
-    assert (tmp_path / "log").read_text() == "why\n"
-    monkeypatch.setattr(running, "LIMIT", 0.2)
-    usage = run(tmp_path, "import time; time.sleep(60)")
-    assert usage.code == -9
-    assert usage.seconds < 20
-
-
-def test_nothing_of_the_user_s_own(tmp_path, monkeypatch):
+def test_usage_counts_what_a_program_starts_and_nothing_of_the_user(
+    tmp_path, monkeypatch
+):
     monkeypatch.setenv("TAP_AKUITY_PAGE_SIZE", "1")
-    run(tmp_path, "import os; print(os.environ.get('TAP_AKUITY_PAGE_SIZE'))")
-    assert (tmp_path / "output").read_text() == "None\n"
+    ballast = bytearray(150_000_000)
+    burn = "from time import process_time as t\nwhile t() < .3: pass"
+    command = ["bash", "-c", '"$0" -c "$1" | cat; env', sys.executable, burn]
+    usage = running.run(command, tmp_path)
+    assert usage.seconds > usage.cpu_seconds - 0.1 > 0.2
+    assert 1_000_000 < usage.peak_rss < len(ballast)
+    assert "TAP_AKUITY" not in (tmp_path / "output").read_text()
 
 
-def test_environments():
-    used = {case.program.environment for one in SCENARIOS for case in one.cases}
-    assert all("==" in requirements(name) for name in used)
-    pins = [SDK_PIN.findall(requirements(name)) for name in PRESENT]
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [("echo why >&2; exit 3", "code 3:\nwhy"), ("sleep 60", "took over 0.2 seconds")],
+)
+def test_a_failure_and_the_time_limit(tmp_path, monkeypatch, script, message):
+    monkeypatch.setattr(running, "LIMIT", 0.2 if "sleep" in script else 60)
+    with pytest.raises(HarnessError, match=message):
+        running.run(["bash", "-c", script], tmp_path)
+
+
+def test_the_taps_have_the_same_sdk():
+    texts = [(FOLDER / "requirements" / f"{name}.txt").read_text() for name in PRESENT]
+    pins = [re.findall(r"singer-sdk(?:\[\w+\])?==(.*)", text) for text in texts]
     assert len(pins[0]) == 1
     assert pins[0] == pins[1]
 
 
-def test_names():
-    assert len({one.name for one in SCENARIOS}) == len(SCENARIOS)
-    for one in SCENARIOS:
-        assert len({case.name for case in one.cases}) == len(one.cases)
-
-
-def test_smoke(capsys, monkeypatch):
-    assert program.main(["--smoke", "modes"]) == 0
-    text = capsys.readouterr().out
-    (scenario,) = (one for one in SCENARIOS if one.name == "modes")
-    assert all(f"| {case.name} " in text for case in scenario.cases)
-    monkeypatch.setattr(
-        "benchmarks.measuring._truth", lambda *_: Digest(250, None, "other")
-    )
-    assert program.main(["--smoke", "unknown-members"]) == 1
-    assert "other events" in capsys.readouterr().out
-
-
 def test_ratios_are_of_the_same_round():
     case = SCENARIOS[0].cases[0]
-    ours = Row(case, [sample(1), sample(5), sample(2, peak_rss=70_000_000)])
-    theirs = Row(case, [sample(4), sample(5, problem="other events"), sample(4)])
+    ours = Row(case, [sample_of(1), sample_of(5), sample_of(2, peak_rss=70_000_000)])
+    theirs = Row(case, [sample_of(4), sample_of(5, problem="why"), sample_of(4)])
     assert (ours.median("seconds"), ours.worst("peak_rss")) == (2, 70_000_000)
     # 4/1, 5/5 and 4/2.
     assert theirs.ratio("seconds", ours) == 2
-    assert (ours.problem, theirs.problem) == (None, "other events")
+    assert (ours.problem, theirs.problem) == (None, "why")
 
 
-def test_results():
-    tables = [table(one.name, {"tap-akuity --version": 0.1}) for one in SCENARIOS]
-    found = targets(tables)
-    assert len({one.what for one in found}) == len(found) > 40
-    tables[0] = table(tables[0].scenario.name, problem="3 of 4 events")
-    text = report.markdown(tables, found, {"dlt": "dlt 1"})
-    assert text.count("\n## ") == 1 + len(SCENARIOS)
-    assert re.search(r"\| tap-akuity .*\| 3 of 4 events +\|", text)
-    assert re.search(r"\| dlt +\| dlt 1 +\|", text)
-    assert "**missed**" in text
+def shape(text):
+    """Return the headings, the names of columns, and the first cell of each row."""
+    found = []
+    for block in text.split("\n\n"):
+        head, *rows = block.splitlines()
+        if head.startswith(("#", "|")):
+            found.append(re.sub(" +", " ", head))
+            found += [row.split("|")[1].strip() for row in rows[1:]]
+    return found
+
+
+def test_the_results_have_every_scenario_and_target():
+    tables = [table_of(one.name, {"tap-akuity --version": 0.1}) for one in SCENARIOS]
+    tables[-1] = table_of(tables[-1].scenario.name, max_offset=0)
+    written = (FOLDER / "results.md").read_text(encoding="utf-8")
+    names = ["dlt", "requests-orjson", "sdk-default", "tap-akuity"]
+    versions = dict.fromkeys(names, "x 1")
+    found = shape(report.markdown(tables, targets(tables), versions))
+    assert found == shape(written)
+    for table in tables:
+        assert len({row.case.name for row in table.rows}) == len(table.rows)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +194,7 @@ def test_results():
             "requests",
             {},
             {"requests": 116, "max_offset": 11_001},
-            [True, False, False, False] * len(SHAPES),
+            [True, False, False, False],
         ),
         # Start-up does not count.
         (
@@ -268,4 +208,4 @@ def test_results():
     ],
 )
 def test_targets(name, seconds, fields, met):
-    assert [one.met for one in targets([table(name, seconds, **fields)])] == met
+    assert [one.met for one in targets([table_of(name, seconds, **fields)])] == met

@@ -1,0 +1,129 @@
+"""Compares the output of a program with the server's events, by their digest.
+
+A digest is independent of the order, and covers the properties that every program
+keeps. It is also independent of the tap: a check that shared its code would share its
+bugs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sandbox.timestamps import from_record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from sandbox.data import Dataset
+
+    Item = dict[str, Any]
+    Change = Callable[[Item], Item]
+    Check = Callable[[Path, Dataset | tuple[()]], str | None]
+    """Describes what is wrong in a folder after a run, given the server's events."""
+
+TIMES = ("timestamp", "lastOccurredTimestamp")
+PROPERTIES = (
+    *("action", "actor__type", "actor__id", "actor__ip", "actor__origin"),
+    *("object__type", "object__id__name", "object__id__kind"),
+    *("object__id__group", "object__id__namespace"),
+    *("object__parentId__name", "object__parentId__parentName"),
+    *("object__parentId__applicationName", "object__parentId__projectName"),
+    *("details__message", "details__patch", "details__actionType", "count"),
+)
+"""As the SDK names them when it flattens."""
+
+
+class Digest(NamedTuple):
+    """The number of records and of distinct ids, and the digest if it is known."""
+
+    records: int
+    ids: int = 0
+    digest: int | None = None
+
+
+def unchanged(event: Item) -> Item:
+    """Return an event, by the names of its properties, as it is."""
+    return event
+
+
+def digest(items: Iterable[Item], change: Change = unchanged) -> Digest:
+    """Digest items in the API's format, or flattened.
+
+    Args:
+        items: The records. Absent, null and empty properties are equal.
+        change: What to do to each event first.
+
+    Returns:
+        The digest, the same for every order of the items.
+    """
+    records, total, ids = 0, 0, set()
+    for item in items:
+        event = change(dict(_flat(item)))
+        texts = [event[name] for name in TIMES if event.get(name)]
+        values = [None if event.get(n) == "" else event.get(n) for n in PROPERTIES]
+        records += 1
+        total += hash((*map(from_record, texts), *values))
+        ids.add(event.get("id"))
+    return Digest(records, len(ids - {None}), total)
+
+
+def _flat(item: Item, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in item.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}__")
+        else:
+            yield prefix + name, value
+
+
+def read(path: Path) -> Iterator[Item]:
+    """Read records: one per line, in Singer messages, or in batch files they name."""
+    with path.open("rb") as lines:
+        for message in map(json.loads, lines):
+            if "type" not in message:
+                yield message
+            elif message["type"] == "RECORD":
+                yield message["record"]
+            elif message["type"] == "BATCH":
+                for url in message["manifest"]:
+                    with gzip.open(url.removeprefix("file://")) as batch:
+                        yield from map(json.loads, batch)
+
+
+def difference(found: Digest, expected: Digest) -> str | None:
+    """Describe how a digest differs from the expected one."""
+    if found.records != expected.records:
+        return f"{found.records:,} of {expected.records:,} events"
+    if found.ids not in {0, expected.records}:
+        return f"{found.ids:,} ids for {expected.records:,} events"
+    return None if found.digest in {None, expected.digest} else "other events"
+
+
+@cache
+def truth(data: Dataset | tuple[()], change: Change = unchanged) -> Digest:
+    """Return the digest of the server's events."""
+    return digest(data, change)
+
+
+def same_events(change: Change) -> Check:
+    """Compare the output with the server's events, changed."""
+    return lambda folder, data: difference(
+        digest(read(folder / "output")), truth(data, change)
+    )
+
+
+def same_count(count: Callable[[Path], int]) -> Check:
+    """Compare only the number of events."""
+    return lambda folder, data: difference(Digest(count(folder)), truth(data))
+
+
+def printed(folder: Path) -> int:
+    """Return the number that a program printed."""
+    return int((folder / "output").read_text(encoding="utf-8"))
+
+
+def unchecked(*_: object) -> None:
+    """Accept any output."""
