@@ -6,52 +6,34 @@ The targets are those of `make test-targets`, which compares every row; this onl
 the rows. It measures dlt through Parquet, too.
 """
 
-from __future__ import annotations
-
 import argparse
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import report
 from benchmarks.checking import printed, same_count
 from benchmarks.measuring import measure, say
-from benchmarks.programs import BATCH_CONFIG, PEERS, Program
+from benchmarks.programs import PEERS, Job, Program
 from benchmarks.scenarios import Case, Scenario, events
 from harness import ROOT, HarnessError
-from tests.helpers import environments
-from tests.helpers.mariadb import MariaDB, serve_mariadb
-from tests.helpers.object_storage import (
-    MOTO,
-    S3Csv,
-    S3Jsonl,
-    S3Parquet,
-    serve_bucket,
+from tests.helpers import (
+    environments,
+    mariadb,
+    object_storage,
+    postgres,
+    search,
+    targets,
 )
-from tests.helpers.postgres import serve
-from tests.helpers.search import Elasticsearch, serve_cluster
-from tests.helpers.targets import (
-    Csv,
-    CsvInBatches,
-    DuckDB,
-    Jsonl,
-    PipelinewisePostgreSQL,
-    PostgreSQL,
-    PostgreSQLInBatches,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from benchmarks.programs import Job
 
 DLT = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
 EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
 
 
-class SmallBatchesDuckDB(DuckDB):
+class SmallBatchesDuckDB(targets.DuckDB):
     """DuckDB with a tenth of the default batch size."""
 
     def settings(self) -> dict[str, Any]:
@@ -59,34 +41,37 @@ class SmallBatchesDuckDB(DuckDB):
         return super().settings() | {"batch_size_rows": 10_000}
 
 
-class Reader(DuckDB):
-    """DuckDB with the SQL in docs/targets.md, which reads batch files."""
-
-
 KINDS: dict[str, Any] = {
-    "jsonl": Jsonl,
-    "csv": Csv,
-    "csv-batches": CsvInBatches,
-    "duckdb": DuckDB,
+    "jsonl": targets.Jsonl,
+    "csv": targets.Csv,
+    "csv-batches": targets.CsvInBatches,
+    "duckdb": targets.DuckDB,
     "duckdb-10000": SmallBatchesDuckDB,
-    "duckdb-reader": Reader,
-    "postgres": PostgreSQL,
-    "postgres-batches": PostgreSQLInBatches,
-    "postgres-pipelinewise": PipelinewisePostgreSQL,
-    "s3-jsonl": S3Jsonl,
-    "s3-parquet": S3Parquet,
-    "s3-csv": S3Csv,
-    "elasticsearch": Elasticsearch,
-    "mariadb": MariaDB,
+    "duckdb-reader": targets.DuckDB,
+    "postgres": targets.PostgreSQL,
+    "postgres-batches": targets.PostgreSQLInBatches,
+    "postgres-pipelinewise": targets.PipelinewisePostgreSQL,
+    "s3-jsonl": object_storage.S3Jsonl,
+    "s3-parquet": object_storage.S3Parquet,
+    "s3-csv": object_storage.S3Csv,
+    "elasticsearch": search.Elasticsearch,
+    "mariadb": mariadb.MariaDB,
 }
-SERVERS: dict[str, Callable[[], Any]] = {
-    "elasticsearch": serve_cluster,
-    "mariadb": serve_mariadb,
-    "postgres": lambda: serve(
-        environments.build(PostgreSQL.command, PostgreSQL.requirements)
-    ),
-    "s3": lambda: serve_bucket(environments.build("moto", MOTO)),
-}
+
+
+def serve(name: str) -> Any:  # noqa: ANN401 - types vary
+    """Run the server that targets load into."""
+    if name == "postgres":
+        return postgres.serve(_commands(targets.PostgreSQL))
+    if name == "s3":
+        return object_storage.serve_bucket(
+            environments.build("moto", object_storage.MOTO)
+        )
+    return mariadb.serve_mariadb() if name == "mariadb" else search.serve_cluster()
+
+
+def _commands(kind: Any) -> Any:  # noqa: ANN401 - of any target
+    return environments.build(kind.environment or kind.command, kind.requirements)
 
 
 def target(name: str, server: Callable[[str], Any]) -> Program:
@@ -97,48 +82,39 @@ def target(name: str, server: Callable[[str], Any]) -> Program:
     def command(job: Job) -> list[str]:
         nonlocal warehouse
         warehouse = kind(job.folder, *([server(kind.server)] if kind.server else []))
-        settings = warehouse.tap
+        commands, config = _commands(kind), warehouse.settings()
+        settings = dict(warehouse.tap)
         if name.endswith(("-batches", "-reader")):
-            storage = {"root": job.folder.as_uri(), "prefix": "audit-"}
-            settings = settings | {"batch_config": {**BATCH_CONFIG, "storage": storage}}
-        commands = environments.build(
-            kind.environment or kind.command, kind.requirements
-        )
-        tap = [
-            job.executable("tap-akuity", "tap-akuity"),
-            "--config",
-            job.config(**settings),
-        ]
-        config = warehouse.settings()
-        if kind is Reader:
+            settings["batch_config"] = job.batches()
+        tap = job.executable("tap-akuity", "tap-akuity")
+        first = shlex.join([tap, "--config", job.config(**settings)])
+        if name == "duckdb-reader":
+            # As docs/targets.md says.
             docs = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
-            script = docs.split("```sql\n")[1].split("```")[0]
-            script = script.replace("batches/", f"{job.folder}/")
+            sql = docs.split("```sql\n")[1].split("```")[0]
+            sql = sql.replace("batches/", f"{job.folder}/")
             python = str(commands / "python")
-            reader = [python, "-c", EXECUTE, config["filepath"], script]
-            line = f"{shlex.join(tap)} > messages && {shlex.join(reader)}"
+            second = shlex.join([python, "-c", EXECUTE, config["filepath"], sql])
+            line = f"{first} > messages && {second}"
         else:
             path = job.write("target.json", config)
-            loader = [str(commands / kind.command), "--config", path]
-            line = f"set -o pipefail; {shlex.join(tap)} | {shlex.join(loader)}"
+            second = shlex.join([str(commands / kind.command), "--config", path])
+            line = f"set -o pipefail; {first} | {second}"
         variables = {"PGTZ": "UTC", **warehouse.variables()}
-        given = [f"{variable}={value}" for variable, value in variables.items()]
-        return ["env", *given, "bash", "-c", line]
+        assigned = [f"{key}={value}" for key, value in variables.items()]
+        return ["env", *assigned, "bash", "-c", line]
 
     check = same_count(lambda _: len(warehouse.rows()))
     return Program(name, "tap-akuity", command, check)
 
 
-def dlt_into_duckdb() -> Program:
-    """Return dlt's source, which loads into DuckDB."""
-
-    def command(job: Job) -> list[str]:
-        python = environments.build("dlt", DLT) / "python"
-        script = PEERS / "dlt_rest_api.py"
-        database = job.folder / "audit.duckdb"
-        return [str(python), str(script), job.config(), str(database)]
-
-    return Program("dlt", "dlt", command, same_count(printed))
+def dlt_into_duckdb(job: Job) -> list[str]:
+    """Return the command of dlt's source, which loads into DuckDB."""
+    python, script = (
+        environments.build("dlt", DLT) / "python",
+        PEERS / "dlt_rest_api.py",
+    )
+    return [str(python), str(script), job.config(), str(job.folder / "audit.duckdb")]
 
 
 def main() -> int:
@@ -152,22 +128,18 @@ def main() -> int:
     if unknown := {*options.names}.difference(known):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     with ExitStack() as stack:
-
-        @cache
-        def server(name: str) -> Any:  # noqa: ANN401 - types vary
-            return stack.enter_context(SERVERS[name]())
-
-        cases = tuple(
-            Case(
-                dlt_into_duckdb() if name == "dlt" else target(name, server),
-                events(options.events),
-                1000,
-            )
+        server = cache(lambda name: stack.enter_context(serve(name)))
+        programs = [
+            Program("dlt", "dlt", dlt_into_duckdb, same_count(printed))
+            if name == "dlt"
+            else target(name, server)
             for name in options.names or known
-        )
-        scenario = Scenario("loading", "Loading", cases, options.rounds)
+        ]
+        cases = [Case(program, events(options.events), 1000) for program in programs]
         try:
-            table = measure(scenario, here=True)
+            table = measure(
+                Scenario("loading", "Loading", cases, options.rounds), here=True
+            )
         except HarnessError as error:
             say(str(error))
             return 1

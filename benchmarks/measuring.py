@@ -1,29 +1,22 @@
 """Runs the cases of a scenario in turn, and checks the output of each."""
 
-from __future__ import annotations
-
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import parse_qsl
 
 from benchmarks import running
 from benchmarks.programs import Job
-from benchmarks.scenarios import options
-from harness.sandboxes import serve
+from benchmarks.scenarios import Case, Scenario, options
+from harness.sandboxes import Sandbox, serve
+from sandbox.data import Dataset
 from sandbox.timestamps import SECOND, from_rfc3339
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from benchmarks.scenarios import Case, Scenario
-    from harness.sandboxes import Sandbox
-    from sandbox.data import Dataset
 
 UNSPLITTABLE = 2.5 * SECOND
 """A second, plus the margins that a careful client may add at both ends."""
@@ -32,17 +25,14 @@ _STARTED = time.monotonic()
 
 
 class Sample(NamedTuple):
-    """One run of a program."""
+    """One run of a program, and what is wrong with its output, if anything."""
 
     seconds: float
     cpu_seconds: float
     peak_rss: int
     requests: int
     max_offset: int
-    """See `largest_offset`."""
-
     problem: str | None
-    """What is wrong with the output, if anything."""
 
 
 class Row(NamedTuple):
@@ -64,7 +54,7 @@ class Row(NamedTuple):
         """Return the maximum of a field."""
         return int(max(getattr(sample, field) for sample in self.samples))
 
-    def ratio(self, field: str, other: Row) -> float:
+    def ratio(self, field: str, other: "Row") -> float:
         """Return the median of the ratios to another case, round by round."""
         pairs = zip(self.samples, other.samples, strict=True)
         return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
@@ -82,14 +72,10 @@ class Table(NamedTuple):
 
 
 def measure(scenario: Scenario, *, here: bool = False) -> Table:
-    """Run a scenario.
+    """Run a scenario, in the programs' own environments or in the project's, `here`.
 
-    Args:
-        scenario: The scenario.
-        here: Whether programs run in the project's own environment.
-
-    Returns:
-        The measurements of each case.
+    Raises:
+        HarnessError: A program failed, or took too long.
     """
     say(scenario.title)
     table = Table(scenario, [Row(case, []) for case in scenario.cases])
@@ -103,7 +89,7 @@ def measure(scenario: Scenario, *, here: bool = False) -> Table:
 
         for number in range(1, scenario.rounds + 1):
             for case, samples in table.rows:
-                sample = run(case, served(case.data, case.latency), here=here)
+                sample = _run(case, served(case.data, case.latency), here=here)
                 samples.append(sample)
                 problem = f"  WRONG: {sample.problem}" if sample.problem else ""
                 say(
@@ -121,12 +107,7 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
-    """Run a case once.
-
-    Raises:
-        HarnessError: The program failed, or took too long.
-    """
+def _run(case: Case, server: Sandbox, *, here: bool) -> Sample:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
         job = Job(Path(name), server, case.page_size, case.resumed, here)
         command = case.program.command(job)
@@ -134,25 +115,17 @@ def run(case: Case, server: Sandbox, *, here: bool = False) -> Sample:
         server.ask("POST", "/sandbox/reset-stats")
         usage = running.run(command, job.folder)
         stats = server.ask("GET", "/sandbox/stats")
-        return Sample(
-            *usage,
-            stats["requests"],
-            largest_offset(stats["queries"]),
-            case.program.check(job.folder, () if case.resumed else case.data),
-        )
+        check, data = case.program.check, () if case.resumed else case.data
+        problem = check(job.folder, data) if check else None
+        offset = largest_offset(stats["queries"])
+        return Sample(*usage, stats["requests"], offset, problem)
 
 
 def largest_offset(queries: Iterable[str]) -> int:
-    """Return the largest avoidable offset of a page.
+    """Return the largest avoidable offset of a page in queries.
 
     A request for one event is a probe, not a page, and a range of one second cannot be
     split.
-
-    Args:
-        queries: Query strings.
-
-    Returns:
-        The offset.
     """
     largest = 0
     for query in queries:

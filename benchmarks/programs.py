@@ -1,29 +1,18 @@
 """How to run each program, and how to check its output."""
 
-from __future__ import annotations
-
 import json
 import sys
+from collections.abc import Callable
 from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks import FOLDER, running
-from benchmarks.checking import (
-    printed,
-    same_count,
-    same_events,
-    unchanged,
-    unchecked,
-)
+from benchmarks.checking import Change, Check, printed, same_count, same_events
 from harness import ROOT, environments
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from benchmarks.checking import Change, Check, Item
-    from harness.sandboxes import Sandbox
+from harness.sandboxes import Sandbox
+from sandbox.data import Item
 
 PEERS = FOLDER / "peers"
 STREAM = "audit_logs"
@@ -33,11 +22,6 @@ BOOKMARK = "2026-01-02T00:00:00Z"
 
 PRESENT = ("tap-akuity", "sdk-default")
 """Environments whose programs also run in the project's own environment."""
-
-
-def home(environment: str) -> Path:
-    """Return the folder of an environment."""
-    return ROOT / ".venv-bench" / environment
 
 
 def install(environment: str) -> str:
@@ -51,17 +35,16 @@ def install(environment: str) -> str:
     # The metadata of the tap, without the settings of tools.
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     made_of = text + project.partition("\n[tool.")[0]
-    environments.build(home(environment), ["--requirement", str(path)], made_of)
+    home = ROOT / ".venv-bench" / environment
+    environments.build(home, ["--requirement", str(path)], made_of)
     pins = [line.replace("==", " ") for line in text.splitlines() if "==" in line]
     return ", ".join(pins)
 
 
 class Job(NamedTuple):
-    """The task of a program."""
+    """The task of a program, which runs in an empty folder."""
 
     folder: Path
-    """An empty working directory."""
-
     server: Sandbox
     page_size: int | None
     """The program's default, if `None`."""
@@ -74,8 +57,8 @@ class Job(NamedTuple):
 
     def executable(self, environment: str, name: str = "python") -> str:
         """Return the path of a program in an environment."""
-        here = Path(sys.executable).parent
-        return str((here if self.here else home(environment) / "bin") / name)
+        home = ROOT / ".venv-bench" / environment / "bin"
+        return str((Path(sys.executable).parent if self.here else home) / name)
 
     def write(self, name: str, content: object) -> str:
         """Write a JSON file, and return its path."""
@@ -98,6 +81,13 @@ class Job(NamedTuple):
         }
         return self.write("config.json", config)
 
+    def batches(self) -> dict[str, object]:
+        """Return the configuration of batch files in the folder."""
+        return {
+            "encoding": {"format": "jsonl", "compression": "gzip"},
+            "storage": {"root": self.folder.as_uri(), "prefix": "audit-"},
+        }
+
 
 class Program(NamedTuple):
     """A way to do a job."""
@@ -105,19 +95,21 @@ class Program(NamedTuple):
     name: str
     environment: str
     command: Callable[[Job], list[str]]
-    check: Check
+    check: Check | None = None
 
 
 class Mode(NamedTuple):
     """Settings that change the output of a tap."""
 
-    name: str
-    settings: dict[str, Any]
-    change: Change = unchanged
-    """What they do to each event, by the names of its properties."""
+    name: str = ""
+    settings: dict[str, Any] = {}
+    change: Change | None = None
+    """What they do to each flattened event."""
 
     deselected: tuple[str, ...] = ()
     """The breadcrumb of a property in the catalog."""
+
+    batches: bool = False
 
 
 def _hash_ip(event: Item) -> Item:
@@ -125,12 +117,11 @@ def _hash_ip(event: Item) -> Item:
     return {**event, "actor__ip": ip and sha256(f"pepper{ip}".encode()).hexdigest()}
 
 
-PLAIN = Mode("", {})
+PLAIN = Mode()
 # The recipes in the documentation.
 DESELECTED = Mode(
     "without details.patch",
-    {},
-    lambda event: {**event, "details__patch": None},
+    change=lambda event: {**event, "details__patch": None},
     deselected=("properties", "details", "properties", "patch"),
 )
 ACTOR = (
@@ -138,54 +129,47 @@ ACTOR = (
     "'origin': actor.get('origin'), "
     "'ip': actor.get('ip') and sha256(config['salt'] + actor['ip'])}"
 )
-HASHED = Mode(
-    "hashed IP",
-    {
-        "stream_map_config": {"salt": "pepper"},
-        "stream_maps": {STREAM: {"actor": ACTOR}},
-    },
-    _hash_ip,
-)
+MAPS = {
+    "stream_map_config": {"salt": "pepper"},
+    "stream_maps": {STREAM: {"actor": ACTOR}},
+}
+HASHED = Mode("hashed IP", MAPS, _hash_ip)
 FLATTENED = Mode("flattened", {"flattening_enabled": True, "flattening_max_depth": 3})
-BATCH_CONFIG = {"encoding": {"format": "jsonl", "compression": "gzip"}}
-BATCHES = Mode("batches, gzip", {"batch_config": BATCH_CONFIG})
+BATCHES = Mode("batches, gzip", batches=True)
 MODES = (DESELECTED, FLATTENED, HASHED, BATCHES)
 
 
 def tap_akuity(mode: Mode = PLAIN, **settings: object) -> Program:
     """Return this project's tap, with settings."""
-    return _tap("tap-akuity", "tap-akuity", ("tap-akuity",), mode, settings)
+    return _tap("tap-akuity", "tap-akuity", ["tap-akuity"], mode, settings)
 
 
 def sdk_default(mode: Mode = PLAIN) -> Program:
     """Return the tap that most people would write, with settings."""
-    script = str(PEERS / "sdk_default.py")
-    return _tap("SDK default", "sdk-default", ("python", script), mode, {})
+    words = ["python", str(PEERS / "sdk_default.py")]
+    return _tap("SDK default", "sdk-default", words, mode, {})
 
 
 def _tap(
-    name: str,
-    environment: str,
-    words: Sequence[str],
-    mode: Mode,
-    settings: dict[str, Any],
+    name: str, environment: str, words: list[str], mode: Mode, settings: dict[str, Any]
 ) -> Program:
     def command(job: Job) -> list[str]:
         config = {**mode.settings, **settings}
-        if batches := config.get("batch_config"):
-            storage = {"root": job.folder.as_uri()}
-            config["batch_config"] = {**batches, "storage": storage}
+        if mode.batches:
+            config["batch_config"] = job.batches()
         tap = [job.executable(environment, words[0]), *words[1:]]
         tap += ["--config", job.config(**config)]
         if mode.deselected:
-            return [*tap, "--catalog", _catalog(tap, job, mode.deselected)]
+            tap += ["--catalog", _catalog(tap, job, mode.deselected)]
         if job.resumed:
-            bookmark = {"replication_key": "timestamp"}
-            bookmark["replication_key_value"] = BOOKMARK
-            # Not the first run of a day, which does more.
-            bookmark["checked_on"] = datetime.now(timezone.utc).date().isoformat()
+            bookmark = {
+                "replication_key": "timestamp",
+                "replication_key_value": BOOKMARK,
+                # Not the first run of a day, which does more.
+                "checked_on": datetime.now(timezone.utc).date().isoformat(),
+            }
             state = {"bookmarks": {STREAM: bookmark}}
-            return [*tap, "--state", job.write("state.json", state)]
+            tap += ["--state", job.write("state.json", state)]
         return tap
 
     titles = [name, mode.name, *(f"{key} {value}" for key, value in settings.items())]
@@ -193,7 +177,7 @@ def _tap(
     return Program(title, environment, command, same_events(mode.change))
 
 
-def _catalog(tap: Sequence[str], job: Job, deselected: Sequence[str]) -> str:
+def _catalog(tap: list[str], job: Job, deselected: tuple[str, ...]) -> str:
     """Write the catalog with a property deselected, and return its path."""
     running.run([*tap, "--discover"], job.folder)
     catalog = json.loads((job.folder / "output").read_bytes())
@@ -203,9 +187,7 @@ def _catalog(tap: Sequence[str], job: Job, deselected: Sequence[str]) -> str:
     return job.write("catalog.json", catalog)
 
 
-def _script(
-    name: str, environment: str, script: str, check: Check = unchecked
-) -> Program:
+def _script(name: str, script: str, environment: str, check: Check | None) -> Program:
     """Return a peer that is a script and reads the configuration file."""
 
     def command(job: Job) -> list[str]:
@@ -219,19 +201,13 @@ TAP_VERSION = Program(
     "tap-akuity --version",
     "tap-akuity",
     lambda job: [job.executable("tap-akuity", "tap-akuity"), "--version"],
-    unchecked,
 )
 EMPTY_TAP = _script(
-    "importing singer-sdk, building an empty tap",
-    "sdk-default",
-    "empty_tap.py",
+    "importing singer-sdk, building an empty tap", "empty_tap.py", "sdk-default", None
 )
 DLT_EXTRACT = _script(
-    "dlt, extract only", "dlt", "dlt_rest_api.py", same_count(printed)
+    "dlt, extract only", "dlt_rest_api.py", "dlt", same_count(printed)
 )
 REQUESTS_ORJSON = _script(
-    "script: requests + orjson",
-    "requests-orjson",
-    "requests_orjson.py",
-    same_events(unchanged),
+    "script: requests + orjson", "requests_orjson.py", "requests-orjson", same_events()
 )

@@ -1,21 +1,16 @@
 """Formats the results as Markdown."""
 
-from __future__ import annotations
-
 import os
 import platform
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from benchmarks.measuring import Row, Table
-    from benchmarks.targets import Target
+from benchmarks.measuring import Row, Table
+from benchmarks.targets import Target
 
 HEADER = """\
 # Results
@@ -27,23 +22,14 @@ LEFT = {"Program", "Environment", "Versions", ""}
 
 
 def markdown(
-    tables: Iterable[Table], targets: Sequence[Target], versions: Mapping[str, str]
+    tables: Iterable[Table], targets: Iterable[Target], versions: Mapping[str, str]
 ) -> str:
-    """Return the whole report.
-
-    Args:
-        tables: The measurements.
-        targets: The targets, compared with the measurements.
-        versions: The versions of the packages in each environment.
-
-    Returns:
-        Markdown.
-    """
+    """Return the whole report, with the versions of the packages by environment."""
     parts = [HEADER, machine()]
     if versions:
         parts.append(_table(("Environment", "Versions"), [*versions.items()]))
-    if targets:
-        rows = [(*one[:3], "reached" if one.met else "**missed**") for one in targets]
+    rows = [(*one[:3], "reached" if one.met else "**missed**") for one in targets]
+    if rows:
         parts += ["## Targets", _table(("", "To reach", "Measured", ""), rows)]
     return "\n\n".join([*parts, *map(section, tables)]) + "\n"
 
@@ -57,12 +43,10 @@ def section(table: Table) -> str:
     events = " or ".join(f"{count:,}" for count in counts)
     rounds = len(table.rows[0].samples)
     text = "1 round" if rounds == 1 else f"medians of {rounds} rounds"
-    return "\n\n".join(
-        [
-            f"## {table.scenario.title}",
-            f"`{table.scenario.name}`: {events} events, {text}",
-            _table(kept, [[row[name] for name in kept] for row in rows]),
-        ]
+    return (
+        f"## {table.scenario.title}\n\n"
+        f"`{table.scenario.name}`: {events} events, {text}\n\n"
+        f"{_table(kept, [[row[name] for name in kept] for row in rows])}"
     )
 
 

@@ -1,24 +1,18 @@
 """Runs a program, and measures its time and memory."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 from harness import HarnessError
 from harness.processes import started
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
 LIMIT = 900.0
 """The time limit of a program, in seconds."""
-
-LOG_CHARACTERS = 2000
 
 _MEASURE = """
 import json, resource, subprocess, sys, time
@@ -34,23 +28,21 @@ sys.exit(code)
 
 
 class Usage(NamedTuple):
-    """The resources used by a program and its children."""
+    """The time and memory of a program and its children."""
 
     seconds: float
     cpu_seconds: float
-    """User and system."""
-
     peak_rss: int
-    """The peak of the largest process, in bytes."""
+    """Of the largest process, in bytes."""
 
 
 def run(command: Sequence[str], folder: Path) -> Usage:
-    """Run a program until it exits.
+    """Run a program until it exits, without files and variables of the user.
 
     Args:
         command: The program and its arguments.
-        folder: Its working and home directory, without files of the user. Its output
-            goes into the file `output` there, and its errors into `log`.
+        folder: Its working and home directory. Its output goes into the file `output`
+            there, and its errors into `log`.
 
     Raises:
         HarnessError: The program failed, or reached the time limit.
@@ -77,7 +69,7 @@ def run(command: Sequence[str], folder: Path) -> Usage:
             message = f"{command[0]} took over {LIMIT:g} seconds."
             raise HarnessError(message) from None
     if code:
-        end = log.read_text(encoding="utf-8", errors="replace")[-LOG_CHARACTERS:]
+        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         message = f"{command[0]} failed with exit code {code}:\n{end}"
         raise HarnessError(message)
     return Usage(*json.loads(usage.read_bytes()))

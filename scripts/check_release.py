@@ -14,16 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def problem(tag: str, version: str, changelog: str) -> str | None:
-    """Describe what is wrong with a release.
-
-    Args:
-        tag: Name of the tag.
-        version: Version of the project.
-        changelog: Text of the changelog.
-
-    Returns:
-        One sentence that says what to do, or `None` if the release is ready.
-    """
+    """Say in a sentence what to do before a release, or `None` if it is ready."""
     if tag != f"v{version}":
         return (
             f"The tag is `{tag}`, but the version in pyproject.toml is {version}: "

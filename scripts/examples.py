@@ -95,12 +95,9 @@ def ask(database: Path, query: str) -> Answer:
 
 def table(answer: Answer) -> str:
     """Format the first rows as a Markdown table."""
-    lines = [answer.columns, tuple("---" for _ in answer.columns)]
-    lines += [
-        tuple("" if value is None else str(value) for value in row)
-        for row in answer.rows[:SHOWN]
-    ]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    lines = [answer.columns, ["---"] * len(answer.columns), *answer.rows[:SHOWN]]
+    texts = [["" if cell is None else str(cell) for cell in line] for line in lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in texts)
 
 
 def main() -> int:

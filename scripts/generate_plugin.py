@@ -31,16 +31,9 @@ FILES = {"meta.yml": "", "meltano.yml": "    "}
 CALCULATED = {"user_agent"}
 """Settings whose default contains the tap's version, which changes."""
 
-KINDS = {
-    "array": "array",
-    "boolean": "boolean",
-    "integer": "integer",
-    "object": "object",
-    "string": "string",
-    # As in Meltano Hub. There is a kind `decimal`, but Meltano (4.4) cannot write a
-    # decimal from the environment into the tap's config file.
-    "number": "integer",
-}
+# As in Meltano Hub. There is a kind `decimal`, but Meltano (4.4) cannot write a decimal
+# from the environment into the tap's config file.
+KINDS = {"number": "integer"}
 SPELLING = {"gzip": "GZIP", "jsonl": "JSONL"}
 
 
@@ -53,28 +46,18 @@ def about(python: str = sys.executable) -> dict[str, Any]:
 
 
 def definition(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the generated part of a plugin definition.
+    """Return what the plugin definitions have in common, described as in the first.
 
     Args:
         abouts: The output of `--about` with each version of the SDK.
-
-    Returns:
-        The definition that all of them share, with the descriptions of the first.
     """
-    first, *others = abouts
-    described = [dict(_flat(one["settings"])) for one in abouts]
+    capabilities = set.intersection(*(set(one["capabilities"]) for one in abouts))
+    settings = [dict(_flat(one["settings"])) for one in abouts]
+    names = set.intersection(*map(set, settings))
     return {
-        "capabilities": sorted(
-            set(first["capabilities"]).intersection(
-                *(other["capabilities"] for other in others)
-            )
-        ),
-        "settings": [
-            _setting(name, described[0][name])
-            for name in sorted(described[0])
-            if all(name in one for one in described)
-        ],
-        "settings_group_validation": [sorted(first["settings"]["required"])],
+        "capabilities": sorted(capabilities),
+        "settings": [_setting(name, settings[0][name]) for name in sorted(names)],
+        "settings_group_validation": [sorted(abouts[0]["settings"]["required"])],
     }
 
 
@@ -135,13 +118,13 @@ def _kind(schema: dict[str, Any]) -> str:
     if schema.get("format") == "date-time":
         return "date_iso8601"
     types: set[str] = set()
-    for alternative in schema.get("oneOf", [schema]):
-        one_or_more = alternative["type"]
-        types |= {one_or_more} if isinstance(one_or_more, str) else set(one_or_more)
-    types -= {"null"}
+    for one in schema.get("oneOf", [schema]):
+        types.update([one["type"]] if isinstance(one["type"], str) else one["type"])
+    types.discard("null")
     if len(types) > 1:  # no kind fits: take the one that can hold all of them
         return "array" if "array" in types else "string"
-    return KINDS[types.pop()]
+    (kind,) = types
+    return KINDS.get(kind, kind)
 
 
 def main() -> None:

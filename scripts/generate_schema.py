@@ -71,14 +71,7 @@ DESCRIPTIONS = {
 
 
 def generate(sample: dict[str, Any]) -> dict[str, Any]:
-    """Generate the schema.
-
-    Args:
-        sample: An event as the API sends it.
-
-    Returns:
-        A JSON Schema (draft 7).
-    """
+    """Return the JSON Schema (draft 7) of events like a sample, as the API sends it."""
     builder = SchemaBuilder(schema_uri="https://json-schema.org/draft-07/schema#")
     builder.add_object(sample)
     builder.add_object(PUBLISHED)
@@ -88,7 +81,6 @@ def generate(sample: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refined(schema: dict[str, Any], path: str) -> dict[str, Any]:
-    name = path.rpartition(".")[2]
     refined: dict[str, Any] = {
         key: schema[key] for key in ("$schema", "type", "maxLength") if key in schema
     }
@@ -96,7 +88,7 @@ def _refined(schema: dict[str, Any], path: str) -> dict[str, Any]:
         refined["description"] = DESCRIPTIONS[path]
         if path not in REQUIRED:
             refined["type"] = [schema["type"], "null"]
-    if name in DATE_TIMES:
+    if path in DATE_TIMES:
         refined |= DATE_TIME
     if "properties" in schema:
         refined["properties"] = {

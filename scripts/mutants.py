@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 ACCEPTED = ROOT / "tests" / "mutants.toml"
-MUTMUT = Path(sys.executable).with_name("mutmut")
+MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
 LEAST_SCORE = 90.0
 """Percentage of killed mutants, not counting equivalent ones."""
@@ -38,20 +38,12 @@ KILLED = frozenset({"killed", "timeout", "segfault"})
 """A mutant that hangs or exhausts memory counts as killed."""
 
 
-class Mutant(NamedTuple):
-    """A mutated function, and the result of the tests."""
-
-    name: str
-    function: str
-    """The qualified name, such as `tap_akuity.records.rows.Rows.add`."""
-
-    status: str
-
-
 class Change(NamedTuple):
     """The identity of a mutant, independent of changes around it."""
 
     function: str
+    """The qualified name, such as `tap_akuity.records.rows.Rows.add`."""
+
     change: str
     """As returned by `change_of`."""
 
@@ -65,9 +57,7 @@ def function_of(name: str) -> str:
 
 def change_of(diff: str) -> str:
     """Shorten a diff to one line: the old code, an arrow, the new code."""
-    lines = [
-        line for line in diff.splitlines() if line[:3] not in {"---", "+++", "@@ "}
-    ]
+    lines = [line for line in diff.splitlines() if line[:3] not in {"---", "+++"}]
     sides = (
         " ".join(line[1:].strip() for line in lines if line.startswith(sign))
         for sign in "-+"
@@ -76,9 +66,7 @@ def change_of(diff: str) -> str:
 
 
 def problems(
-    survivors: Iterable[Change],
-    accepted: Iterable[Change],
-    tested: Iterable[str],
+    survivors: Iterable[Change], accepted: Iterable[Change], tested: Iterable[str]
 ) -> Iterator[str]:
     """Describe the differences between the survivors and the list.
 
@@ -107,88 +95,58 @@ def listed(document: Mapping[str, Any]) -> dict[Change, bool]:
     }
 
 
-def _mutants() -> list[Mutant]:
-    said = subprocess.run(  # noqa: S603 - no external input
-        [MUTMUT, "results", "--all=true"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    return [
-        Mutant(name, function_of(name), status)
-        for name, status in re.findall(
-            r"^ *(\S+__mutmut_\d+): (.*)$", said, re.MULTILINE
-        )
-    ]
+def _mutmut(*arguments: str) -> str:
+    command = [MUTMUT, *arguments]
+    return subprocess.check_output(command, cwd=ROOT, text=True)  # noqa: S603 - ours
 
 
-def _diffs(names: Iterable[str]) -> dict[str, str]:
-    # Installed only in the environment of `make mutants`.
-    from mutmut.mutation.diff_apply import (  # noqa: PLC0415
-        find_mutant,
-        get_diff_for_mutant,
+def report(patterns: Sequence[str]) -> list[str]:
+    """Print the score, and return the problems."""
+    found = re.findall(
+        r"^ *(\S+__mutmut_\d+): (.*)$", _mutmut("results", "--all=true"), re.MULTILINE
     )
-
-    return {
-        name: get_diff_for_mutant(name, path=find_mutant(name).path) for name in names
+    tested = {
+        name: status
+        for name, status in found
+        if status != "not checked"
+        and any(fnmatch.fnmatch(name, pattern) for pattern in patterns or ["*"])
     }
-
-
-def report(patterns: Sequence[str]) -> int:
-    """Print the score and the problems, and return the number of problems."""
-    mutants = [
-        one
-        for one in _mutants()
-        if one.status != "not checked"
-        and (not patterns or any(fnmatch.fnmatch(one.name, each) for each in patterns))
-    ]
-    alive = {one.name: one.function for one in mutants if one.status not in KILLED}
-    diffs = _diffs(alive)
-    changes = {
-        name: Change(function, change_of(diffs[name]))
-        for name, function in alive.items()
-    }
+    alive = [name for name, status in tested.items() if status not in KILLED]
+    changes = [Change(function_of(n), change_of(_mutmut("show", n))) for n in alive]
     accepted = listed(tomllib.loads(ACCEPTED.read_text(encoding="utf-8")))
-    wrong = list(
-        problems(changes.values(), accepted, {one.function for one in mutants})
+
+    mutants, survivors = (
+        Counter(name.rpartition(".")[0] for name in names) for names in (tested, alive)
     )
-    equivalent = sum(accepted.get(change, False) for change in changes.values())
-    killed, counted = len(mutants) - len(alive), len(mutants) - equivalent
-    score = 100 * killed / max(counted, 1)
-    for module, (total, survived) in sorted(_by_module(mutants).items()):
-        sys.stdout.write(f"{module:40} {total:5} mutants {survived:5} survive\n")
+    for module, count in sorted(mutants.items()):
+        line = f"{module:40} {count:5} mutants {survivors[module]:5} survive\n"
+        sys.stdout.write(line)
+    equivalent = sum(accepted.get(change, False) for change in changes)
+    killed, others = len(tested) - len(alive), len(tested) - equivalent
+    score = 100 * killed / max(others, 1)
     sys.stdout.write(
-        f"{len(mutants)} mutants, {equivalent} of them equivalent; {killed} of the "
-        f"other {counted} killed: {score:.1f} %\n"
+        f"{len(tested)} mutants, {equivalent} of them equivalent; {killed} of the "
+        f"other {others} killed: {score:.1f} %\n"
     )
+    wrong = [*problems(changes, accepted, map(function_of, tested))]
     if score < LEAST_SCORE:
         wrong.append(f"The score is less than {LEAST_SCORE} %.")
-    sys.stdout.writelines(f"{line}\n" for line in wrong)
-    return len(wrong)
-
-
-def _by_module(mutants: Iterable[Mutant]) -> dict[str, tuple[int, int]]:
-    total: Counter[str] = Counter()
-    alive: Counter[str] = Counter()
-    for one in mutants:
-        module = one.name.rpartition(".")[0]
-        total[module] += 1
-        alive[module] += one.status not in KILLED
-    return {module: (count, alive[module]) for module, count in total.items()}
+    return wrong
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the given mutants, or all of them, and print the report."""
-    if arguments != ["--report"]:
-        if not arguments:
+    names = [one for one in arguments if one != "--report"]
+    if names == [*arguments]:
+        if not names:
             # mutmut keeps old results, even if tests have changed since.
             shutil.rmtree(ROOT / "mutants", ignore_errors=True)
-        # No shell; the names come from the caller.
-        done = subprocess.run([MUTMUT, "run", *arguments], cwd=ROOT, check=False)  # noqa: S603
-        if done.returncode:
-            return done.returncode
-    return min(report([one for one in arguments if one != "--report"]), 1)
+        code = subprocess.call([MUTMUT, "run", *names], cwd=ROOT)  # noqa: S603 - ours
+        if code:
+            return code
+    wrong = report(names)
+    sys.stdout.writelines(f"{line}\n" for line in wrong)
+    return min(len(wrong), 1)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,1 @@
-"""The programs that tap-akuity is compared with, written as their documentation says.
-
-Each is a script that runs in its own environment. All read the configuration file of
-tap-akuity.
-"""
+"""The programs that tap-akuity is compared with: each in an environment of its own."""

@@ -1,8 +1,6 @@
 """The baseline of every tap: import the Singer SDK, and build a tap without streams."""
 
-from __future__ import annotations
-
-from singer_sdk import Tap
+from singer_sdk import Stream, Tap
 from singer_sdk import typing as th
 
 
@@ -12,7 +10,7 @@ class EmptyTap(Tap):
     name = "tap-empty"
     config_jsonschema = th.PropertiesList().to_dict()
 
-    def discover_streams(self) -> list[object]:  # type: ignore[override]
+    def discover_streams(self) -> list[Stream]:
         """Return no streams."""
         return []
 

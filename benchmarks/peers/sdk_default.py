@@ -4,25 +4,16 @@ It is correct, but has no id, because the API has none. It converts timestamps t
 3339, which bookmarks and targets require.
 """
 
-from __future__ import annotations
-
-import decimal
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from requests import Response
 from requests.auth import HTTPBasicAuth
 from singer_sdk import RESTStream, Tap
 from singer_sdk import typing as th
-from singer_sdk.helpers.jsonpath import extract_jsonpath
+from singer_sdk.helpers.types import Context
 from singer_sdk.pagination import OffsetPaginator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    import requests
-    from singer_sdk.helpers.types import Context
-
 
 SCHEMA = Path(__file__).parents[2] / "tap_akuity" / "schemas" / "audit_logs.json"
 
@@ -30,7 +21,7 @@ SCHEMA = Path(__file__).parents[2] / "tap_akuity" / "schemas" / "audit_logs.json
 class AuditLogsPaginator(OffsetPaginator):
     """A paginator that stops at the total."""
 
-    def has_more(self, response: requests.Response) -> bool:
+    def has_more(self, response: Response) -> bool:
         """Return whether there is another page."""
         total: int = response.json()["totalCount"]
         return self.current_value + self.page_size < total
@@ -56,10 +47,6 @@ class AuditLogsStream(RESTStream[int]):
         """The API key."""
         return HTTPBasicAuth(self.config["api_key_id"], self.config["api_key_secret"])
 
-    def get_url(self, context: Context | None) -> str:  # noqa: ARG002 - the SDK's name
-        """Return the URL of the organization's audit log."""
-        return self.url_base + self.path.format(**self.config)
-
     def get_new_paginator(self) -> AuditLogsPaginator:
         """Return a paginator that starts with the newest events."""
         return AuditLogsPaginator(start_value=0, page_size=self.config["page_size"])
@@ -68,7 +55,7 @@ class AuditLogsStream(RESTStream[int]):
         self, context: Context | None, next_page_token: int | None
     ) -> dict[str, Any]:
         """Return the parameters of a page of new events."""
-        params: dict[str, Any] = {
+        params = {
             "filters.offset": next_page_token,
             "filters.limit": self.config["page_size"],
         }
@@ -79,22 +66,15 @@ class AuditLogsStream(RESTStream[int]):
             params["filters.endTime"] = self.config["end_date"]
         return params
 
-    def parse_response(self, response: requests.Response) -> Iterable[dict[str, Any]]:
-        """Yield the records of a response."""
-        yield from extract_jsonpath(
-            self.records_jsonpath,
-            input=response.json(parse_float=decimal.Decimal),
-        )
-
     def post_process(
         self,
         row: dict[str, Any],
         context: Context | None = None,  # noqa: ARG002 - the SDK's name
     ) -> dict[str, Any]:
         """Convert Go's timestamps to RFC 3339."""
-        row["timestamp"] = _rfc3339(row["timestamp"])
-        last = row["lastOccurredTimestamp"]
-        row["lastOccurredTimestamp"] = _rfc3339(last) if last else None
+        for name in ("timestamp", "lastOccurredTimestamp"):
+            text = row[name].replace(" +0000 UTC", "Z").replace(" ", "T", 1)
+            row[name] = text or None
         return row
 
 
@@ -115,10 +95,6 @@ class TapDefault(Tap):
     def discover_streams(self) -> list[AuditLogsStream]:
         """Return the stream."""
         return [AuditLogsStream(self)]
-
-
-def _rfc3339(text: str) -> str:
-    return text.replace(" +0000 UTC", "Z").replace(" ", "T", 1)
 
 
 if __name__ == "__main__":
