@@ -5,20 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks import FOLDER, programs, report, targets
-from benchmarks.measuring import measure, say
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.measuring import measure
+from benchmarks.scenarios import SCENARIOS, Scenario
 from harness import HarnessError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the scenarios given on the command line.
-
-    Args:
-        arguments: Command-line arguments.
-
-    Returns:
-        The exit code: 1 if a program failed or wrote wrong events.
-    """
+    """Run scenarios, and return 1 if a program failed or wrote wrong events."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     names = [scenario.name for scenario in SCENARIOS]
     text = f"default: all of {', '.join(names)}"
@@ -29,20 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := {*options.names}.difference(names):
         parser.error(f"unknown: {', '.join(unknown)}; choose from {', '.join(names)}")
+    wanted = [one for one in SCENARIOS if one.name in (options.names or names)]
+    if options.rounds:
+        wanted = [scenario._replace(rounds=options.rounds) for scenario in wanted]
     try:
-        return _run(options.names, options.rounds, smoke=options.smoke)
-    except KeyboardInterrupt:
-        say("Interrupted.")
-        return 130
+        return _run(wanted, smoke=options.smoke, complete=not options.names)
     except HarnessError as error:
-        say(str(error))
-        return 1
+        sys.exit(str(error))
 
 
-def _run(names: Sequence[str], rounds: int | None, *, smoke: bool) -> int:
-    wanted = [one for one in SCENARIOS if not names or one.name in names]
-    if rounds:
-        wanted = [scenario._replace(rounds=rounds) for scenario in wanted]
+def _run(wanted: Sequence[Scenario], *, smoke: bool, complete: bool) -> int:
     tiny = [scenario.tiny(present=smoke) for scenario in wanted]
     if smoke:
         tables = [measure(scenario, here=True) for scenario in tiny]
@@ -55,7 +44,7 @@ def _run(names: Sequence[str], rounds: int | None, *, smoke: bool) -> int:
             measure(scenario)
         tables = [measure(scenario) for scenario in wanted]
         text = report.markdown(tables, targets.targets(tables), versions)
-        if not names:
+        if complete:
             (FOLDER / "results.md").write_text(text, encoding="utf-8")
     sys.stdout.write(f"\n{text}\n")
     return 1 if any(row.problem for table in tables for row in table.rows) else 0

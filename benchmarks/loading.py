@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.checking import printed, same_count
-from benchmarks.measuring import measure, say
+from benchmarks.measuring import measure
 from benchmarks.programs import PEERS, Job, Program
 from benchmarks.scenarios import Case, Scenario, events
 from harness import ROOT, HarnessError
@@ -33,20 +33,12 @@ DLT = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
 EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
 
 
-class SmallBatchesDuckDB(targets.DuckDB):
-    """DuckDB with a tenth of the default batch size."""
-
-    def settings(self) -> dict[str, Any]:
-        """Return the settings for the next run."""
-        return super().settings() | {"batch_size_rows": 10_000}
-
-
 KINDS: dict[str, Any] = {
     "jsonl": targets.Jsonl,
     "csv": targets.Csv,
     "csv-batches": targets.CsvInBatches,
     "duckdb": targets.DuckDB,
-    "duckdb-10000": SmallBatchesDuckDB,
+    "duckdb-10000": targets.DuckDB,
     "duckdb-reader": targets.DuckDB,
     "postgres": targets.PostgreSQL,
     "postgres-batches": targets.PostgreSQLInBatches,
@@ -64,9 +56,8 @@ def serve(name: str) -> Any:  # noqa: ANN401 - types vary
     if name == "postgres":
         return postgres.serve(_commands(targets.PostgreSQL))
     if name == "s3":
-        return object_storage.serve_bucket(
-            environments.build("moto", object_storage.MOTO)
-        )
+        moto = environments.build("moto", object_storage.MOTO)
+        return object_storage.serve_bucket(moto)
     return mariadb.serve_mariadb() if name == "mariadb" else search.serve_cluster()
 
 
@@ -83,13 +74,14 @@ def target(name: str, server: Callable[[str], Any]) -> Program:
         nonlocal warehouse
         warehouse = kind(job.folder, *([server(kind.server)] if kind.server else []))
         commands, config = _commands(kind), warehouse.settings()
+        if name == "duckdb-10000":
+            config["batch_size_rows"] = 10_000
         settings = dict(warehouse.tap)
         if name.endswith(("-batches", "-reader")):
             settings["batch_config"] = job.batches()
         tap = job.executable("tap-akuity", "tap-akuity")
         first = shlex.join([tap, "--config", job.config(**settings)])
         if name == "duckdb-reader":
-            # As docs/targets.md says.
             docs = (ROOT / "docs" / "targets.md").read_text(encoding="utf-8")
             sql = docs.split("```sql\n")[1].split("```")[0]
             sql = sql.replace("batches/", f"{job.folder}/")
@@ -110,11 +102,9 @@ def target(name: str, server: Callable[[str], Any]) -> Program:
 
 def dlt_into_duckdb(job: Job) -> list[str]:
     """Return the command of dlt's source, which loads into DuckDB."""
-    python, script = (
-        environments.build("dlt", DLT) / "python",
-        PEERS / "dlt_rest_api.py",
-    )
-    return [str(python), str(script), job.config(), str(job.folder / "audit.duckdb")]
+    python = str(environments.build("dlt", DLT) / "python")
+    database = str(job.folder / "audit.duckdb")
+    return [python, str(PEERS / "dlt_rest_api.py"), job.config(), database]
 
 
 def main() -> int:
@@ -137,12 +127,10 @@ def main() -> int:
         ]
         cases = [Case(program, events(options.events), 1000) for program in programs]
         try:
-            table = measure(
-                Scenario("loading", "Loading", cases, options.rounds), here=True
-            )
+            scenario = Scenario("loading", "Loading", cases, options.rounds)
+            table = measure(scenario, here=True)
         except HarnessError as error:
-            say(str(error))
-            return 1
+            sys.exit(str(error))
     sys.stdout.write(report.section(table) + "\n")
     return 1 if any(row.problem for row in table.rows) else 0
 

@@ -2,9 +2,9 @@
 
 import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from contextlib import ExitStack
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -20,8 +20,6 @@ from sandbox.timestamps import SECOND, from_rfc3339
 
 UNSPLITTABLE = 2.5 * SECOND
 """A second, plus the margins that a careful client may add at both ends."""
-
-_STARTED = time.monotonic()
 
 
 class Sample(NamedTuple):
@@ -72,11 +70,7 @@ class Table(NamedTuple):
 
 
 def measure(scenario: Scenario, *, here: bool = False) -> Table:
-    """Run a scenario, in the programs' own environments or in the project's, `here`.
-
-    Raises:
-        HarnessError: A program failed, or took too long.
-    """
+    """Run a scenario, in the programs' own environments or in the project's, `here`."""
     say(scenario.title)
     table = Table(scenario, [Row(case, []) for case in scenario.cases])
     with ExitStack() as stack:
@@ -102,9 +96,7 @@ def measure(scenario: Scenario, *, here: bool = False) -> Table:
 
 def say(text: str) -> None:
     """Print a line of progress."""
-    minutes, seconds = divmod(int(time.monotonic() - _STARTED), 60)
-    sys.stderr.write(f"{minutes:3}:{seconds:02} {text}\n")
-    sys.stderr.flush()
+    sys.stderr.write(f"{datetime.now():%H:%M:%S} {text}\n")  # noqa: DTZ005 - local
 
 
 def _run(case: Case, server: Sandbox, *, here: bool) -> Sample:

@@ -15,7 +15,9 @@ from harness.sandboxes import Sandbox
 from sandbox.data import Item
 
 PEERS = FOLDER / "peers"
-STREAM = "audit_logs"
+HOME = ROOT / ".venv-bench"
+"""Where the measured programs are installed, each in an environment of its own."""
+
 START_DATE, END_DATE = "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
 BOOKMARK = "2026-01-02T00:00:00Z"
 """Late enough that no lookback reaches the last event."""
@@ -25,40 +27,30 @@ PRESENT = ("tap-akuity", "sdk-default")
 
 
 def install(environment: str) -> str:
-    """Create an environment, unless it is up to date, and return its pinned versions.
-
-    Raises:
-        HarnessError: The environment cannot be created.
-    """
+    """Create an environment unless it is up to date, and return its pinned versions."""
     path = FOLDER / "requirements" / f"{environment}.txt"
     text = path.read_text(encoding="utf-8")
-    # The metadata of the tap, without the settings of tools.
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    made_of = text + project.partition("\n[tool.")[0]
-    home = ROOT / ".venv-bench" / environment
-    environments.build(home, ["--requirement", str(path)], made_of)
+    arguments = ["--requirement", str(path)]
+    environments.build(HOME / environment, arguments, made_of=text + project)
     pins = [line.replace("==", " ") for line in text.splitlines() if "==" in line]
     return ", ".join(pins)
 
 
 class Job(NamedTuple):
-    """The task of a program, which runs in an empty folder."""
+    """The task of a program, as of a case, in an empty folder."""
 
     folder: Path
     server: Sandbox
     page_size: int | None
-    """The program's default, if `None`."""
-
     resumed: bool
-    """Whether an earlier run has read everything."""
-
     here: bool
     """Whether programs run in the project's own environment."""
 
     def executable(self, environment: str, name: str = "python") -> str:
         """Return the path of a program in an environment."""
-        home = ROOT / ".venv-bench" / environment / "bin"
-        return str((Path(sys.executable).parent if self.here else home) / name)
+        here = Path(sys.executable).parent
+        return str((here if self.here else HOME / environment / "bin") / name)
 
     def write(self, name: str, content: object) -> str:
         """Write a JSON file, and return its path."""
@@ -101,13 +93,13 @@ class Program(NamedTuple):
 class Mode(NamedTuple):
     """Settings that change the output of a tap."""
 
-    name: str = ""
-    settings: dict[str, Any] = {}
+    name: str
+    settings: dict[str, Any]
     change: Change | None = None
     """What they do to each flattened event."""
 
-    deselected: tuple[str, ...] = ()
-    """The breadcrumb of a property in the catalog."""
+    patches: bool = True
+    """Whether `details.patch` is selected."""
 
     batches: bool = False
 
@@ -117,50 +109,48 @@ def _hash_ip(event: Item) -> Item:
     return {**event, "actor__ip": ip and sha256(f"pepper{ip}".encode()).hexdigest()}
 
 
-PLAIN = Mode()
+PLAIN = Mode("", {})
 # The recipes in the documentation.
 DESELECTED = Mode(
     "without details.patch",
+    {},
     change=lambda event: {**event, "details__patch": None},
-    deselected=("properties", "details", "properties", "patch"),
+    patches=False,
 )
 ACTOR = (
     "actor and { 'id': actor.get('id'), 'type': actor.get('type'), "
     "'origin': actor.get('origin'), "
     "'ip': actor.get('ip') and sha256(config['salt'] + actor['ip'])}"
 )
-MAPS = {
-    "stream_map_config": {"salt": "pepper"},
-    "stream_maps": {STREAM: {"actor": ACTOR}},
-}
-HASHED = Mode("hashed IP", MAPS, _hash_ip)
+MAPS = {"audit_logs": {"actor": ACTOR}}
+SALTED = {"stream_map_config": {"salt": "pepper"}, "stream_maps": MAPS}
+HASHED = Mode("hashed IP", SALTED, _hash_ip)
 FLATTENED = Mode("flattened", {"flattening_enabled": True, "flattening_max_depth": 3})
-BATCHES = Mode("batches, gzip", batches=True)
+BATCHES = Mode("batches, gzip", {}, batches=True)
 MODES = (DESELECTED, FLATTENED, HASHED, BATCHES)
 
 
 def tap_akuity(mode: Mode = PLAIN, **settings: object) -> Program:
     """Return this project's tap, with settings."""
-    return _tap("tap-akuity", "tap-akuity", ["tap-akuity"], mode, settings)
+    return _tap("tap-akuity", ["tap-akuity"], mode, settings)
 
 
 def sdk_default(mode: Mode = PLAIN) -> Program:
     """Return the tap that most people would write, with settings."""
-    words = ["python", str(PEERS / "sdk_default.py")]
-    return _tap("SDK default", "sdk-default", words, mode, {})
+    return _tap("SDK default", ["python", str(PEERS / "sdk_default.py")], mode, {})
 
 
-def _tap(
-    name: str, environment: str, words: list[str], mode: Mode, settings: dict[str, Any]
-) -> Program:
+def _tap(name: str, words: list[str], mode: Mode, settings: dict[str, Any]) -> Program:
+    environment = name.lower().replace(" ", "-")
+
     def command(job: Job) -> list[str]:
         config = {**mode.settings, **settings}
         if mode.batches:
             config["batch_config"] = job.batches()
         tap = [job.executable(environment, words[0]), *words[1:]]
         tap += ["--config", job.config(**config)]
-        if mode.deselected:
-            tap += ["--catalog", _catalog(tap, job, mode.deselected)]
+        if not mode.patches:
+            tap += ["--catalog", _catalog(tap, job)]
         if job.resumed:
             bookmark = {
                 "replication_key": "timestamp",
@@ -168,7 +158,7 @@ def _tap(
                 # Not the first run of a day, which does more.
                 "checked_on": datetime.now(timezone.utc).date().isoformat(),
             }
-            state = {"bookmarks": {STREAM: bookmark}}
+            state = {"bookmarks": {"audit_logs": bookmark}}
             tap += ["--state", job.write("state.json", state)]
         return tap
 
@@ -177,13 +167,13 @@ def _tap(
     return Program(title, environment, command, same_events(mode.change))
 
 
-def _catalog(tap: list[str], job: Job, deselected: tuple[str, ...]) -> str:
-    """Write the catalog with a property deselected, and return its path."""
+def _catalog(tap: list[str], job: Job) -> str:
+    """Write the catalog with `details.patch` deselected, and return its path."""
     running.run([*tap, "--discover"], job.folder)
     catalog = json.loads((job.folder / "output").read_bytes())
-    metadata = catalog["streams"][0]["metadata"]
-    entry = next(one for one in metadata if one["breadcrumb"] == [*deselected])
-    entry["metadata"]["selected"] = False
+    for entry in catalog["streams"][0]["metadata"]:
+        if entry["breadcrumb"] == ["properties", "details", "properties", "patch"]:
+            entry["metadata"]["selected"] = False
     return job.write("catalog.json", catalog)
 
 

@@ -37,12 +37,9 @@ class Usage(NamedTuple):
 
 
 def run(command: Sequence[str], folder: Path) -> Usage:
-    """Run a program until it exits, without files and variables of the user.
+    """Run a program at home in a folder, without files and variables of the user.
 
-    Args:
-        command: The program and its arguments.
-        folder: Its working and home directory. Its output goes into the file `output`
-            there, and its errors into `log`.
+    Its output goes into the file `output` there, and its errors into `log`.
 
     Raises:
         HarnessError: The program failed, or reached the time limit.

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import NamedTuple
 
 from benchmarks import programs
-from benchmarks.programs import END_DATE, MODES, PRESENT, TAP_AKUITY, Program
+from benchmarks.programs import END_DATE, PRESENT, SDK_DEFAULT, TAP_AKUITY, Program
 from sandbox.data import Dataset
 from sandbox.instants import SHAPES, Distribution
 
 EIGHT, ONE = (programs.tap_akuity(concurrency=number) for number in (8, 1))
-PEERS = (programs.SDK_DEFAULT, programs.DLT_EXTRACT, programs.REQUESTS_ORJSON)
-START_UP = (programs.SDK_DEFAULT, programs.EMPTY_TAP, programs.TAP_VERSION)
+PEERS = (SDK_DEFAULT, programs.DLT_EXTRACT, programs.REQUESTS_ORJSON)
+START_UP = (SDK_DEFAULT, programs.EMPTY_TAP, programs.TAP_VERSION)
 LATENCY = 0.1
 PAGE_SIZES = (500, 1000)
 DAYS = 6 * 365 + 2
@@ -45,6 +45,8 @@ class Case(NamedTuple):
 
     latency: float = 0.0
     resumed: bool = False
+    """Whether an earlier run has read everything."""
+
     detail: str = ""
     """What distinguishes it from the same program in another case."""
 
@@ -93,7 +95,7 @@ SCENARIOS = (
         "100 ms for each request, page size 500",
         [
             Case(one, PLENTY, latency=LATENCY)
-            for one in (TAP_AKUITY, EIGHT, programs.SDK_DEFAULT)
+            for one in (TAP_AKUITY, EIGHT, SDK_DEFAULT)
         ],
         rounds=2,
     ),
@@ -149,7 +151,7 @@ SCENARIOS = (
         [
             Case(make(mode), PLENTY, 1000)
             for make in (programs.tap_akuity, programs.sdk_default)
-            for mode in (programs.PLAIN, *MODES)
+            for mode in (programs.PLAIN, *programs.MODES)
         ],
         rounds=3,
     ),

@@ -3,8 +3,6 @@
 python -m scripts.check_release v0.1.0
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from importlib.metadata import version
@@ -20,10 +18,8 @@ def problem(tag: str, version: str, changelog: str) -> str | None:
             f"The tag is `{tag}`, but the version in pyproject.toml is {version}: "
             f"name the tag `v{version}`, or change the version."
         )
-    title = rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$"
-    section = re.search(
-        rf"{title}\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL
-    )
+    title = rf"(?m)^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d\n"
+    section = re.search(rf"{title}((?:(?!## ).*\n)*)", changelog)
     if not section:
         return (
             "CHANGELOG.md has no section for this version: give it the heading "

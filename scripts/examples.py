@@ -3,25 +3,19 @@
 `python -m scripts.examples` prints the tables of `docs/questions.md`.
 """
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
-from sandbox.data import Dataset
+from sandbox.data import Dataset, Item
 from sandbox.server import Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from sandbox.data import Item
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
@@ -31,31 +25,19 @@ HISTORY = Dataset(
     records=1500, seed=95, until=datetime(2025, 11, 1, tzinfo=timezone.utc)
 )
 """Independent of today's date, so that the results stay the same."""
-
 SHOWN = 4
 """How many rows of each result the page shows."""
 
 
 class Answer(NamedTuple):
-    """The result of a query: column names and rows."""
+    """The result of a query."""
 
     columns: tuple[str, ...]
     rows: list[tuple[Any, ...]]
 
 
 def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
-    """Load events as the README's section "Without Meltano" says.
-
-    Args:
-        folder: The folder to create, replacing an existing one.
-        items: The events, in the API's format.
-
-    Returns:
-        The path of the DuckDB file.
-
-    Raises:
-        subprocess.CalledProcessError: `sync.sh` failed; `stderr` says why.
-    """
+    """Load events as the README's section "Without Meltano" says, into a new folder."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "venv").symlink_to(sys.prefix)
@@ -69,12 +51,9 @@ def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
             "start_date": "2025-01-01",
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-        subprocess.run(
-            ["bash", "sync.sh"],  # noqa: S607 - the path of bash varies
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            text=True,
+        command = ["bash", "sync.sh"]
+        subprocess.run(  # noqa: S603 - our own
+            command, cwd=folder, check=True, capture_output=True, text=True
         )
     return folder / "audit.duckdb"
 

@@ -8,32 +8,22 @@ with the oldest and the newest SDK that are allowed.
     python -m scripts.generate_plugin [--check] [PYTHON ...]
 """
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess
 import sys
 import textwrap
 from argparse import ArgumentParser
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parents[1]
 FILES = {"meta.yml": "", "meltano.yml": "    "}
 """The files, and the indent of the generated part in each."""
 
-CALCULATED = {"user_agent"}
-"""Settings whose default contains the tap's version, which changes."""
-
-# As in Meltano Hub. There is a kind `decimal`, but Meltano (4.4) cannot write a decimal
-# from the environment into the tap's config file.
-KINDS = {"number": "integer"}
 SPELLING = {"gzip": "GZIP", "jsonl": "JSONL"}
 
 
@@ -41,16 +31,11 @@ def about(python: str = sys.executable) -> dict[str, Any]:
     """Return the output of `--about` of the tap in an environment."""
     command = [python, "-m", "tap_akuity", "--about", "--format=json"]
     output = subprocess.check_output(command, cwd=ROOT)  # noqa: S603 - our own command
-    information: dict[str, Any] = json.loads(output)
-    return information
+    return dict(json.loads(output))
 
 
 def definition(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return what the plugin definitions have in common, described as in the first.
-
-    Args:
-        abouts: The output of `--about` with each version of the SDK.
-    """
+    """Return what all outputs of `--about` share, described as in the first."""
     capabilities = set.intersection(*(set(one["capabilities"]) for one in abouts))
     settings = [dict(_flat(one["settings"])) for one in abouts]
     names = set.intersection(*map(set, settings))
@@ -62,14 +47,7 @@ def definition(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def updated(text: str, generated: dict[str, Any], indent: str) -> str:
-    """Return the text of a file with its generated keys replaced.
-
-    Args:
-        text: YAML that has all of the keys.
-        generated: The keys and their new values.
-        indent: The indent of the keys. If a key occurs several times, the first one
-            is replaced.
-    """
+    """Return YAML with the first of each key at that indent replaced as generated."""
     for key, value in generated.items():
         block = yaml.safe_dump({key: value}, allow_unicode=True, width=88 - len(indent))
         pattern = rf"^{indent}{key}:\n(?:{indent}[- ].*\n)*"
@@ -107,7 +85,8 @@ def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
         ]
     if schema.get("secret"):
         setting["sensitive"] = True
-    if schema.get("default") is not None and name not in CALCULATED:
+    # The default of `user_agent` contains the tap's version, which changes.
+    if schema.get("default") is not None and name != "user_agent":
         setting["value"] = schema["default"]
     return setting
 
@@ -124,7 +103,9 @@ def _kind(schema: dict[str, Any]) -> str:
     if len(types) > 1:  # no kind fits: take the one that can hold all of them
         return "array" if "array" in types else "string"
     (kind,) = types
-    return KINDS.get(kind, kind)
+    # As in Meltano Hub. There is a kind `decimal`, but Meltano (4.4) cannot write a
+    # decimal from the environment into the tap's config file.
+    return "integer" if kind == "number" else kind
 
 
 def main() -> None:

@@ -1,13 +1,10 @@
 """Generate the JSON Schema of `audit_logs` from the sample record.
 
-Types and nesting come from the record, and for newer members from Akuity's published
-definitions. This script adds the rest: which strings are times, what may be null, and
-what each member means.
-
     python -m scripts.generate_schema
-"""
 
-from __future__ import annotations
+Types and nesting come from the record, and for newer members from Akuity's published
+definitions. The rest is here: what is a time, what may be null, and what each means.
+"""
 
 import json
 from pathlib import Path
@@ -28,7 +25,6 @@ ADDED = {
     "id": {"type": "string", "maxLength": 64},
     "organization_id": {"type": "string"},
 }
-DATE_TIMES = {"timestamp", "lastOccurredTimestamp"}
 # The length of RFC 3339 with nine fraction digits and `Z`, the tap's longest format.
 DATE_TIME = {"format": "date-time", "maxLength": 30}
 REQUIRED = {"id", "organization_id", "timestamp"}
@@ -88,22 +84,20 @@ def _refined(schema: dict[str, Any], path: str) -> dict[str, Any]:
         refined["description"] = DESCRIPTIONS[path]
         if path not in REQUIRED:
             refined["type"] = [schema["type"], "null"]
-    if path in DATE_TIMES:
+    if path in {"timestamp", "lastOccurredTimestamp"}:
         refined |= DATE_TIME
     if "properties" in schema:
+        properties = schema["properties"]
+        ordered = sorted(properties, key=lambda name: (name not in REQUIRED, name))
         refined["properties"] = {
-            key: _refined(value, f"{path}.{key}".lstrip("."))
-            for key, value in sorted(schema["properties"].items(), key=_order)
+            name: _refined(properties[name], f"{path}.{name}".lstrip("."))
+            for name in ordered
         }
         if not path:
             refined["required"] = sorted(REQUIRED)
         # The API adds members over time, which must not be lost.
         refined["additionalProperties"] = True
     return refined
-
-
-def _order(item: tuple[str, Any]) -> tuple[bool, str]:
-    return item[0] not in REQUIRED, item[0]
 
 
 def main() -> None:

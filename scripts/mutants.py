@@ -8,44 +8,34 @@ Requires the environment of `make mutants`: run it with `.venv-mutants/bin/pytho
 CONTRIBUTING.md has more.
 """
 
-from __future__ import annotations
-
 import fnmatch
 import re
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-
 ROOT = Path(__file__).resolve().parents[1]
 ACCEPTED = ROOT / "tests" / "mutants.toml"
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
-LEAST_SCORE = 90.0
-"""Percentage of killed mutants, not counting equivalent ones."""
-
-KILLED = frozenset({"killed", "timeout", "segfault"})
-"""A mutant that hangs or exhausts memory counts as killed."""
+LEAST_SCORE = 90.0  # percentage of killed mutants, not counting equivalent ones
+KILLED = {"killed", "timeout", "segfault"}  # one that hangs, or exhausts memory
 
 
 class Change(NamedTuple):
     """The identity of a mutant, independent of changes around it."""
 
     function: str
-    """The qualified name, such as `tap_akuity.records.rows.Rows.add`."""
-
     change: str
-    """As returned by `change_of`."""
 
 
 def function_of(name: str) -> str:
@@ -58,26 +48,14 @@ def function_of(name: str) -> str:
 def change_of(diff: str) -> str:
     """Shorten a diff to one line: the old code, an arrow, the new code."""
     lines = [line for line in diff.splitlines() if line[:3] not in {"---", "+++"}]
-    sides = (
-        " ".join(line[1:].strip() for line in lines if line.startswith(sign))
-        for sign in "-+"
-    )
-    return " → ".join(sides)
+    old, new = ([line[1:].strip() for line in lines if line[:1] == it] for it in "-+")
+    return f"{' '.join(old)} → {' '.join(new)}"
 
 
 def problems(
     survivors: Iterable[Change], accepted: Iterable[Change], tested: Iterable[str]
 ) -> Iterator[str]:
-    """Describe the differences between the survivors and the list.
-
-    Args:
-        survivors: The mutants that survived.
-        accepted: The mutants in the list.
-        tested: The functions whose mutants were tested.
-
-    Yields:
-        One sentence for each difference.
-    """
+    """Describe how survivors differ from the list, as to the functions tested."""
     survived, listed, functions = set(survivors), set(accepted), set(tested)
     for function, change in sorted(survived - listed):
         yield f"Survives, and is not listed: {function}: {change}"
@@ -96,8 +74,7 @@ def listed(document: Mapping[str, Any]) -> dict[Change, bool]:
 
 
 def _mutmut(*arguments: str) -> str:
-    command = [MUTMUT, *arguments]
-    return subprocess.check_output(command, cwd=ROOT, text=True)  # noqa: S603 - ours
+    return subprocess.check_output([MUTMUT, *arguments], cwd=ROOT, text=True)  # noqa: S603
 
 
 def report(patterns: Sequence[str]) -> list[str]:

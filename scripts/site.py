@@ -4,16 +4,11 @@ MkDocs takes its pages from one folder. These pages are in several, and link to 
 other and to code, so the site keeps the layout of the repository.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-
-if TYPE_CHECKING:
-    from mkdocs.config.defaults import MkDocsConfig
 
 _PAGES = ("*.md", "docs/*.md", "examples/**/*.md", "benchmarks/*.md")
 _LINK = re.compile(r"\]\(([^)\s#:]+)")
