@@ -4,7 +4,6 @@ import sys
 import tempfile
 from collections.abc import Iterable
 from contextlib import ExitStack
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -96,7 +95,7 @@ def measure(scenario: Scenario, *, here: bool = False) -> Table:
 
 def say(text: str) -> None:
     """Print a line of progress."""
-    sys.stderr.write(f"{datetime.now():%H:%M:%S} {text}\n")  # noqa: DTZ005 - local
+    sys.stderr.write(f"{text}\n")
 
 
 def _run(case: Case, server: Sandbox, *, here: bool) -> Sample:

@@ -34,8 +34,7 @@ def measured(name, seconds, **fields):
 def test_smoke(capsys):
     # Every form of output is compared with the server's events.
     assert program.main(["--smoke", "modes"]) == 0
-    text = capsys.readouterr().out
-    assert all(f"| {case.name} " in text for case in BY_NAME["modes"].cases)
+    assert "| SDK default, batches, gzip " in capsys.readouterr().out
 
 
 def test_wrong_events_fail_the_run(monkeypatch):
@@ -65,9 +64,8 @@ def test_each_difference_is_found(sample):
     assert found(sample) == "1 of 2 events"
     assert found(sample, sample) == "other events"
     later = "2025-11-21 16:26:40.139210001 +0000 UTC"
-    for name in ("action", "actor", "count", "lastOccurredTimestamp"):
-        assert found(sample, {**other, name: None}) == "other events"
-    assert found(sample, {**other, "timestamp": later}) == "other events"
+    for change in ({"timestamp": later}, {"actor": None}, {"count": 10}):
+        assert found(sample, {**other, **change}) == "other events"
 
 
 def test_the_server_has_the_data():
@@ -76,13 +74,12 @@ def test_the_server_has_the_data():
 
 
 def test_largest_offset():
-    year = "startTime=2025-01-01T00:00:00Z&filters.endTime=2026-01-01T00:00:00Z"
-    second = "startTime=2024-12-31T23:59:59.999Z&filters.endTime=2025-01-01T00:00:01Z"
+    start, end = "filters.startTime=2025-01-01T00:00:00Z", "filters.endTime=2025-01-01"
     offsets = {
         "filters.limit=10&filters.offset=20": 20,
-        f"filters.limit=10&filters.offset=30&filters.{year}": 30,
-        f"filters.limit=1&filters.offset=40&filters.{year}": 0,
-        f"filters.limit=10&filters.offset=50&filters.{second}": 0,
+        f"filters.limit=10&filters.offset=30&{start}&{end}T00:00:03Z": 30,
+        f"filters.limit=1&filters.offset=40&{start}&{end}T00:00:03Z": 0,
+        f"filters.limit=10&filters.offset=50&{start}&{end}T00:00:02Z": 0,
     }
     assert {query: largest_offset([query]) for query in offsets} == offsets
     assert largest_offset(offsets) == 30
@@ -128,9 +125,7 @@ def test_the_results_have_every_scenario_and_target():
 
 
 def test_targets():
-    for name, seconds, fields, met in (
-        ("latency", {"SDK default": 9.0, EIGHT.name: 1.2}, {}, [True, False]),
-        ("requests", {}, {"requests": 116, "max_offset": 11_001}, [True] + 3 * [False]),
-    ):
-        found = targets([measured(name, seconds, **fields)])
-        assert [one.met for one in found] == met
+    latency = measured("latency", {"SDK default": 9.0, EIGHT.name: 1.2})
+    requests = measured("requests", {}, requests=116, max_offset=11_001)
+    found = targets([latency, requests])
+    assert [one.met for one in found] == [True, False, True, False, False, False]
