@@ -1,0 +1,298 @@
+"""The sandbox over HTTP: as the gateway would be, misbehaving, and steered."""
+
+import gzip
+import json
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from dataclasses import fields
+from datetime import datetime, timezone
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from harness import ROOT
+from harness.processes import inherited, started
+from sandbox import control
+from sandbox.__main__ import main, parser
+from sandbox.access import VIEWER_KEY
+from sandbox.data import Dataset
+from sandbox.faults import KINDS, Faults, Plan
+from sandbox.server import Sandbox
+from sandbox.state import Options
+from sandbox.store import Behaviour
+from sandbox.timestamps import from_record
+
+UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=timezone.utc)
+ITEMS = list(Dataset(250, 1, UNTIL))
+ORGANIZATION = "/api/v1/organizations/sandbox"
+PATH = f"{ORGANIZATION}/audit-logs"
+API_KEY = "/api/v1/apikeys/sandbox-key-id"
+VIEWER = (VIEWER_KEY["api_key_id"], VIEWER_KEY["api_key_secret"])
+
+ROWS = json.dumps(ITEMS[:-11:-1], ensure_ascii=False, separators=(",", ":"))
+PAGE = f'{{"items":{ROWS},"totalCount":250}}'.encode()
+
+
+class Client:
+    def __init__(self, server):
+        self.url, self.state = server.url, server.state
+        self.session = requests.Session()
+        self.session.auth = (server.api_key_id, server.api_key_secret)
+
+    def get(self, path=PATH, **options):
+        options = {"timeout": 5, "allow_redirects": False, **options}
+        return self.session.get(self.url + path, **options)
+
+    def post(self, path, content=None):
+        return self.session.post(self.url + path, json=content, timeout=5)
+
+    def plan(self, *kinds, **fields):
+        self.state.faults = Faults(Plan(kinds, **fields))
+
+    def ask(self):
+        """Send a request, and leave the response to be read."""
+        port = urlsplit(self.url).port or 0
+        connection = socket.create_connection(("127.0.0.1", port), 5)
+        key = "c2FuZGJveC1rZXktaWQ6c2FuZGJveC1rZXktc2VjcmV0"
+        head = f"GET {PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Basic {key}\r\n\r\n"
+        connection.sendall(head.encode())
+        return connection
+
+
+@pytest.fixture
+def client():
+    with Sandbox(ITEMS) as server:
+        yield Client(server)
+
+
+def refusal(response):
+    body = response.json()
+    assert (list(body), body["details"]) == (["code", "message", "details"], [])
+    return response.status_code, body["code"], body["message"]
+
+
+@pytest.mark.parametrize(
+    ("options", "auth", "paths", "expected"),
+    [
+        ({}, lambda request: request, [PATH, ORGANIZATION, API_KEY], (401, 16)),
+        ({}, ("sandbox-key-id", "wrong"), [PATH, ORGANIZATION, API_KEY], (401, 16)),
+        ({}, (VIEWER[0], "sandbox-key-secret"), [PATH], (401, 16)),
+        ({"key_expires": UNTIL}, None, [PATH, ORGANIZATION, API_KEY], (401, 16)),
+        ({}, VIEWER, [PATH], (403, 7)),
+        ({"role": "member"}, None, [PATH], (403, 7)),
+        ({}, None, ["/", PATH + "/", ORGANIZATION + "2", API_KEY + "2"], (404, 5)),
+    ],
+)
+def test_what_is_not_shown(client, options, auth, paths, expected):
+    client.state.options = Options(**options)
+    for path in paths:
+        assert refusal(client.get(path, auth=auth))[:2] == expected
+    assert PATH in paths or client.get().content == PAGE
+
+
+def test_events_happen_with_every_request_and_when_asked_for(client):
+    before = time.time_ns()
+    added = client.post("/sandbox/events?count=30").json()
+    client.state.options = Options(arrivals=3)
+    added += client.get(f"{PATH}?filters.limit=3").json()["items"][::-1]
+    times = [from_record(item["timestamp"]) for item in added]
+    assert before <= times[0] <= times[-1] <= time.time_ns()
+    assert times == sorted(set(times))
+    # Items are added as they are.
+    odd = {**ITEMS[0], "timestamp": "soon", "action": "odd \ud83d 🚀", "added": "later"}
+    path = "/sandbox/events?at=2000-01-01T00:00:00Z"
+    assert client.post(path, [odd]).json() == [odd]
+    assert client.get("/sandbox/events").json() == [odd, *ITEMS, *added]
+
+
+def test_stats(client):
+    client.get(f"{PATH}?filters.limit=1&limit=3")
+    client.post("/sandbox/faults", {"kinds": ["503", "503"], "times": 1})
+    assert [client.get().status_code for _ in range(2)] == [503, 200]
+    client.get(API_KEY)
+    assert client.get("/sandbox/stats").json() == {
+        "requests": 3,
+        "faults": {"503": 1},
+        "queries": ["filters.limit=1&limit=3", "", ""],
+        "neighbours": {API_KEY: 1},
+    }
+    client.post("/sandbox/reset-stats")
+    assert client.get("/sandbox/stats").json()["requests"] == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "message"),
+    [
+        ("events", [1], "the body must be a JSON array of objects"),
+        ("events", [{**ITEMS[0], "actor": "ana"}], "`actor` must be an object"),
+        ("events?at=today", ITEMS, "'today' is not a timestamp"),
+        ("events?count=0", None, "count must be a whole number from 1 to 100000, not "),
+        ("faults", None, "the body is not valid JSON"),
+        ("faults", [], "the body must be a JSON object"),
+        ("faults", {"kind": "500"}, "unrecognized arguments: --fault-kind"),
+        ("faults", {"kinds": ["501st"]}, "--fault-kinds: invalid choice: '501st'"),
+        ("faults", {"rate": 2}, "--fault-rate: must be a number from 0 to 1, not '2'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(client, path, content, message):
+    response = client.post(f"/sandbox/{path}", content)
+    assert refusal(response)[:2] == (400, 3)
+    assert message in refusal(response)[2]
+    assert client.get("/sandbox/events").json() == ITEMS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_one_line_and_ends_when_told(number):
+    command = [sys.executable, "-m", "sandbox", "--records=30", "--seed=4"]
+    command += ["--until=2025-11-21T16:30:00Z", "--organization-id=acme"]
+    command += ["--no-date-header", "--fault-kinds", "503", "502", "--fault-times=1"]
+    with started(command, ROOT, inherited()) as process:
+        ready = json.loads(process.stdout.readline() if process.stdout else "")
+        url = ready["url"] + PATH.replace("sandbox", "acme")
+        auth = (ready["api_key_id"], ready["api_key_secret"])
+        failed, passed = (requests.get(url, auth=auth, timeout=5) for _ in range(2))
+        process.send_signal(number)
+        rest = process.communicate(timeout=5)
+    assert (ready["organization_id"], ready["records"]) == ("acme", 30)
+    assert failed.status_code in {502, 503}
+    assert passed.json()["items"] == list(Dataset(30, 4, UNTIL))[:-11:-1]
+    assert "date" not in passed.headers
+    assert (process.returncode, *rest) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--records=-1", "--records: must be a whole number of at least 0, not '-1'"),
+        ("--until=today", "must be a time such as 2025-01-31T08:30:00Z, not 'today'"),
+        ("--distribution=odd", "--distribution: invalid choice: 'odd'"),
+        ("--port=PORT", " is in use or not allowed: choose another"),
+        ("--nonsense", "unrecognized arguments: --nonsense (--help lists all options)"),
+    ],
+)
+def test_the_command_refuses_in_one_sentence(
+    argument, message, client, monkeypatch, capsys
+):
+    port = client.url.rpartition(":")[2]
+    monkeypatch.setattr(sys, "argv", ["sandbox", argument.replace("PORT", port)])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("sandbox: ")
+    assert message in sentence
+    assert sentence.count("\n") == 1
+
+
+def test_help_lists_all_there_is():
+    text = " ".join(parser().format_help().replace(",", " ").split())
+    classes = ((Dataset, ""), (Behaviour, ""), (Options, ""), (Plan, "fault-"))
+    names = [prefix + field.name for cls, prefix in classes for field in fields(cls)]
+    options = [f"--{name.replace('_', '-')} " for name in names]
+    paths = [route.path for route in control.routes(Sandbox([]).state)]
+    for expected in (*options, *paths, VIEWER[1], *KINDS):
+        assert expected in text
+
+
+BLANKS = gzip.compress(bytes([32]) * (1 << 24), mtime=0)
+CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8, 499: 1, 500: 13, 501: 12}
+STARTS = {
+    **{str(n): f'{{"code":{c},' for n, c in {**CODES, 503: 14, 504: 4}.items()},
+    **dict.fromkeys(["429-retry-after-seconds", "429-retry-after-date"], '{"code":8,'),
+    **dict.fromkeys(["not-json", "502", *map(str, range(520, 528))], "<!DOCTYPE html>"),
+    "escape-message": r'{"code":3,"message":"\u001b[2J',
+    "bad-gzip": b"\x1f\x8b\x08\x00not deflated",
+    "gzip-bomb": gzip.compress(b'{"items":[', mtime=0) + 64 * BLANKS,
+}
+BODIES = {
+    "redirect": "",
+    "cut-json": PAGE[: len(PAGE) // 2],
+    "items-missing": '{"totalCount":250}',
+    "items-null": '{"items":null,"totalCount":250}',
+    "items-object": '{"items":{},"totalCount":250}',
+    "total-missing": f'{{"items":{ROWS}}}',
+    "total-string": f'{{"items":{ROWS},"totalCount":"250"}}',
+    "huge-number": f'{{"items":{ROWS},"totalCount":{"9" * 10_000}}}',
+    "deep-json": f'{{"items":{"[" * 100_000}{"]" * 100_000},"totalCount":250}}',
+}
+HEADERS = {
+    **dict.fromkeys(["bad-gzip", "gzip-bomb"], ("content-encoding", "gzip")),
+    "redirect": ("location", "https://evil.example/"),
+    "429-retry-after-seconds": ("retry-after", "1"),
+    "429-retry-after-date": ("retry-after", " GMT"),
+}
+HALF = PAGE[: len(PAGE) // 2]
+CHUNK = b"%x\r\n%b\r\n" % (len(HALF), HALF)
+CHUNKED, LENGTH = b"transfer-encoding: chunked", b"content-length: %d" % len(PAGE)
+BROKEN = {
+    "close-before": (b"", b"", True),
+    "close-mid-length": (LENGTH, HALF, True),
+    "close-mid-chunked": (CHUNKED, CHUNK, True),
+    "hang": (CHUNKED, CHUNK, False),
+    "trickle": (LENGTH, PAGE[:1], False),
+    "endless-body": (CHUNKED, CHUNK + 9 * (b"10000\r\n%65536b\r\n" % b""), False),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_fault_does_on_the_wire_what_its_name_says(client, kind):
+    client.plan(kind, location="https://evil.example/")
+    if kind in BROKEN:
+        check_broken(client, *BROKEN[kind], is_more=kind in {"trickle", "endless-body"})
+    else:
+        with client.get(stream=True) as response:
+            content = response.raw.read(decode_content=False)
+        body = STARTS.get(kind) or BODIES[kind]
+        body = body.encode() if isinstance(body, str) else body
+        assert content[: len(body)] == body
+        assert kind in STARTS or content == body
+        status = int(kind[:3]) if kind[0] in "45" else response.status_code
+        assert response.status_code == status
+        name, value = HEADERS.get(kind, ("cf-ray", ""))
+        assert response.headers[name].endswith(value)
+    client.plan()
+    assert client.get().content == PAGE
+
+
+def check_broken(client, header, content, ends, is_more):
+    found, part, end = bytearray(), b"-", time.monotonic() + 0.4
+    with client.ask() as connection:
+        connection.settimeout(0.4)
+        while part and time.monotonic() < end:
+            with suppress(TimeoutError):
+                part = connection.recv(1 << 20)
+                found += part
+    head, _, body = bytes(found).partition(b"\r\n\r\n")
+    assert header in head.lower()
+    assert body.startswith(content)
+    assert is_more or body == content
+    assert (part == b"") == ends
+
+
+@pytest.mark.parametrize("kind", ["hang", "trickle", "endless-body", None])
+def test_the_end_comes_at_once(kind):
+    options = Options(latency_seconds=0 if kind else 60)
+    faults = Plan((kind,)) if kind else None
+    with Sandbox(ITEMS, options=options, faults=faults) as server:
+        connection = Client(server).ask()
+        if kind:
+            assert connection.recv(1)
+        begin = time.monotonic()
+    assert time.monotonic() - begin < 1
+    connection.close()
+    with pytest.raises(ConnectionRefusedError):
+        Client(server).ask()
+
+
+def test_faults_come_at_their_rate_from_their_seed():
+    def picks(count, *kinds, **fields):
+        faults = Faults(Plan(kinds, **fields))
+        return [faults.pick() for _ in range(count)]
+
+    one, again, other = (picks(999, "a", "b", rate=0.3, seed=n) for n in (1, 1, 2))
+    assert one == again != other
+    assert 600 < one.count(None) < 800
+    assert picks(5, "a", times=2, after=1) == [None, "a", "a", None, None]
