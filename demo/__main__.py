@@ -37,7 +37,6 @@ Next, your own organization: fill in a copy of .env.example named .env, then
 
   .venv-meltano/bin/meltano run {" ".join(PIPELINE)}"""  # noqa: S608 - to be printed
 
-_LOG_LINES = 40
 _LOADED = re.compile(r"Loading (\d+) rows into")
 
 
@@ -57,7 +56,7 @@ def main() -> int:
         sys.stderr.write("Interrupted.\n")
         return 130
     except (HarnessError, OSError, duckdb.Error) as error:
-        end = LOG.read_text(errors="replace").splitlines()[-_LOG_LINES:]
+        end = LOG.read_text(errors="replace").splitlines()[-40:]
         lines = ["", f"The end of {LOG}:", "", *end, "", str(error), ""]
         sys.stderr.write("\n".join(lines))
         return 1

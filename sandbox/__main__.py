@@ -21,13 +21,6 @@ DESCRIPTION = """\
 A local stand-in for Akuity's audit-log API, with a fictional organization. When ready,
 prints one line of JSON with its URL and an API key, then serves until interrupted."""
 
-_KINDS = fill(
-    ", ".join(KINDS),
-    78,
-    initial_indent="  ",
-    subsequent_indent="  ",
-    break_on_hyphens=False,
-)
 EPILOG = f"""\
 Another key, which may not read audit logs:
   {VIEWER_KEY["api_key_id"]}:{VIEWER_KEY["api_key_secret"]}
@@ -36,7 +29,7 @@ Control endpoints, which require no key:
 {ENDPOINTS}
 
 Kinds of faults:
-{_KINDS}"""
+{fill(", ".join(KINDS), 80, break_on_hyphens=False)}"""
 
 
 def parser() -> Parser:

@@ -63,7 +63,6 @@ def api_key(key: Options, *, is_older: bool) -> dict[str, Any]:
         raise ApiError(Code.NOT_FOUND, "not found")
     content: dict[str, Any] = {
         "id": key.api_key_id,
-        "description": "",
         "organizationId": key.organization_id,
         "permissions": None,
         "createTime": "2025-01-01T00:00:00Z",

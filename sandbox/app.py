@@ -9,7 +9,6 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,22 +17,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox import access, control
 from sandbox.errors import ApiError, Code
-from sandbox.faults import Page, respond
+from sandbox.faults import REFUSALS, Page, respond
 from sandbox.query import parse
 from sandbox.state import State
 from sandbox.timestamps import SECOND
 
 ORGANIZATION = "/api/v1/organizations/{organization_id}"
-NEIGHBOURS = {
-    ORGANIZATION: access.organization,
-    "/api/v1/apikeys/{api_key_id}": access.api_key,
-}
-REFUSALS = {
-    "403": ApiError(Code.PERMISSION_DENIED, "permission denied"),
-    "404": ApiError(Code.NOT_FOUND, "not found"),
-    "405": ApiError(Code.UNIMPLEMENTED, "Method Not Allowed"),
-    "503": ApiError(Code.UNAVAILABLE, "upstream connect error"),
-}
+API_KEY = "/api/v1/apikeys/{api_key_id}"
 VERSION = "v0.27.0-sandbox"
 
 
@@ -42,14 +32,16 @@ def create_app(state: State) -> Starlette:
     app = Starlette(
         routes=[
             Route(f"{ORGANIZATION}/audit-logs", partial(_audit_logs, state)),
-            *(
-                Route(path, partial(_neighbour, read, state))
-                for path, read in NEIGHBOURS.items()
-            ),
+            Route(ORGANIZATION, partial(_neighbour, access.organization, state)),
+            Route(API_KEY, partial(_neighbour, access.api_key, state)),
             *control.routes(state),
         ],
         middleware=[Middleware(_signed, state=state)],
-        exception_handlers={ApiError: _refuse, HTTPException: _refuse},
+        exception_handlers={
+            ApiError: _refuse,
+            404: partial(_not_routed, "404"),
+            405: partial(_not_routed, "501"),
+        },
     )
     # The gateway has one path for each resource, and does not redirect.
     app.router.redirect_slashes = False
@@ -62,7 +54,7 @@ async def _audit_logs(state: State, request: Request) -> Response:
     state.stats.queries.append(query_string)
     await asyncio.sleep(state.options.latency_seconds)
     if access.authenticate(state, request).role == "member":
-        raise REFUSALS["403"]
+        return REFUSALS["403"].response()
     query = parse(query_string)
     state.happen(state.options.arrivals)
     rows, total = state.store.query(query)
@@ -87,7 +79,7 @@ async def _neighbour(
     await asyncio.sleep(state.options.latency_seconds)
     key = access.authenticate(state, request)
     if refusal := REFUSALS.get(state.options.neighbours):
-        raise refusal
+        return refusal.response()
     return JSONResponse(read(key, is_older=state.store.behaviour.older))
 
 
@@ -110,7 +102,9 @@ def _signed(app: ASGIApp, state: State) -> ASGIApp:
 
 
 async def _refuse(_: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        error = REFUSALS[str(error.status_code)]
     assert isinstance(error, ApiError)  # noqa: S101 - see exception_handlers
     return error.response()
+
+
+async def _not_routed(kind: str, *_: object) -> Response:
+    return REFUSALS[kind].response()

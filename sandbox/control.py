@@ -23,7 +23,7 @@ ENDPOINTS = """\
   POST /sandbox/faults         plan faults; the body is a JSON object of the --fault-
                                options, such as {"kinds": ["503"], "times": 2}
   GET  /sandbox/stats          statistics of the requests so far
-  POST /sandbox/reset-stats    reset the statistics"""
+  POST /sandbox/reset-stats    the same, and reset them"""
 
 MOST_AT_ONCE = 100_000
 
@@ -35,7 +35,7 @@ def routes(state: State) -> list[Route]:
         Route("/sandbox/events", partial(_add, state), methods=["POST"]),
         Route("/sandbox/faults", partial(_misbehave, state), methods=["POST"]),
         Route("/sandbox/stats", partial(_stats, state), methods=["GET"]),
-        Route("/sandbox/reset-stats", partial(_reset_stats, state), methods=["POST"]),
+        Route("/sandbox/reset-stats", partial(_stats, state), methods=["POST"]),
     ]
 
 
@@ -72,13 +72,11 @@ async def _misbehave(state: State, request: Request) -> Response:
     return _json({})
 
 
-async def _stats(state: State, _: Request) -> Response:
-    return _json(state.stats.report())
-
-
-async def _reset_stats(state: State, _: Request) -> Response:
-    state.stats.reset()
-    return _json({})
+async def _stats(state: State, request: Request) -> Response:
+    report = state.stats.report()
+    if request.method == "POST":
+        state.stats.reset()
+    return _json(report)
 
 
 def _count(request: Request) -> int:

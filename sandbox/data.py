@@ -8,23 +8,13 @@ from datetime import datetime, timezone
 from random import Random
 from typing import Any, TypeVar
 
+from sandbox import vocabulary
 from sandbox.instants import Distribution, instants
 from sandbox.timestamps import DAY, HOUR, SECOND, to_go
-from sandbox.vocabulary import (
-    ACTION_TYPES,
-    PHRASES,
-    REMARKS,
-    SERVICES,
-    TEAMS,
-    THINGS,
-    Thing,
-    Worker,
-)
+from sandbox.vocabulary import Thing, Worker
 
 _T = TypeVar("_T")
 Item = dict[str, Any]
-
-DEFAULT_DAYS, CLUSTERED_DAYS = 90, 5 * 365 + 1
 
 RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: ""
 REPEATED = 0.06
@@ -67,7 +57,7 @@ class Dataset:
         """Yield items in the API's format, oldest first."""
         until = self.until or datetime.now(timezone.utc)
         end = int(until.timestamp()) * SECOND
-        usual = CLUSTERED_DAYS if self.distribution == "clustered" else DEFAULT_DAYS
+        usual = 5 * 365 + 1 if self.distribution == "clustered" else 90
         start = end - (self.days or usual) * DAY
         rng = Random(self.seed)
         organization = Organization(rng)
@@ -121,7 +111,7 @@ class Organization:
         }
 
     def _content(self) -> Item:
-        thing = self._pick(THINGS)
+        thing = self._pick(vocabulary.THINGS)
         action = self._pick(thing.actions)
         worker = self._pick(thing.workers)
         name = worker.id if thing.type == "member" else self._pick(thing.names)
@@ -135,19 +125,17 @@ class Organization:
             "group": thing.group,
             "namespace": thing.namespaces[place] if thing.namespaces else "",
         }
+        what = f"{thing.kind} {name}"
         return {
             "action": action,
             "actor": None if self._chance(RARE) else self._actor(worker),
             "object": None if self._chance(RARE) else self._object(thing, identity),
-            "details": None
-            if self._chance(RARE)
-            else self._details(f"{thing.kind} {name}", action),
+            "details": None if self._chance(RARE) else self._details(what, action),
         }
 
     def _actor(self, worker: Worker) -> Item:
-        ip = self._pick(worker.ips)
         actor = {"type": worker.type, "id": worker.id}
-        if ip is not None:
+        if (ip := self._pick(worker.ips)) is not None:
             actor["ip"] = ip
         if worker.type != "system" and self._later.random() < BY_AGENTS:
             actor["origin"] = "mcp"
@@ -170,14 +158,14 @@ class Organization:
         return found
 
     def _details(self, what: str, action: str) -> Item:
-        message = f"{what} {PHRASES.get(action, action.replace('_', ' '))}"
+        message = f"{what} {vocabulary.PHRASES.get(action, action.replace('_', ' '))}"
         if self._chance(REMARKED):
-            message += f": {self._pick(REMARKS)}"
+            message += f": {self._pick(vocabulary.REMARKS)}"
         is_patched = action == "updated" and self._chance(PATCHED)
         return {
             "message": message,
             "patch": self._patch() if is_patched else "",
-            "actionType": ACTION_TYPES.get(action, "UPDATE"),
+            "actionType": vocabulary.ACTION_TYPES.get(action, "UPDATE"),
         }
 
     def _patch(self) -> str:
@@ -191,25 +179,24 @@ class Organization:
         return {"spec": {"replicas": int(self._rng.random() * 20)}}
 
     def _image(self) -> Item:
-        service = self._pick(SERVICES)
+        service = self._pick(vocabulary.SERVICES)
         digest = f"{self._rng.getrandbits(256):064x}"
         image = f"registry.northwind.example/{service}@sha256:{digest}"
         container = {"name": service, "image": image}
         return {"spec": {"template": {"spec": {"containers": [container]}}}}
 
     def _note(self) -> Item:
-        note, team = self._pick(REMARKS), self._pick(TEAMS)
-        return {
-            "metadata": {"annotations": {"note": note, "team": team, "owner": None}}
-        }
+        note, team = self._pick(vocabulary.REMARKS), self._pick(vocabulary.TEAMS)
+        annotations = {"note": note, "team": team, "owner": None}
+        return {"metadata": {"annotations": annotations}}
 
     def _configuration(self) -> Item:
         lines = [
-            f'{self._pick(SERVICES)}.{n}: "{self._rng.getrandbits(64):016x}"'
+            f'{self._pick(vocabulary.SERVICES)}.{n}: "{self._rng.getrandbits(64):016x}"'
             for n in range(1 + int(self._rng.random() * CONFIG_LINES))
         ]
         text = "\n".join(lines)
-        return {"data": {"config.yaml": text, "note": self._pick(REMARKS)}}
+        return {"data": {"config.yaml": text, "note": self._pick(vocabulary.REMARKS)}}
 
     def _repeats(self, at: int, now: int) -> tuple[int, int]:
         room = min(6 * HOUR, now - at - 1)

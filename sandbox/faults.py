@@ -119,10 +119,8 @@ class Faults:
         """Return the kind of fault for the next request, if any."""
         plan = self.plan
         self._seen += 1
-        exhausted = plan.times is not None and self._picked >= plan.times
-        if not plan.kinds or self._seen <= plan.after or exhausted:
-            return None
-        if self._rng.random() >= plan.rate:
+        is_due = plan.kinds and self._seen > plan.after and self._picked != plan.times
+        if not is_due or self._rng.random() >= plan.rate:
             return None
         self._picked += 1
         return plan.kinds[int(self._rng.random() * len(plan.kinds))]

@@ -1,13 +1,7 @@
 """Options: dataclasses whose fields are read from the command line or JSON."""
 
+import argparse
 import re
-from argparse import (
-    SUPPRESS,
-    ArgumentParser,
-    ArgumentTypeError,
-    BooleanOptionalAction,
-    Namespace,
-)
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -21,7 +15,7 @@ from sandbox.timestamps import SECOND, from_rfc3339
 _T = TypeVar("_T")
 
 
-class Parser(ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """A parser that reports errors as exceptions."""
 
     def error(self, message: str) -> NoReturn:
@@ -39,12 +33,12 @@ def number(
             if least <= (value := kind(text)) <= most:
                 return value
         message = f"must be {expected}, not {text!r}"
-        raise ArgumentTypeError(message)
+        raise argparse.ArgumentTypeError(message)
 
     return read
 
 
-def add_options(parser: ArgumentParser, cls: type[Any], prefix: str = "") -> None:
+def add_options(parser: Parser, cls: type[Any], prefix: str = "") -> None:
     """Add an option for each field of `cls`.
 
     Its docstring is the help. A field's metadata are arguments of `add_argument`.
@@ -59,13 +53,13 @@ def add_options(parser: ArgumentParser, cls: type[Any], prefix: str = "") -> Non
         group.add_argument(
             "--" + (prefix + field.name).replace("_", "-"),
             dest=prefix + field.name,
-            default=SUPPRESS,
+            default=argparse.SUPPRESS,
             help=descriptions[field.name] + default,
             **{**_ARGUMENTS.get(field.type, choices), **field.metadata},
         )
 
 
-def read_options(arguments: Namespace, cls: type[_T], prefix: str = "") -> _T:
+def read_options(arguments: argparse.Namespace, cls: type[_T], prefix: str = "") -> _T:
     """Return `cls` with the values of the command line, and its defaults otherwise."""
     given = vars(arguments)
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
@@ -92,12 +86,12 @@ def _time(text: str) -> datetime:
         return datetime.fromtimestamp(from_rfc3339(text) // SECOND, timezone.utc)
     except ValueError:
         message = f"must be a time such as 2025-01-31T08:30:00Z, not {text!r}"
-        raise ArgumentTypeError(message) from None
+        raise argparse.ArgumentTypeError(message) from None
 
 
 _WHOLE = {"type": number(int, "a whole number of at least 0"), "metavar": "N"}
 _ARGUMENTS: dict[object, dict[str, Any]] = {
-    bool: {"action": BooleanOptionalAction},
+    bool: {"action": argparse.BooleanOptionalAction},
     int: _WHOLE,
     int | None: _WHOLE,
     float: {"type": number(float, "a number of at least 0"), "metavar": "X"},

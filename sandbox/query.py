@@ -18,8 +18,6 @@ FILTERS = {
 }
 NEWER_FILTERS = ("origin", "actorIp")
 
-UINT32_END = 1 << 32
-
 
 @dataclass(frozen=True)
 class Query:
@@ -68,7 +66,7 @@ def _uint32(values: Mapping[str, list[str]], name: str) -> int | None:
     if text is None:
         return None
     # Ten digits at most: int() of a very long text fails.
-    if re.fullmatch("[0-9]{1,10}", text) and int(text) < UINT32_END:
+    if re.fullmatch("[0-9]{1,10}", text) and int(text) < 1 << 32:
         return int(text)
     message = f'parsing field "{name}": strconv.ParseUint: parsing "{text}"'
     raise ApiError(Code.INVALID_ARGUMENT, message)

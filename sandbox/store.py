@@ -47,12 +47,11 @@ class Behaviour:
 
 
 class Record(NamedTuple):
-    """An item's JSON, and the values that queries use."""
+    """An item's JSON, and what queries use: among it, the members in `FILTERS`."""
 
     timestamp: int
     last: int
     values: tuple[Any, ...]
-    """The values of the members in `FILTERS`, in that order."""
     body: bytes
 
 
@@ -116,14 +115,13 @@ class Store:
             LookupError: The event does not exist.
         """
         item = older(item) if self.behaviour.older else item
-        timestamp = from_record(item["timestamp"])
+        timestamp, last = from_record(item["timestamp"]), to_go(at)
         with self._lock:
             for place, record in enumerate(self._records):
                 if record.timestamp != timestamp:
                     continue
                 kept: Item = json.loads(record.body)
-                last = {"lastOccurredTimestamp": to_go(at)}
-                grown = {"count": kept["count"] + times, **last}
+                grown = {"count": kept["count"] + times, "lastOccurredTimestamp": last}
                 if kept | grown == {**item, **grown}:
                     self._records[place] = self._record(kept | grown, None)
                     self._records.sort(key=self._key)

@@ -41,20 +41,17 @@ def _joined(firsts: tuple[str, ...], seconds: tuple[str, ...]) -> tuple[str, ...
     return tuple(f"{first}-{second}" for first in firsts for second in seconds)
 
 
+DOMAIN = "northwind.example"
 NAMES = (
     "alice.nguyen, ben.okafor, carla.rossi, Sarah Brown, dmitri.volkov, emre.çelik, "
     "fatima.zahra, george.o'neill, hana.sato, ines.garcía, jonas.müller, kofi.mensah, "
     "li.wei, on-call+sre"
 )
 PEOPLE = tuple(
-    Worker(
-        "user",
-        f"{name}@northwind.example",
-        (f"203.0.113.{n}", f"2001:db8:{n:x}::1f", None),
-    )
+    Worker("user", f"{name}@{DOMAIN}", (f"203.0.113.{n}", f"2001:db8:{n:x}::1f", None))
     for n, name in enumerate(NAMES.split(", "), 2)
 )
-KEY_NAMES = ("terraform", "github-actions", "renovate", "Sarah Brown@northwind.example")
+KEY_NAMES = ("terraform", "github-actions", "renovate", f"Sarah Brown@{DOMAIN}")
 KEYS = tuple(
     Worker("api_key", name, (f"198.51.100.{n}", None))
     for n, name in enumerate(KEY_NAMES, 2)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from demo import comparison, warehouse
-from demo.__main__ import rows_loaded, table
+from demo import comparison
+from demo.__main__ import rows_loaded
 
 ITEM: dict[str, Any] = {
     "timestamp": "2025-11-21 16:26:40.123456789 +0000 UTC",
@@ -17,12 +17,10 @@ ITEM: dict[str, Any] = {
     "count": 2,
     "lastOccurredTimestamp": "",
 }
-OTHER = {**ITEM, "lastOccurredTimestamp": "2025-11-21 16:30:00 +0000 UTC"}
 
 
 def difference(items, rows):
     def as_row(item):
-        """Write an item as the loader does, with JSON in another order and form."""
         at, action, *objects, times, last = item.values()
         texts = [one and json.dumps(one, indent=1, sort_keys=True) for one in objects]
         parse = comparison.parse_time
@@ -33,26 +31,27 @@ def difference(items, rows):
     )
 
 
-CHANGED = {
-    "timestamp": "2025-11-21 16:26:40.123457 +0000 UTC",
-    "action": "created",
-    "actor": None,
-    "object": {"id": None},
-    "details": {**ITEM["details"], "patch": '{"a": "ü\n"}'},
-    "count": 3,
-    "lastOccurredTimestamp": OTHER["lastOccurredTimestamp"],
-}
-
-
-@pytest.mark.parametrize("name", ITEM)
-def test_notices_each_property(name):
-    sentence = difference([ITEM], [{**ITEM, name: CHANGED[name]}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"timestamp": "2025-11-21 16:26:40.123457 +0000 UTC"},
+        {"action": "created"},
+        {"actor": None},
+        {"object": {"id": None}},
+        {"details": {**ITEM["details"], "patch": '{"a": "ü\n"}'}},
+        {"count": 3},
+        {"lastOccurredTimestamp": "2025-11-21 16:30:00 +0000 UTC"},
+    ],
+)
+def test_notices_each_property(change):
+    sentence = difference([ITEM], [{**ITEM, **change}])
     assert "1 of the sandbox's events are missing or changed in DuckDB (" in sentence
     assert "; 1 of DuckDB's rows are not events of the sandbox (" in sentence
 
 
 def test_notices_a_row_too_few_or_too_many():
-    assert difference([ITEM, OTHER], [OTHER, ITEM]) is None
+    other = {**ITEM, "lastOccurredTimestamp": ITEM["timestamp"]}
+    assert difference([ITEM, other], [other, ITEM]) is None
     assert difference([ITEM, ITEM], [ITEM]).startswith("1 of the sandbox's events are")
     assert difference([ITEM], [ITEM, ITEM]).startswith("1 of DuckDB's rows are not")
 
@@ -63,12 +62,3 @@ def test_counts_what_the_loader_says(tmp_path):
     log.write_text(line.format(500) + line.format(40) + "other\n" + line.format(2))
     assert rows_loaded(log, since=0) == 542
     assert rows_loaded(log, since=len(line.format(500))) == 42
-
-
-def test_lays_out_a_table():
-    row = warehouse.Busiest("sarah", "user", "deleted", "k8s_resource", 1200)
-    assert table([row, warehouse.Busiest(None, "system", "created", None, 3)]) == [
-        "who    type    action   object        events",
-        "sarah  user    deleted  k8s_resource   1,200",
-        "-      system  created  -                  3",
-    ]

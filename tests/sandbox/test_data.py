@@ -26,16 +26,17 @@ def reach(item, *path):
     return item
 
 
-DIGESTS = {"organization": "af1dd54", "clustered": "77b2790", "even": "238a774"}
+DIGESTS = {"organization": "41d3d9e", "clustered": "0dd9dae", "even": "6568bd1"}
 
 
 @pytest.mark.parametrize("distribution", get_args(Distribution))
 def test_a_seed_gives_the_same_events_in_order_each_of_them_once(distribution):
-    items = list(Dataset(3000, 7, UNTIL, distribution=distribution))
+    items = list(Dataset(1000, 7, UNTIL, distribution=distribution))
+    assert items == list(Dataset(1000, 7, UNTIL, distribution=distribution))
     # What came later changed no history.
     older_items = [older(item) for item in items]
-    text = json.dumps(older_items, ensure_ascii=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps(older_items, ensure_ascii=False).encode()
+    digest = hashlib.sha256(text).hexdigest()
     assert digest.startswith(DIGESTS.get(distribution, ""))
     times = [from_record(item["timestamp"]) for item in items]
     assert times == sorted(times)
@@ -44,7 +45,7 @@ def test_a_seed_gives_the_same_events_in_order_each_of_them_once(distribution):
     assert end - days * DAY <= times[0] <= times[-1] < end
     # An older server sends less, and has no two that are the same either.
     grown = {"count": 0, "lastOccurredTimestamp": ""}
-    assert len({json.dumps(item | grown) for item in older_items}) == 3000
+    assert len({json.dumps(item | grown) for item in older_items}) == 1000
 
 
 def test_every_trap_is_in_the_default_data():
@@ -139,17 +140,17 @@ def test_all_that_is_known_is_read_and_the_rest_ignored():
     assert query == Query(1, 3600 * SECOND, 10, 2**32 - 1, filters)
 
 
-NO_UINT32 = ["", "-1", "%2B1", "1.0", "4294967296", "1_0", "٣", "9" * 5000, "1&{}1"]
+NO_UINT32 = ["", "-1", "%2B1", "1.0", "4294967296", "1_0", "٣", "9" * 5000]
 NO_TIME = ["", "2025-11-21", "2025-11-21T16:26:40", "2025-02-29T16:26:40Z"]
 NO_TIME += ["2025-11-21 16:26:40Z", "2025-11-21T16:26:40+00:00"]  # a raw plus
 
 
 @pytest.mark.parametrize(
-    ("name", "texts"), [("limit", NO_UINT32), ("offset", ["x"]), ("startTime", NO_TIME)]
+    ("name", "texts"),
+    [("limit", NO_UINT32), ("offset", ["1&filters.offset=1"]), ("startTime", NO_TIME)],
 )
 def test_what_cannot_be_read_is_refused(name, texts):
     for text in texts:
-        query = f"filters.{name}={text}".format(f"filters.{name}=")
         with pytest.raises(ApiError) as caught:
-            parse(query)
+            parse(f"filters.{name}={text}")
         assert (caught.value.status, caught.value.code) == (400, 3)
