@@ -270,13 +270,15 @@ def wire(sandbox):
     return head, body, part == b""
 
 
-@pytest.mark.parametrize("kind", ["hang", "trickle", "endless-body"])
-def test_the_end_comes_at_once(kind):
-    with Sandbox(ITEMS, faults=Plan((kind,))) as sandbox:
+@pytest.mark.parametrize("kinds", [(), ("hang",), ("trickle",), ("endless-body",)])
+def test_the_end_comes_at_once_and_closes_connections(kinds):
+    with Sandbox(ITEMS, faults=Plan(kinds)) as sandbox:
         connection = ask(sandbox)
         assert connection.recv(1)
         begin = time.monotonic()
     assert time.monotonic() - begin < 1
-    connection.close()
+    with connection, suppress(ConnectionResetError):
+        while connection.recv(1 << 20):
+            pass
     with pytest.raises(ConnectionRefusedError):
         ask(sandbox)
