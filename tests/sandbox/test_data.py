@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from datetime import datetime, timezone
 from typing import get_args
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from sandbox.data import Dataset, older
 from sandbox.errors import ApiError
 from sandbox.instants import Distribution
-from sandbox.query import FILTERS, NEWER_FILTERS, Query, parse
+from sandbox.query import FILTERS, NEWER_FILTERS, parse
 from sandbox.store import Behaviour, Store
 from sandbox.timestamps import DAY, SECOND, from_record, to_go
 
@@ -68,6 +69,10 @@ def test_every_trap_is_in_the_default_data():
     assert max(Counter(times).values()) > 5
 
 
+def rfc3339(ns):
+    return to_go(ns).replace(" ", "T", 1).replace(" +0000 UTC", "Z")
+
+
 quarters = st.integers(0, 12).map(lambda n: n * SECOND // 4)
 words = st.sampled_from(["a", "a,b", "", None])
 
@@ -83,12 +88,10 @@ words = st.sampled_from(["a", "a,b", "", None])
     st.none() | quarters,
     st.none() | quarters,
     st.dictionaries(
-        st.sampled_from([*FILTERS]), st.sets(st.sampled_from(["a", "a,b"])), max_size=2
+        st.sampled_from([*FILTERS]), st.sets(words.filter(bool), min_size=1), max_size=2
     ),
 )
-def test_a_query_gives_what_a_slow_and_simple_one_would(
-    behaviour, rows, start, end, filters
-):
+def test_a_query_finds_what_a_slow_one_would(behaviour, rows, start, end, filters):
     items = [
         {
             "timestamp": to_go(at),
@@ -119,9 +122,13 @@ def test_a_query_gives_what_a_slow_and_simple_one_would(
 
     expected = [item for item in items if matches(item)]
     size = min(5, behaviour.max_limit)
+    bounds = {"filters.startTime": start, "filters.endTime": end}
+    given = {k: rfc3339(ns) for k, ns in bounds.items() if ns is not None}
+    given |= {f"filters.{name}": values for name, values in filters.items()}
+    given |= {"filters.limit": 5, "limit": 1, "filters.actions": "ignored"}
     pages = [
-        store.query(Query(start, end, 5, offset, filters))
-        for offset in range(0, len(items) + size, size)
+        store.query(parse(urlencode({**given, "filters.offset": n}, doseq=True)))
+        for n in range(0, len(items) + size, size)
     ]
     found = [json.loads(row) for page, _ in pages for row in page]
     assert {total for _, total in pages} == {len(expected)}
@@ -129,20 +136,8 @@ def test_a_query_gives_what_a_slow_and_simple_one_would(
     assert all(item in found for item in expected)
 
 
-def test_all_that_is_known_is_read_and_the_rest_ignored():
-    query = parse(
-        "filters.startTime=1970-01-01T00:00:00.000000001Z&limit=5&filters.Limit=x"
-        "&filters.endTime=1970-01-01T02:00:00%2B01:00&startTime=x&filters.actions=a"
-        "&filters.limit=10&filters.offset=4294967295"
-        "&filters.action=a%2Cb&filters.action=c&filters.actorId=Sarah+Brown%40x"
-    )
-    filters = {"action": {"a,b", "c"}, "actorId": {"Sarah Brown@x"}}
-    assert query == Query(1, 3600 * SECOND, 10, 2**32 - 1, filters)
-
-
 NO_UINT32 = ["", "-1", "%2B1", "1.0", "4294967296", "1_0", "٣", "9" * 5000]
-NO_TIME = ["", "2025-11-21", "2025-11-21T16:26:40", "2025-02-29T16:26:40Z"]
-NO_TIME += ["2025-11-21 16:26:40Z", "2025-11-21T16:26:40+00:00"]  # a raw plus
+NO_TIME = ["", "2025-11-21", "2025-11-21T16:26:40", "2025-11-21T16:26:40+00:00"]
 
 
 @pytest.mark.parametrize(
