@@ -24,7 +24,6 @@ from sandbox.timestamps import SECOND
 
 ORGANIZATION = "/api/v1/organizations/{organization_id}"
 API_KEY = "/api/v1/apikeys/{api_key_id}"
-VERSION = "v0.27.0-sandbox"
 
 
 def create_app(state: State) -> Starlette:
@@ -90,7 +89,7 @@ def _signed(app: ASGIApp, state: State) -> ASGIApp:
         async def sign(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["x-version"] = VERSION
+                headers["x-version"] = "v0.27.0-sandbox"
                 headers["cf-ray"] = token_hex(8)
                 if state.options.date_header:
                     headers["date"] = formatdate(state.now() // SECOND, usegmt=True)

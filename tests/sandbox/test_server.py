@@ -75,7 +75,6 @@ def refusal(response):
         ({}, ("sandbox-key-id", "wrong"), [PATH, ORGANIZATION, API_KEY], (401, 16)),
         ({"key_expires": UNTIL}, KEY, [PATH, ORGANIZATION, API_KEY], (401, 16)),
         ({}, VIEWER, [PATH], (403, 7)),
-        ({"role": "member"}, KEY, [PATH], (403, 7)),
         ({}, KEY, ["/", PATH + "/", ORGANIZATION + "2", API_KEY + "2"], (404, 5)),
     ],
 )
