@@ -121,7 +121,7 @@ def test_a_query_finds_what_a_slow_one_would(behaviour, rows, start, end, filter
     known = {name: to_go(ns) for name, ns in bounds.items() if ns is not None}
     given = {k: f"{at[:10]}T{at[11:].split()[0]}Z" for k, at in known.items()}
     given |= {f"filters.{name}": values for name, values in filters.items()}
-    given |= {"filters.limit": 5, "limit": 1, "filters.actions": "ignored"}
+    given |= {"filters.limit": "5", "limit": "1", "filters.actions": "x"}
     pages = [
         store.query(parse(urlencode({**given, "filters.offset": n}, doseq=True)))
         for n in range(0, len(items) + size, size)
