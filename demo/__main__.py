@@ -1,28 +1,21 @@
 """Loads the sandbox's audit log into DuckDB, twice, and checks every row."""
 
-from __future__ import annotations
-
-import argparse
 import re
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, NoReturn
 
 import duckdb
 from tabulate import tabulate
 
-from demo import DATABASE, comparison
+from demo import DATABASE, comparison, warehouse
 from demo.processes import meltano
-from demo.warehouse import TABLE, Busiest, Warehouse
+from demo.warehouse import TABLE, Busiest
 from harness import ROOT, HarnessError, sandboxes
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-    from types import FrameType
-
-    from harness.sandboxes import Sandbox
+from harness.sandboxes import Sandbox
 
 LOG = ROOT / ".meltano" / "demo.log"
 STATE_ID = "sandbox:tap-akuity-to-target-duckdb"
@@ -44,77 +37,68 @@ Next, your own organization: fill in a copy of .env.example named .env, then
 
   .venv-meltano/bin/meltano run {" ".join(PIPELINE)}"""  # noqa: S608 - to be printed
 
-_LOG_LINES = 40
 _LOADED = re.compile(r"Loading (\d+) rows into")
-_TOP = 10
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run the demo; if it fails, print the reason in one sentence."""
-    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
-    parser.add_argument("--records", type=int, default=5000, help="initial events")
-    parser.add_argument("--new", type=int, default=40, help="new events between runs")
-    parser.add_argument("--seed", type=int, default=1, help="seed of the events")
-    options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _exit)
     LOG.parent.mkdir(exist_ok=True)
     LOG.unlink(missing_ok=True)
     try:
-        _demo(options.records, options.new, options.seed)
+        with (
+            LOG.open("ab") as log,
+            sandboxes.serve("--records=5000", "--seed=1", stderr=log) as sandbox,
+        ):
+            _demo(sandbox, log)
     except KeyboardInterrupt:
-        return _fail("Interrupted.", code=130)
+        sys.stderr.write("Interrupted.\n")
+        return 130
     except (HarnessError, OSError, duckdb.Error) as error:
-        _show_log()
-        return _fail(str(error))
+        end = LOG.read_text(errors="replace").splitlines()[-40:]
+        lines = ["", f"The end of {LOG}:", "", *end, "", str(error), ""]
+        sys.stderr.write("\n".join(lines))
+        return 1
     return 0
 
 
-def _demo(records: int, new: int, seed: int) -> None:
-    warehouse = Warehouse(DATABASE)
+def _demo(sandbox: Sandbox, log: IO[Any]) -> None:
     warehouse.clear()
-    _say("The audit log of a made-up organization, from the API into DuckDB.")
-    _say()
-    with (
-        LOG.open("ab") as errors,
-        sandboxes.serve(
-            f"--records={records}", f"--seed={seed}", stderr=errors
-        ) as sandbox,
-    ):
-        _say(f"Sandbox      {sandbox.url} with {sandbox.records:,} events")
-        meltano("state", "clear", "--force", STATE_ID, sandbox=sandbox, log=LOG)
+    _say("The audit log of a made-up organization, from the API into DuckDB.\n")
+    _say(f"Sandbox      {sandbox.url} with {sandbox.records:,} events")
+    meltano("state", "clear", "--force", STATE_ID, sandbox=sandbox, log=log)
 
-        before = _run("First run", sandbox, warehouse)
-        _say(f"             {before:,} events loaded")
+    before = _run("First run", sandbox, log)
+    _say(f"             {before:,} events loaded")
 
-        happened = len(sandbox.ask("POST", f"/sandbox/events?count={new}"))
-        _say(f"Meanwhile    {happened:,} more events happen")
+    happened = len(sandbox.ask("POST", "/sandbox/events?count=40"))
+    _say(f"Meanwhile    {happened:,} more events happen")
 
-        end_of_first_run = LOG.stat().st_size
-        total = _run("Second run", sandbox, warehouse)
-        read = rows_loaded(LOG, since=end_of_first_run)
-        _say(f"             {total - before:,} events added ({read:,} read)")
+    end_of_first_run = LOG.stat().st_size
+    total = _run("Second run", sandbox, log)
+    read = rows_loaded(LOG, since=end_of_first_run)
+    _say(f"             {total - before:,} events added ({read:,} read)")
 
-        problem = comparison.difference(
-            map(comparison.from_api, sandbox.ask("GET", "/sandbox/events")),
-            map(comparison.from_row, warehouse.rows()),
-        )
+    problem = comparison.difference(
+        map(comparison.from_api, sandbox.ask("GET", "/sandbox/events")),
+        map(comparison.from_row, warehouse.rows()),
+    )
     if problem:
         raise HarnessError(problem)
     if read >= total:
         message = "The second run was not incremental: it read every event again."
         raise HarnessError(message)
     _say(f"Check        the {total:,} rows are exactly the events of the sandbox")
-    rows = table(warehouse.busiest(_TOP))
-    _say(REPORT.format("\n".join(f"  {row}" for row in rows)))
+    _say(REPORT.format("\n".join(f"  {row}" for row in table(warehouse.busiest(10)))))
 
 
-def _run(title: str, sandbox: Sandbox, warehouse: Warehouse) -> int:
+def _run(title: str, sandbox: Sandbox, log: IO[Any]) -> int:
     """Run the pipeline, and return the number of rows afterwards."""
     _say(f"{title:12} meltano run {' '.join(PIPELINE)}")
     start = time.monotonic()
     # Without `--force`, a killed run would block the next one.
-    meltano("run", "--force", *PIPELINE, sandbox=sandbox, log=LOG)
+    meltano("run", "--force", *PIPELINE, sandbox=sandbox, log=log)
     _say(f"             done in {time.monotonic() - start:.1f} s")
     return warehouse.count()
 
@@ -134,23 +118,12 @@ def table(busiest: Sequence[Busiest]) -> list[str]:
     return text.splitlines()
 
 
-def _show_log() -> None:
-    if LOG.exists():
-        lines = LOG.read_text(errors="replace").splitlines()[-_LOG_LINES:]
-        sys.stderr.write("\n".join(["", f"The end of {LOG}:", "", *lines, "", ""]))
-
-
-def _fail(sentence: str, *, code: int = 1) -> int:
-    sys.stderr.write(f"{sentence}\n")
-    return code
-
-
-def _exit(number: int, _frame: FrameType | None) -> NoReturn:
+def _exit(number: int, _frame: object) -> NoReturn:
     # An exception, so that every `finally` block runs.
     raise SystemExit(128 + number)
 
 
-def _say(text: str = "") -> None:
+def _say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 

@@ -3,24 +3,16 @@
 Pure, and independent of the tap: a check that shared its code would share its bugs.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from sandbox.timestamps import from_record
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - as DuckDB has it
-
-
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """An event in a form that is the same for the API and the database.
 
     Times are in UTC with microseconds, as DuckDB stores them; objects are JSON text
@@ -32,45 +24,36 @@ class Event:
     actor: str
     object: str
     details: str
-    count: int | None
+    times: int | None
     last_occurred: datetime | None
-
-    def __str__(self) -> str:
-        """Describe the event, without properties that can be many kilobytes."""
-        return f"{self.action} at {self.timestamp} by {self.actor}"
 
 
 def from_api(item: Mapping[str, Any]) -> Event:
     """Convert an item of the API's response."""
-    last_occurred = item.get("lastOccurredTimestamp")
+    last_occurred = item["lastOccurredTimestamp"]
     return Event(
         timestamp=parse_time(item["timestamp"]),
         # The loader stores an empty text as NULL.
-        action=item.get("action") or None,
-        actor=_canonical(item.get("actor")),
-        object=_canonical(item.get("object")),
-        details=_canonical(item.get("details")),
-        count=item.get("count"),
+        action=item["action"] or None,
+        actor=_canonical(item["actor"]),
+        object=_canonical(item["object"]),
+        details=_canonical(item["details"]),
+        times=item["count"],
         last_occurred=parse_time(last_occurred) if last_occurred else None,
     )
 
 
-def from_row(row: Mapping[str, Any]) -> Event:
-    """Convert a row of the table; the loader lowercases the column names."""
-    return Event(
-        timestamp=row["timestamp"],
-        action=row["action"],
-        actor=_canonical(json.loads(row["actor"] or "null")),
-        object=_canonical(json.loads(row["object"] or "null")),
-        details=_canonical(json.loads(row["details"] or "null")),
-        count=row["count"],
-        last_occurred=row["lastoccurredtimestamp"],
-    )
+def from_row(row: tuple[Any, ...]) -> Event:
+    """Convert a row of `warehouse.rows`."""
+    timestamp, action, *objects, times, last_occurred = row
+    actor, obj, details = (_canonical(json.loads(text or "null")) for text in objects)
+    return Event(timestamp, action, actor, obj, details, times, last_occurred)
 
 
 def parse_time(text: str) -> datetime:
     """Parse a timestamp of the API as UTC, truncated to microseconds."""
-    return _EPOCH + timedelta(microseconds=from_record(text) // 1000)
+    epoch = datetime(1970, 1, 1)  # noqa: DTZ001 - as DuckDB has it
+    return epoch + timedelta(microseconds=from_record(text) // 1000)
 
 
 def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None:
@@ -85,22 +68,16 @@ def difference(expected: Iterable[Event], actual: Iterable[Event]) -> str | None
         others.
     """
     wanted, found = Counter(expected), Counter(actual)
-    missing, unexpected = wanted - found, found - wanted
-    if not missing and not unexpected:
-        return None
-    parts = [
-        f"{counter.total():,} {what} (the first: {min(counter, key=_place)})"
-        for counter, what in (
-            (missing, "of the sandbox's events are missing or changed in DuckDB"),
-            (unexpected, "of DuckDB's rows are not events of the sandbox"),
-        )
-        if counter
-    ]
-    return "; ".join(parts) + "."
-
-
-def _place(event: Event) -> datetime:
-    return event.timestamp
+    parts = []
+    for counter, what in (
+        (wanted - found, "of the sandbox's events are missing or changed in DuckDB"),
+        (found - wanted, "of DuckDB's rows are not events of the sandbox"),
+    ):
+        if counter:
+            first = min(counter, key=lambda event: event.timestamp)
+            text = f"{first.action} at {first.timestamp} by {first.actor}"
+            parts.append(f"{counter.total():,} {what} (the first: {text})")
+    return "; ".join(parts) + "." if parts else None
 
 
 def _canonical(value: object) -> str:

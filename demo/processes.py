@@ -1,18 +1,12 @@
 """Runs Meltano without leaving processes behind."""
 
-from __future__ import annotations
-
 import os
 import subprocess
-from typing import TYPE_CHECKING
+from typing import IO, Any
 
 from harness import ROOT, HarnessError
 from harness.processes import inherited, started
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from harness.sandboxes import Sandbox
+from harness.sandboxes import Sandbox
 
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 
@@ -21,48 +15,20 @@ _STOP_SECONDS = 10
 _FOREIGN_SETTINGS = ("MELTANO_", "SANDBOX_", "TAP_AKUITY_", "TARGET_DUCKDB_")
 
 
-def meltano(*arguments: str, sandbox: Sandbox, log: Path) -> None:
-    """Run Meltano in its environment `sandbox`, and append the output to a file.
+def meltano(*arguments: str, sandbox: Sandbox, log: IO[Any]) -> None:
+    """Run Meltano in its environment `sandbox`, with its output in a log.
 
     Ignores the settings of a real organization, whether in `.env` or exported.
 
-    Args:
-        arguments: Meltano's arguments.
-        sandbox: The sandbox that the tap reads.
-        log: The file to append the output to.
-
     Raises:
-        HarnessError: Meltano failed, or took too long.
+        HarnessError: Meltano is not installed, failed, or took too long.
     """
     if not MELTANO.exists():
         message = "Meltano is not installed: run `make demo`."
         raise HarnessError(message)
     command = [str(MELTANO), "--environment=sandbox", f"--env-file={os.devnull}"]
     name = " ".join(["meltano", *arguments])
-    with (
-        log.open("ab") as output,
-        started(
-            [*command, *arguments],
-            ROOT,
-            _environment(sandbox),
-            patience=_STOP_SECONDS,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        ) as process,
-    ):
-        try:
-            code = process.wait(_RUN_SECONDS)
-        except subprocess.TimeoutExpired:
-            message = f"`{name}` took longer than {_RUN_SECONDS} seconds."
-            raise HarnessError(message) from None
-    if code != 0:
-        message = f"`{name}` failed with exit code {code}."
-        raise HarnessError(message)
-
-
-def _environment(sandbox: Sandbox) -> dict[str, str]:
-    """Return Meltano's environment variables, without any that affect the demo."""
-    return inherited(*_FOREIGN_SETTINGS) | {
+    environment = inherited(*_FOREIGN_SETTINGS) | {
         "SANDBOX_URL": sandbox.url,
         "SANDBOX_ORGANIZATION_ID": sandbox.organization_id,
         "SANDBOX_API_KEY_ID": sandbox.api_key_id,
@@ -73,3 +39,19 @@ def _environment(sandbox: Sandbox) -> dict[str, str]:
         # Keep Meltano's logs in this folder, not in the home directory.
         "XDG_STATE_HOME": str(ROOT / ".meltano" / "state"),
     }
+    with started(
+        [*command, *arguments],
+        ROOT,
+        environment,
+        patience=_STOP_SECONDS,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    ) as process:
+        try:
+            code = process.wait(_RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            message = f"`{name}` took longer than {_RUN_SECONDS} seconds."
+            raise HarnessError(message) from None
+    if code != 0:
+        message = f"`{name}` failed with exit code {code}."
+        raise HarnessError(message)

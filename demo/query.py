@@ -1,7 +1,5 @@
 """Queries the DuckDB file of the demo: `python -m demo.query "SELECT …"`."""
 
-from __future__ import annotations
-
 import argparse
 import shutil
 import sys
@@ -20,9 +18,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         with duckdb.connect(options.file, read_only=True) as connection:
-            answer = connection.sql(options.sql)
-            if answer is not None:
-                answer.show(max_width=shutil.get_terminal_size().columns)
+            result = connection.sql(options.sql)
+            if result is not None:
+                result.show(max_width=shutil.get_terminal_size().columns)
     except duckdb.Error as error:
         sys.stderr.write(f"{error}\n")
         return 1

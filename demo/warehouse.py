@@ -1,33 +1,12 @@
-"""Reads the DuckDB file that the loader writes."""
+"""Reads the DuckDB file that the loader writes, opened only for each query."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from demo import DATABASE
 
 TABLE = "akuity.audit_logs"
-_COLUMNS = (
-    "timestamp",
-    "action",
-    "actor",
-    "object",
-    "details",
-    "count",
-    "lastoccurredtimestamp",
-)
-
-_BUSIEST = f"""
-    SELECT actor->>'id' AS who, actor->>'type' AS type, action,
-           object->>'type' AS object, count(*) AS events
-    FROM {TABLE}
-    GROUP BY ALL
-    ORDER BY events DESC, 1, 2, 3, 4
-    LIMIT ?
-"""  # noqa: S608 - the name of the table is a constant
 
 
 class Busiest(NamedTuple):
@@ -40,35 +19,36 @@ class Busiest(NamedTuple):
     events: int
 
 
-class Warehouse:
-    """The file, opened only for each query, so that the loader can write to it."""
+def clear() -> None:
+    """Delete the file, and the write-ahead log that DuckDB may have left."""
+    for name in (DATABASE.name, f"{DATABASE.name}.wal"):
+        DATABASE.with_name(name).unlink(missing_ok=True)
 
-    def __init__(self, path: Path) -> None:
-        """Set up access to the file at `path`."""
-        self.path = path
 
-    def clear(self) -> None:
-        """Delete the file, and the write-ahead log that DuckDB may have left."""
-        for name in (self.path.name, f"{self.path.name}.wal"):
-            self.path.with_name(name).unlink(missing_ok=True)
+def count() -> int:
+    """Return the number of rows."""
+    [(rows,)] = _ask(f"SELECT count(*) FROM {TABLE}")  # noqa: S608
+    return int(rows)
 
-    def count(self) -> int:
-        """Return the number of rows."""
-        [(count,)] = self._ask(f"SELECT count(*) FROM {TABLE}")  # noqa: S608
-        return int(count)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return all rows, without the columns that the tap adds."""
-        columns = ", ".join(f'"{name}"' for name in _COLUMNS)
-        rows = self._ask(f"SELECT {columns} FROM {TABLE}")  # noqa: S608
-        return [dict(zip(_COLUMNS, row, strict=True)) for row in rows]
+def rows() -> list[tuple[Any, ...]]:
+    """Return all rows: the properties of the API's events, in its order."""
+    columns = "timestamp, action, actor, object, details, count, lastoccurredtimestamp"
+    return _ask(f"SELECT {columns} FROM {TABLE}")  # noqa: S608
 
-    def busiest(self, limit: int) -> list[Busiest]:
-        """Return who did what most often."""
-        return [Busiest(*row) for row in self._ask(_BUSIEST, [limit])]
 
-    def _ask(
-        self, query: str, parameters: list[object] | None = None
-    ) -> list[tuple[Any, ...]]:
-        with duckdb.connect(self.path, read_only=True) as connection:
-            return connection.execute(query, parameters).fetchall()
+def busiest(limit: int) -> list[Busiest]:
+    """Return who did what most often."""
+    query = f"""
+        SELECT actor->>'id' AS who, actor->>'type' AS type, action,
+               object->>'type' AS object, count(*) AS events
+        FROM {TABLE}
+        GROUP BY ALL
+        ORDER BY events DESC, 1, 2, 3, 4
+        LIMIT {limit}"""  # noqa: S608
+    return [Busiest(*row) for row in _ask(query)]
+
+
+def _ask(query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(DATABASE, read_only=True) as connection:
+        return connection.execute(query).fetchall()

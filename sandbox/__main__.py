@@ -1,21 +1,18 @@
 """`python -m sandbox`: serve until interrupted."""
 
-from __future__ import annotations
-
 import json
 import signal
 import sys
-from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from argparse import RawDescriptionHelpFormatter
 from contextlib import ExitStack
 from textwrap import fill
 from threading import Event
-from typing import Any, NoReturn
 
-from sandbox.access import EXPIRED_KEY, VIEWER_KEY
+from sandbox.access import VIEWER_KEY
 from sandbox.control import ENDPOINTS
 from sandbox.data import Dataset
 from sandbox.faults import KINDS, Plan
-from sandbox.options import add_options, read_options
+from sandbox.options import Parser, add_options, read_options
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
@@ -24,31 +21,15 @@ DESCRIPTION = """\
 A local stand-in for Akuity's audit-log API, with a fictional organization. When ready,
 prints one line of JSON with its URL and an API key, then serves until interrupted."""
 
-INDENTED: dict[str, Any] = {
-    "initial_indent": "  ",
-    "subsequent_indent": "  ",
-    "break_on_hyphens": False,
-}
 EPILOG = f"""\
-Two more keys:
-  {VIEWER_KEY.id}:{VIEWER_KEY.secret}
-      valid, but not allowed to read audit logs: 403
-  {EXPIRED_KEY.id}:{EXPIRED_KEY.secret}
-      expired: 401
+Another key, which may not read audit logs:
+  {VIEWER_KEY["api_key_id"]}:{VIEWER_KEY["api_key_secret"]}
 
 Control endpoints, which require no key:
 {ENDPOINTS}
 
 Kinds of faults:
-{fill(", ".join(KINDS), 78, **INDENTED)}"""
-
-
-class Parser(ArgumentParser):
-    """A parser that reports errors in one sentence, without listing all options."""
-
-    def error(self, message: str) -> NoReturn:
-        """Print the message and exit."""
-        self.exit(2, f"sandbox: {message} (--help lists all options)\n")
+{fill(", ".join(KINDS), 80, break_on_hyphens=False)}"""
 
 
 def parser() -> Parser:
@@ -74,10 +55,10 @@ def parser() -> Parser:
 def main() -> None:
     """Run the sandbox as the command line says, and print its address as JSON."""
     line = parser()
-    arguments = line.parse_args()
     stop = Event()
     with ExitStack() as stack:
         try:
+            arguments = line.parse_args()
             sandbox = Sandbox(
                 read_options(arguments, Dataset),
                 behaviour=read_options(arguments, Behaviour),
@@ -87,12 +68,10 @@ def main() -> None:
             )
             stack.enter_context(sandbox)
         except ValueError as error:
-            line.error(str(error))
+            line.exit(2, f"sandbox: {error} (--help lists all options)\n")
         except (OSError, OverflowError):
-            line.error(
-                f"port {arguments.port} is in use or not allowed: choose another, or "
-                "omit --port to use any free port"
-            )
+            refusal = f"sandbox: port {arguments.port} is in use or not allowed"
+            line.exit(2, f"{refusal}: choose another, or omit --port for a free one\n")
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
         ready = {

@@ -1,161 +1,109 @@
 """The ASGI application, which behaves like Akuity's gateway."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable
 from email.utils import formatdate
-from random import Random
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from secrets import token_hex
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sandbox import access, control, query
-from sandbox.answers import Page, wrong_answer
+from sandbox import access, control
 from sandbox.errors import ApiError, Code
+from sandbox.faults import REFUSALS, Page, respond
+from sandbox.query import parse
+from sandbox.state import State
 from sandbox.timestamps import SECOND
-from sandbox.wire import BROKEN, broken_answer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-    from sandbox.query import Query
-    from sandbox.state import State
-    from sandbox.store import Behaviour
 
 ORGANIZATION = "/api/v1/organizations/{organization_id}"
-NEIGHBOURS = {
-    ORGANIZATION: access.organization,
-    "/api/v1/apikeys/{api_key_id}": access.api_key,
-}
-UNROUTED = {
-    404: ApiError(Code.NOT_FOUND, "Not Found"),
-    405: ApiError(Code.UNIMPLEMENTED, "Method Not Allowed"),
-}
-VERSION = "v0.27.0-sandbox"
+API_KEY = "/api/v1/apikeys/{api_key_id}"
 
 
 def create_app(state: State) -> Starlette:
     """Return the whole sandbox as an ASGI application."""
     app = Starlette(
         routes=[
-            Route(f"{ORGANIZATION}/audit-logs", AuditLogs(state)),
-            *(_neighbour(path, read, state) for path, read in NEIGHBOURS.items()),
+            Route(f"{ORGANIZATION}/audit-logs", partial(_audit_logs, state)),
+            Route(ORGANIZATION, partial(_neighbour, access.organization, state)),
+            Route(API_KEY, partial(_neighbour, access.api_key, state)),
             *control.routes(state),
         ],
-        middleware=[Middleware(Signature, state=state)],
-        exception_handlers={ApiError: _refuse, HTTPException: _refuse},
+        middleware=[Middleware(_signed, state=state)],
+        exception_handlers={
+            ApiError: _refuse,
+            404: partial(_not_routed, "404"),
+            405: partial(_not_routed, "501"),
+        },
     )
     # The gateway has one path for each resource, and does not redirect.
     app.router.redirect_slashes = False
     return app
 
 
-def _neighbour(
-    path: str, read: Callable[[Request, State], dict[str, Any]], state: State
-) -> Route:
-    async def answer(request: Request) -> Response:
-        state.stats.neighbours[request.url.path] += 1
-        await asyncio.sleep(state.options.latency_seconds)
-        return JSONResponse(read(request, state))
-
-    return Route(path, answer, methods=["GET"])
-
-
-class AuditLogs:
-    """The endpoint of the audit log."""
-
-    def __init__(self, state: State) -> None:
-        """Set up the endpoint to serve from `state`."""
-        self._state = state
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to one request."""
-        request = Request(scope)
-        query_string = scope["query_string"].decode("latin-1")
-        with self._state.stats.request(query_string):
-            await asyncio.sleep(self._state.options.latency_seconds)
-            if request.method != "GET":
-                raise HTTPException(405)
-            access.authorize(request, self._state)
-            page = self._page(query.parse(query_string))
-            answer = self._answer(page)
-            await answer(scope, receive, send)
-
-    def _page(self, asked: Query) -> Page:
-        state = self._state
-        state.happen(state.options.arrivals)
-        state.forget()
-        rows, total = state.store.query(asked)
-        body = render(rows, total, spaces=state.store.behaviour.spaces)
-        return Page(body, total, state.now() // SECOND)
-
-    def _answer(self, page: Page) -> ASGIApp:
-        plan, fault = self._state.faults.plan, self._state.faults.pick()
-        if fault is None:
-            check_size(page, self._state.store.behaviour)
-            return Response(page.body, media_type="application/json")
-        self._state.stats.faults[fault] += 1
-        if fault in BROKEN:
-            return broken_answer(fault, plan, page.body)
-        status, headers, body = wrong_answer(fault, plan, page)
-        return Response(body, status, headers)
-
-
-def render(rows: list[bytes], total: int, *, spaces: bool) -> bytes:
-    """Return the JSON of a page."""
-    if spaces:
-        return b'{"items": [%b], "totalCount": %d}' % (b", ".join(rows), total)
-    return b'{"items":[%b],"totalCount":%d}' % (b",".join(rows), total)
-
-
-def check_size(page: Page, behaviour: Behaviour) -> None:
-    """Apply the size limit of the gRPC hop behind the gateway.
-
-    Raises:
-        ApiError: The page is too large.
-    """
-    size, limit = len(page.body), behaviour.too_big_bytes
-    if limit is not None and size > limit:
-        after = " after decompression" if behaviour.compressed_hop else ""
-        message = f"grpc: received message{after} larger than max ({size} vs. {limit})"
+async def _audit_logs(state: State, request: Request) -> Response:
+    query_string = request.scope["query_string"].decode("latin-1")
+    state.stats.requests += 1
+    state.stats.queries.append(query_string)
+    await asyncio.sleep(state.options.latency_seconds)
+    if access.authenticate(state, request).role == "member":
+        return REFUSALS["403"].response()
+    query = parse(query_string)
+    state.happen(state.options.arrivals)
+    rows, total = state.store.query(query)
+    page = Page(b"[%b]" % b",".join(rows), total)
+    if fault := state.faults.pick():
+        state.stats.faults[fault] += 1
+        now = state.now() // SECOND
+        transport = request.state.transport
+        return respond(fault, state.faults.plan, page, now, transport)
+    body = page.body
+    limit = state.store.behaviour.too_big_bytes
+    if limit is not None and len(body) > limit:
+        message = f"grpc: received message larger than max ({len(body)} vs. {limit})"
         raise ApiError(Code.RESOURCE_EXHAUSTED, message)
+    return Response(body, media_type="application/json")
 
 
-class Signature:
-    """Middleware that adds the headers of every response."""
+async def _neighbour(
+    read: Callable[..., dict[str, Any]], state: State, request: Request
+) -> Response:
+    state.stats.neighbours[request.url.path] += 1
+    await asyncio.sleep(state.options.latency_seconds)
+    key = access.authenticate(state, request)
+    if refusal := REFUSALS.get(state.options.neighbours):
+        return refusal.response()
+    return JSONResponse(read(key, is_older=state.store.behaviour.older))
 
-    def __init__(self, app: ASGIApp, state: State) -> None:
-        """Set up the middleware around `app`."""
-        self._app = app
-        self._state = state
-        self._rng = Random(state.seed)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Respond to one request."""
+def _signed(app: ASGIApp, state: State) -> ASGIApp:
+    """Return the application with the headers of every response."""
 
-        async def signed(message: Message) -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sign(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers["x-version"] = VERSION
-                headers["cf-ray"] = f"{self._rng.getrandbits(64):016x}"
-                if self._state.options.date_header:
-                    now = self._state.now() // SECOND
-                    headers["date"] = formatdate(now, usegmt=True)
+                headers["x-version"] = "v0.27.0-sandbox"
+                headers["cf-ray"] = token_hex(8)
+                if state.options.date_header:
+                    headers["date"] = formatdate(state.now() // SECOND, usegmt=True)
             await send(message)
 
-        await self._app(scope, receive, signed)
+        await app(scope, receive, sign)
+
+    return respond
 
 
-def _refuse(_: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        error = UNROUTED[error.status_code]
+async def _refuse(_: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - see exception_handlers
-    return Response(error.body, error.status, media_type="application/json")
+    return error.response()
+
+
+async def _not_routed(kind: str, *_: object) -> Response:
+    return REFUSALS[kind].response()

@@ -1,26 +1,19 @@
 """Endpoints that control the sandbox. The real API has no counterpart."""
 
-from __future__ import annotations
-
 import json
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from sandbox.errors import ApiError, Code
 from sandbox.faults import Faults, Plan
 from sandbox.options import from_json
+from sandbox.state import State
 from sandbox.timestamps import from_rfc3339
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from starlette.requests import Request
-
-    from sandbox.state import State
 
 ENDPOINTS = """\
   GET  /sandbox/events         all events, oldest first
@@ -30,9 +23,8 @@ ENDPOINTS = """\
   POST /sandbox/faults         plan faults; the body is a JSON object of the --fault-
                                options, such as {"kinds": ["503"], "times": 2}
   GET  /sandbox/stats          statistics of the requests so far
-  POST /sandbox/reset-stats    reset the statistics"""
+  POST /sandbox/reset-stats    the same, and reset them"""
 
-ROWS_AT_ONCE = 1000
 MOST_AT_ONCE = 100_000
 
 
@@ -43,13 +35,13 @@ def routes(state: State) -> list[Route]:
         Route("/sandbox/events", partial(_add, state), methods=["POST"]),
         Route("/sandbox/faults", partial(_misbehave, state), methods=["POST"]),
         Route("/sandbox/stats", partial(_stats, state), methods=["GET"]),
-        Route("/sandbox/reset-stats", partial(_reset_stats, state), methods=["POST"]),
+        Route("/sandbox/reset-stats", partial(_stats, state), methods=["POST"]),
     ]
 
 
 async def _events(state: State, _: Request) -> Response:
-    rows = _array(state.store.bodies())
-    return StreamingResponse(rows, media_type="application/json")
+    body = b"[%b]" % b",".join(state.store.bodies())
+    return Response(body, media_type="application/json")
 
 
 async def _add(state: State, request: Request) -> Response:
@@ -74,19 +66,17 @@ async def _misbehave(state: State, request: Request) -> Response:
     if not isinstance(members, dict):
         _refuse("the body must be a JSON object that describes the plan")
     try:
-        state.faults = Faults(from_json(Plan, members))
+        state.faults = Faults(from_json(members, Plan, "fault_"))
     except ValueError as error:
         _refuse(str(error))
     return _json({})
 
 
-async def _stats(state: State, _: Request) -> Response:
-    return _json(state.stats.report())
-
-
-async def _reset_stats(state: State, _: Request) -> Response:
-    state.stats.reset()
-    return _json({})
+async def _stats(state: State, request: Request) -> Response:
+    report = state.stats.report()
+    if request.method == "POST":
+        state.stats.reset()
+    return _json(report)
 
 
 def _count(request: Request) -> int:
@@ -110,11 +100,3 @@ def _json(content: object) -> Response:
 
 def _refuse(message: str) -> NoReturn:
     raise ApiError(Code.INVALID_ARGUMENT, message)
-
-
-def _array(rows: list[bytes]) -> Iterator[bytes]:
-    yield b"["
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        yield b"," if first else b""
-        yield b",".join(rows[first : first + ROWS_AT_ONCE])
-    yield b"]"

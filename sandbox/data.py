@@ -1,47 +1,35 @@
 """Generates a realistic organization: the same seed and options give the same bytes."""
 
-from __future__ import annotations
-
-from copy import copy, deepcopy
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from datetime import datetime, timezone
 from random import Random
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from sandbox import vocabulary
 from sandbox.instants import Distribution, instants
-from sandbox.options import SIGNED, Checked
-from sandbox.patches import patch
-from sandbox.timestamps import DAY, HOUR, to_go
-from sandbox.vocabulary import ACTION_TYPES, PHRASES, REMARKS, THINGS, Thing, Worker
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+from sandbox.timestamps import DAY, HOUR, SECOND, to_go
+from sandbox.vocabulary import Thing, Worker
 
 _T = TypeVar("_T")
 Item = dict[str, Any]
 
-DEFAULT_DAYS, CLUSTERED_DAYS = 90, 5 * 365 + 1
-
 RARE = 0.005  # actor, object, details, object.id: null; lastOccurredTimestamp: ""
 REPEATED = 0.06
 PATCHED = 0.25
+PRETTY = 0.1  # of the patches
+CONFIG_LINES = 200
 REMARKED = 0.08
 BY_AGENTS = 0.05  # of the actions of people and API keys, through MCP
 
-# Members that older versions of the API do not send.
-NEWER = (
-    ("actor", "origin"),
-    ("object", "id", "namespace"),
-    ("object", "parentId", "projectName"),
-)
-# Where twins differ, in rotation.
-TWIN_PLACES = ((), ("actor",), ("object",), ("object", "id"), ("details",))
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NEWER = {"origin", "namespace", "projectName"}
+"""Members that older versions of the API do not send."""
 
 
 @dataclass(frozen=True)
-class Dataset(Checked):
+class Dataset:
     """The history to generate.
 
     Attributes:
@@ -53,37 +41,23 @@ class Dataset(Checked):
             `clustered`, in short, heavy bursts; `even`; `nights-and-weekends`, which
             are quiet; `bursts`; `growth`, exponential; `crowded`, half of the events
             in a fiftieth of the time; or `early-start`, nothing for years.
-        twins: Number of events that have a twin: another event at the same instant
-            that differs only in a member unknown to clients.
         unknown_members: Add members unknown to clients to each event.
         patch_bytes: Size of each event's patch. Default: realistic sizes.
     """
 
     records: int = 2000
-    seed: int = field(default=0, metadata=SIGNED)
+    seed: int = 0
     until: datetime | None = None
     days: int | None = None
     distribution: Distribution = "organization"
-    twins: int = 0
     unknown_members: bool = False
     patch_bytes: int | None = None
 
-    def __post_init__(self) -> None:
-        """Check the options.
-
-        Raises:
-            ValueError: A number is out of range.
-        """
-        super().__post_init__()
-        if self.twins > self.records:
-            message = f"twins must be at most {self.records}, the number of records"
-            raise ValueError(message)
-
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's format, oldest first."""
-        until = self.until or datetime.now(timezone.utc).replace(microsecond=0)
-        end = (until - _EPOCH) // timedelta(microseconds=1) * 1000
-        usual = CLUSTERED_DAYS if self.distribution == "clustered" else DEFAULT_DAYS
+        until = self.until or datetime.now(timezone.utc)
+        end = int(until.timestamp()) * SECOND
+        usual = 5 * 365 + 1 if self.distribution == "clustered" else 90
         start = end - (self.days or usual) * DAY
         rng = Random(self.seed)
         organization = Organization(rng)
@@ -97,40 +71,16 @@ class Dataset(Checked):
                 bits = rng.getrandbits(4 * self.patch_bytes)
                 details = item["details"] or {}
                 item["details"] = {**details, "patch": f"{bits:0{self.patch_bytes}x}"}
-            twin = place * self.twins // self.records
-            if twin == (place + 1) * self.twins // self.records:
-                yield item
-            else:
-                path = TWIN_PLACES[twin % len(TWIN_PLACES)]
-                # Either only one twin has the member, or both have it.
-                yield _planted(item, path, 1) if twin % 2 else item
-                yield _planted(item, path, 2)
+            yield item
 
 
 def older(item: Mapping[str, Any]) -> Item:
     """Return the item as older versions of the API send it."""
-    for path in NEWER:
-        item = _without(item, path)
-    return dict(item)
-
-
-def _without(item: Any, path: Sequence[str]) -> Any:  # noqa: ANN401 - JSON
-    first, *rest = path
-    if not isinstance(item, dict) or first not in item:
-        return item
-    if rest:
-        return {**item, first: _without(item[first], rest)}
-    return {name: value for name, value in item.items() if name != first}
-
-
-def _planted(item: Item, path: tuple[str, ...], number: int) -> Item:
-    """Return the item with one more member at the path, or at the top if it is null."""
-    copied = deepcopy(item)
-    owner: Any = copied
-    for name in path:
-        owner = owner and owner[name]
-    (copied if owner is None else owner)["revision"] = {"number": number}
-    return copied
+    return {
+        name: older(value) if isinstance(value, dict) else value
+        for name, value in item.items()
+        if name not in NEWER
+    }
 
 
 class Organization:
@@ -161,69 +111,92 @@ class Organization:
         }
 
     def _content(self) -> Item:
-        thing = self._pick(THINGS)
+        thing = self._pick(vocabulary.THINGS)
         action = self._pick(thing.actions)
         worker = self._pick(thing.workers)
         name = worker.id if thing.type == "member" else self._pick(thing.names)
         if thing.hash_digits:
             bits = self._rng.getrandbits(4 * thing.hash_digits)
             name = f"{name}.{bits:0{thing.hash_digits}x}"
-        namespace = self._namespace(thing)
+        place = int(self._later.random() * len(thing.namespaces))
+        identity = {
+            "name": name,
+            "kind": thing.kind,
+            "group": thing.group,
+            "namespace": thing.namespaces[place] if thing.namespaces else "",
+        }
+        what = f"{thing.kind} {name}"
         return {
             "action": action,
             "actor": None if self._chance(RARE) else self._actor(worker),
-            "object": None
-            if self._chance(RARE)
-            else {
-                "type": thing.type,
-                "id": None
-                if self._chance(RARE)
-                else {
-                    "name": name,
-                    "kind": thing.kind,
-                    "group": thing.group,
-                    "namespace": namespace,
-                },
-                "parentId": self._parent(thing, namespace),
-            },
-            "details": None
-            if self._chance(RARE)
-            else {
-                "message": self._message(f"{thing.kind} {name}", action),
-                "patch": patch(self._rng)
-                if action == "updated" and self._chance(PATCHED)
-                else "",
-                "actionType": ACTION_TYPES.get(action, "UPDATE"),
-            },
+            "object": None if self._chance(RARE) else self._object(thing, identity),
+            "details": None if self._chance(RARE) else self._details(what, action),
         }
 
     def _actor(self, worker: Worker) -> Item:
-        ip = self._pick(worker.ips)
         actor = {"type": worker.type, "id": worker.id}
-        if ip is not None:
+        if (ip := self._pick(worker.ips)) is not None:
             actor["ip"] = ip
         if worker.type != "system" and self._later.random() < BY_AGENTS:
             actor["origin"] = "mcp"
         return actor
 
-    def _parent(self, thing: Thing, namespace: str) -> Item | None:
-        if not thing.parents:
-            return None
-        application = self._pick(thing.applications) if thing.applications else ""
+    def _object(self, thing: Thing, identity: Item) -> Item:
+        found = {
+            "type": thing.type,
+            "id": None if self._chance(RARE) else identity,
+            "parentId": None,
+        }
+        if thing.parents:
+            application = self._pick(thing.applications) if thing.applications else ""
+            found["parentId"] = {
+                "name": self._pick(thing.parents),
+                "parentName": "",
+                "applicationName": application,
+                "projectName": identity["namespace"] if thing.in_project else "",
+            }
+        return found
+
+    def _details(self, what: str, action: str) -> Item:
+        message = f"{what} {vocabulary.PHRASES.get(action, action.replace('_', ' '))}"
+        if self._chance(REMARKED):
+            message += f": {self._pick(vocabulary.REMARKS)}"
+        is_patched = action == "updated" and self._chance(PATCHED)
         return {
-            "name": self._pick(thing.parents),
-            "parentName": "",
-            "applicationName": application,
-            "projectName": namespace if thing.in_project else "",
+            "message": message,
+            "patch": self._patch() if is_patched else "",
+            "actionType": vocabulary.ACTION_TYPES.get(action, "UPDATE"),
         }
 
-    def _namespace(self, thing: Thing) -> str:
-        place = int(self._later.random() * len(thing.namespaces))
-        return thing.namespaces[place] if thing.namespaces else ""
+    def _patch(self) -> str:
+        """Return the change made by an update: JSON text, from one line to many."""
+        kinds = 6 * (self._replicas, self._image, self._note) + (self._configuration,)
+        change = self._pick(kinds)()
+        indent = 2 if self._chance(PRETTY) else None
+        return json.dumps(change, ensure_ascii=False, indent=indent)
 
-    def _message(self, what: str, action: str) -> str:
-        text = f"{what} {PHRASES.get(action, action.replace('_', ' '))}"
-        return f"{text}: {self._pick(REMARKS)}" if self._chance(REMARKED) else text
+    def _replicas(self) -> Item:
+        return {"spec": {"replicas": int(self._rng.random() * 20)}}
+
+    def _image(self) -> Item:
+        service = self._pick(vocabulary.SERVICES)
+        digest = f"{self._rng.getrandbits(256):064x}"
+        image = f"registry.northwind.example/{service}@sha256:{digest}"
+        container = {"name": service, "image": image}
+        return {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+    def _note(self) -> Item:
+        note, team = self._pick(vocabulary.REMARKS), self._pick(vocabulary.TEAMS)
+        annotations = {"note": note, "team": team, "owner": None}
+        return {"metadata": {"annotations": annotations}}
+
+    def _configuration(self) -> Item:
+        lines = [
+            f'{self._pick(vocabulary.SERVICES)}.{n}: "{self._rng.getrandbits(64):016x}"'
+            for n in range(1 + int(self._rng.random() * CONFIG_LINES))
+        ]
+        text = "\n".join(lines)
+        return {"data": {"config.yaml": text, "note": self._pick(vocabulary.REMARKS)}}
 
     def _repeats(self, at: int, now: int) -> tuple[int, int]:
         room = min(6 * HOUR, now - at - 1)

@@ -1,43 +1,25 @@
 """The API's error responses."""
 
-from __future__ import annotations
+from collections.abc import Mapping
+from enum import Enum
 
-import json
-from enum import IntEnum
-
-
-class Code(IntEnum):
-    """The codes of google.rpc.Code that the API sends."""
-
-    CANCELLED = 1
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    UNAUTHENTICATED = 16
+from starlette.responses import JSONResponse, Response
 
 
-# As grpc-gateway maps them.
-HTTP_STATUS = {
-    Code.CANCELLED: 499,
-    Code.INVALID_ARGUMENT: 400,
-    Code.DEADLINE_EXCEEDED: 504,
-    Code.NOT_FOUND: 404,
-    Code.PERMISSION_DENIED: 403,
-    Code.RESOURCE_EXHAUSTED: 429,
-    Code.ABORTED: 409,
-    Code.OUT_OF_RANGE: 400,
-    Code.UNIMPLEMENTED: 501,
-    Code.INTERNAL: 500,
-    Code.UNAVAILABLE: 503,
-    Code.UNAUTHENTICATED: 401,
-}
+class Code(Enum):
+    """The codes of google.rpc.Code that the API sends, and their HTTP statuses."""
+
+    CANCELLED = 1, 499
+    INVALID_ARGUMENT = 3, 400
+    DEADLINE_EXCEEDED = 4, 504
+    NOT_FOUND = 5, 404
+    PERMISSION_DENIED = 7, 403
+    RESOURCE_EXHAUSTED = 8, 429
+    ABORTED = 10, 409
+    UNIMPLEMENTED = 12, 501
+    INTERNAL = 13, 500
+    UNAVAILABLE = 14, 503
+    UNAUTHENTICATED = 16, 401
 
 
 class ApiError(Exception):
@@ -46,17 +28,9 @@ class ApiError(Exception):
     def __init__(self, code: Code, message: str) -> None:
         """Set up the response with a code and a message."""
         super().__init__(message)
-        self.code = code
-        self.message = message
+        self.code, self.status = code.value
 
-    @property
-    def status(self) -> int:
-        """The HTTP status."""
-        return HTTP_STATUS[self.code]
-
-    @property
-    def body(self) -> bytes:
-        """The JSON body."""
-        content = {"code": int(self.code), "message": self.message, "details": []}
-        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-        return text.encode()
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the response, with additional headers."""
+        content = {"code": self.code, "message": str(self), "details": []}
+        return JSONResponse(content, self.status, headers)

@@ -1,19 +1,87 @@
-"""When and how the sandbox misbehaves: chosen at random, from a seed."""
+"""How and when the sandbox misbehaves: chosen at random, from a seed."""
 
-from __future__ import annotations
-
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import lru_cache
 from random import Random
+from typing import NamedTuple
 
-from sandbox.answers import WRONG
-from sandbox.options import SIGNED, Checked
-from sandbox.wire import BROKEN
+from starlette.responses import HTMLResponse, Response, StreamingResponse
 
-KINDS = (*BROKEN, *WRONG)
+from sandbox.errors import ApiError, Code
+from sandbox.options import number
+
+BOMB_MEMBERS, BOMB_MEMBER_BYTES = 64, 1 << 24
+DEPTH = 100_000
+HUGE_DIGITS = 10_000
+TRICKLE_SECONDS = 0.1
+BLANKS = b" " * 65_536
+ESCAPES = (
+    "\x1b[2J\x1b[31mred\x1b[0m \x1b]0;title\x07 \x9b1m \r\nINFO forged line \x00"
+    "\x08\x7f\u202egnp.exe\u2066 \ufeff"
+)
+
+WITH_LENGTH = ("close-before", "close-mid-length", "trickle")
+BROKEN = (*WITH_LENGTH, "close-mid-chunked", "hang", "endless-body")
+REFUSALS = {
+    "400": ApiError(Code.INVALID_ARGUMENT, "invalid argument"),
+    "401": ApiError(Code.UNAUTHENTICATED, "unauthenticated"),
+    "403": ApiError(Code.PERMISSION_DENIED, "permission denied"),
+    "404": ApiError(Code.NOT_FOUND, "organization not found"),
+    "409": ApiError(Code.ABORTED, "operation was aborted"),
+    "429": ApiError(Code.RESOURCE_EXHAUSTED, "too many requests"),
+    "499": ApiError(Code.CANCELLED, "context canceled"),
+    "500": ApiError(Code.INTERNAL, "internal error"),
+    "501": ApiError(Code.UNIMPLEMENTED, "Method Not Allowed"),
+    "503": ApiError(Code.UNAVAILABLE, "upstream connect error"),
+    "504": ApiError(Code.DEADLINE_EXCEEDED, "context deadline exceeded"),
+    "escape-message": ApiError(Code.INVALID_ARGUMENT, ESCAPES),
+}
+RETRY_AFTER = ("429-retry-after-seconds", "429-retry-after-date")
+HTML = ("not-json", "502", *map(str, range(520, 528)))
+
+
+class Page(NamedTuple):
+    """A page: the JSON of its items, and how many events match."""
+
+    items: bytes
+    total: object
+
+    @property
+    def body(self) -> bytes:
+        """The JSON of the page."""
+        return b'{"items":%b,"totalCount":%b}' % (self.items, str(self.total).encode())
+
+
+@lru_cache(maxsize=1)
+def _bomb() -> bytes:
+    """Return 1 MB that decompresses to 1 GB: valid JSON, almost all of it spaces."""
+    blanks = gzip.compress(b" " * BOMB_MEMBER_BYTES, mtime=0)
+    head = gzip.compress(b'{"items":[', mtime=0)
+    tail = gzip.compress(b'],"totalCount":0}', mtime=0)
+    return head + BOMB_MEMBERS * blanks + tail
+
+
+BODIES: dict[str, Callable[[Page], bytes]] = {
+    "cut-json": lambda page: page.body[: len(page.body) // 2],
+    "items-missing": lambda page: f'{{"totalCount":{page.total}}}'.encode(),
+    "items-null": lambda page: page._replace(items=b"null").body,
+    "items-object": lambda page: page._replace(items=b"{}").body,
+    "total-missing": lambda page: b'{"items":%b}' % page.items,
+    "total-string": lambda page: page._replace(total=f'"{page.total}"').body,
+    "huge-number": lambda page: page._replace(total="9" * HUGE_DIGITS).body,
+    "deep-json": lambda page: page._replace(items=b"[" * DEPTH + b"]" * DEPTH).body,
+    "bad-gzip": lambda _: b"\x1f\x8b\x08\x00" + b"not deflated" * 10,
+    "gzip-bomb": lambda _: _bomb(),
+}
+KINDS = (*BROKEN, *REFUSALS, *RETRY_AFTER, *HTML, *BODIES, "redirect")
 
 
 @dataclass(frozen=True)
-class Plan(Checked):
+class Plan:
     """Faults, and when they occur.
 
     Attributes:
@@ -24,32 +92,17 @@ class Plan(Checked):
         after: Number of requests before the first fault.
         retry_after: Value of `Retry-After`, for the kinds that send it.
         location: Target of redirects.
-        trickle_seconds: Pause between two bytes.
     """
 
-    kinds: tuple[str, ...] = ()
-    rate: float = 1.0
-    seed: int = field(default=0, metadata=SIGNED)
+    kinds: tuple[str, ...] = field(default=(), metadata={"choices": KINDS})
+    rate: float = field(
+        default=1.0, metadata={"type": number(float, "a number from 0 to 1", most=1)}
+    )
+    seed: int = 0
     times: int | None = None
     after: int = 0
     retry_after: str | None = None
     location: str = "http://127.0.0.1:9/"
-    trickle_seconds: float = 0.1
-
-    def __post_init__(self) -> None:
-        """Check the plan.
-
-        Raises:
-            ValueError: A kind is unknown, or a number is out of range.
-        """
-        super().__post_init__()
-        unknown = [kind for kind in self.kinds if kind not in KINDS]
-        if unknown:
-            message = f"unknown fault {unknown[0]!r}: choose from {', '.join(KINDS)}"
-            raise ValueError(message)
-        if self.rate > 1:
-            message = f"rate must be a number from 0 to 1, not {self.rate}"
-            raise ValueError(message)
 
 
 class Faults:
@@ -66,10 +119,57 @@ class Faults:
         """Return the kind of fault for the next request, if any."""
         plan = self.plan
         self._seen += 1
-        exhausted = plan.times is not None and self._picked >= plan.times
-        if not plan.kinds or self._seen <= plan.after or exhausted:
-            return None
-        if self._rng.random() >= plan.rate:
+        is_due = plan.kinds and self._seen > plan.after and self._picked != plan.times
+        if not is_due or self._rng.random() >= plan.rate:
             return None
         self._picked += 1
         return plan.kinds[int(self._rng.random() * len(plan.kinds))]
+
+
+def respond(
+    kind: str, plan: Plan, page: Page, now: int, transport: asyncio.Transport
+) -> Response:
+    """Return the response with a fault of this kind, instead of `page`."""
+    headers = {"content-type": "application/json"}
+    if kind in REFUSALS:
+        return REFUSALS[kind].response()
+    if kind in RETRY_AFTER:
+        # Two seconds, because the date is rounded down to a whole second.
+        date = formatdate(now + 2, usegmt=True)
+        after = plan.retry_after or (date if kind.endswith("date") else "1")
+        return REFUSALS["429"].response({"retry-after": after})
+    if kind in BODIES:
+        if "gzip" in kind:
+            headers["content-encoding"] = "gzip"
+        return Response(BODIES[kind](page), headers=headers)
+    if kind in BROKEN:
+        if kind == "close-before":
+            transport.close()
+        # Without a length, the server sends chunks.
+        if kind in WITH_LENGTH:
+            headers["content-length"] = str(len(page.body))
+        return StreamingResponse(_broken(kind, page.body, transport), headers=headers)
+    if kind == "redirect":
+        return Response(status_code=302, headers={"location": plan.location})
+    title = f"northwind.example | {kind}: Web server is returning an unknown error"
+    html = f"<!DOCTYPE html><title>{title}</title><p>Please log in to this network."
+    return HTMLResponse(html, int(kind) if kind.isdecimal() else 200)
+
+
+async def _broken(
+    kind: str, body: bytes, transport: asyncio.Transport
+) -> AsyncIterator[bytes]:
+    """Yield the parts of a body that ends too early, too late or never."""
+    if kind == "trickle":
+        for byte in body:
+            yield bytes([byte])
+            await asyncio.sleep(TRICKLE_SECONDS)
+        return
+    yield body[: len(body) // 2]
+    while kind == "endless-body" and not transport.is_closing():
+        yield BLANKS
+        await asyncio.sleep(0)
+    if kind.startswith("close"):
+        transport.close()
+    # Until the connection is lost.
+    await asyncio.Event().wait()

@@ -4,18 +4,14 @@ Uses only `random()` and exact arithmetic, so that a seed gives the same result
 everywhere.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from math import log2
-from typing import TYPE_CHECKING, Literal, get_args
+from random import Random
+from typing import Literal, get_args
 
 from sandbox.timestamps import DAY, HOUR, MINUTE, SECOND
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from random import Random
 
 Shape = Literal[
     "even", "nights-and-weekends", "bursts", "growth", "crowded", "early-start"
@@ -36,9 +32,10 @@ EARLY = 20  # all events happen in the last EARLY-th of the time
 # Fraction digits of a timestamp: mostly the microseconds of a database.
 DIGITS = (6, 6, 6, 6, 6, 6, 6, 6, 6, 9, 9, 9, 3, 3, 0, 1, 2, 4, 5, 7, 8)
 MICROSECOND, MILLISECOND = 1000, 1_000_000
-
+# How busy each hour of a day is.
+WORKDAY = 7 * (1,) + 2 * (25,) + 8 * (100,) + 4 * (25,) + 3 * (1,)
+WEEKEND = 7 * (1,) + 2 * (2,) + 8 * (4,) + 4 * (2,) + 3 * (1,)
 THURSDAY, SATURDAY = 3, 5
-WORKING_HOURS, WAKING_HOURS = range(9, 17), range(7, 21)
 
 
 def instants(
@@ -144,13 +141,8 @@ def _weighted_hours(rng: Random, start: int, end: int) -> Callable[[], int]:
 
 
 def _busyness(instant: int) -> int:
-    weekend = (instant // DAY + THURSDAY) % 7 >= SATURDAY
-    hour = instant % DAY // HOUR
-    if hour in WORKING_HOURS:
-        return 4 if weekend else 100
-    if hour in WAKING_HOURS:
-        return 2 if weekend else 25
-    return 1
+    is_weekend = (instant // DAY + THURSDAY) % 7 >= SATURDAY
+    return (WEEKEND if is_weekend else WORKDAY)[instant % DAY // HOUR]
 
 
 def _burst(rng: Random, at: int, size: int, step: int) -> list[int]:

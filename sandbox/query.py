@@ -1,18 +1,12 @@
 """The query of a request, parsed as the gateway parses it."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qs
 
 from sandbox.errors import ApiError, Code
 from sandbox.timestamps import from_rfc3339
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from collections.abc import Set as AbstractSet
 
 # The members that filters apply to.
 FILTERS = {
@@ -23,9 +17,6 @@ FILTERS = {
     "actorIp": ("actor", "ip"),
 }
 NEWER_FILTERS = ("origin", "actorIp")
-
-_DIGITS = re.compile(r"[0-9]+")
-_UINT32_END = 1 << 32
 
 
 @dataclass(frozen=True)
@@ -39,7 +30,7 @@ class Query:
     end_ns: int | None = None
     limit: int | None = None
     offset: int = 0
-    filters: Mapping[str, AbstractSet[str]] = field(default_factory=dict)
+    filters: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 def parse(query_string: str) -> Query:
@@ -48,9 +39,7 @@ def parse(query_string: str) -> Query:
     Raises:
         ApiError: A parameter is given twice, or is not valid.
     """
-    values: dict[str, list[str]] = {}
-    for name, value in parse_qsl(query_string, keep_blank_values=True):
-        values.setdefault(name, []).append(value)
+    values = parse_qs(query_string, keep_blank_values=True)
     return Query(
         start_ns=_time(values, "startTime"),
         end_ns=_time(values, "endTime"),
@@ -64,30 +53,26 @@ def parse(query_string: str) -> Query:
     )
 
 
-def _single(values: Mapping[str, Sequence[str]], name: str) -> str | None:
-    given = values.get(f"filters.{name}", ())
+def _single(values: Mapping[str, list[str]], name: str) -> str | None:
+    given = values.get(f"filters.{name}", [])
     if len(given) > 1:
         message = f'too many values for field "{name}": {", ".join(given)}'
         raise ApiError(Code.INVALID_ARGUMENT, message)
     return given[0] if given else None
 
 
-def _uint32(values: Mapping[str, Sequence[str]], name: str) -> int | None:
+def _uint32(values: Mapping[str, list[str]], name: str) -> int | None:
     text = _single(values, name)
     if text is None:
         return None
-    # Ten digits at most: int() of a very long text is slow or fails.
-    digits = text.lstrip("0") or "0"
-    reason = "value out of range"
-    if not _DIGITS.fullmatch(text):
-        reason = "invalid syntax"
-    elif len(digits) <= len(str(_UINT32_END)) and int(digits) < _UINT32_END:
-        return int(digits)
-    message = f'parsing field "{name}": strconv.ParseUint: parsing "{text}": {reason}'
+    # Ten digits at most: int() of a very long text fails.
+    if re.fullmatch("[0-9]{1,10}", text) and int(text) < 1 << 32:
+        return int(text)
+    message = f'parsing field "{name}": strconv.ParseUint: parsing "{text}"'
     raise ApiError(Code.INVALID_ARGUMENT, message)
 
 
-def _time(values: Mapping[str, Sequence[str]], name: str) -> int | None:
+def _time(values: Mapping[str, list[str]], name: str) -> int | None:
     text = _single(values, name)
     if text is None:
         return None

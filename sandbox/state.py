@@ -1,38 +1,28 @@
 """The state of a running sandbox. Any part may be replaced at any time."""
 
-from __future__ import annotations
-
 import time
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime  # noqa: TC003 - read by `sandbox.options`
+from datetime import datetime
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
-from sandbox.access import Role  # noqa: TC001 - read by `sandbox.options`
-from sandbox.data import Organization
+from sandbox.data import Item, Organization
 from sandbox.faults import Faults
-from sandbox.options import SIGNED, Checked
-from sandbox.stats import Stats
-from sandbox.timestamps import SECOND, months_before
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sandbox.data import Item
-    from sandbox.store import Store
+from sandbox.store import Store
+from sandbox.timestamps import SECOND
 
 
 @dataclass(frozen=True)
-class Options(Checked):
+class Options:
     """The organization, the API key, and the server's speed and clock.
 
     Attributes:
         organization_id: Id of the only organization.
         organization_name: Its name.
-        plan: Its subscription plan.
-        months_kept: For how many months events can be searched; older ones are
-            deleted.
-        months_archived: For how many months archives are kept.
+        months_kept: For how many months events can be searched, as it says.
+        months_archived: For how many months archives are kept, as it says.
         api_key_id: Id of the API key.
         api_key_secret: Secret of the API key.
         role: Role of the key: an `owner` may do everything, an `auditor` may read the
@@ -48,18 +38,41 @@ class Options(Checked):
 
     organization_id: str = "sandbox"
     organization_name: str = "Northwind"
-    plan: str = "enterprise"
     months_kept: int = 1200
     months_archived: int = 1200
     api_key_id: str = "sandbox-key-id"
     api_key_secret: str = "sandbox-key-secret"  # noqa: S105 - opens nothing
-    role: Role = "owner"
+    role: Literal["owner", "auditor", "member"] = "owner"
     key_expires: datetime | None = None
     neighbours: Literal["shown", "unclear", "403", "404", "503"] = "shown"
     latency_seconds: float = 0.0
     arrivals: int = 0
-    clock_skew_seconds: float = field(default=0.0, metadata=SIGNED)
+    clock_skew_seconds: float = field(default=0.0, metadata={"type": float})
     date_header: bool = True
+
+
+class Stats:
+    """Counts of requests, for the audit log and for the other endpoints."""
+
+    def __init__(self) -> None:
+        """Set up all counts at zero."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Reset all counts."""
+        self.requests = 0
+        self.faults: Counter[str] = Counter()
+        self.queries: list[str] = []
+        self.neighbours: Counter[str] = Counter()
+
+    def report(self) -> dict[str, Any]:
+        """Return all statistics, ready for JSON."""
+        return {
+            "requests": self.requests,
+            "faults": dict(self.faults),
+            "queries": list(self.queries),
+            "neighbours": dict(self.neighbours),
+        }
 
 
 @dataclass
@@ -67,10 +80,10 @@ class State:
     """The state that all endpoints share."""
 
     store: Store
-    options: Options = field(default_factory=Options)
-    faults: Faults = field(default_factory=Faults)
-    stats: Stats = field(default_factory=Stats)
+    options: Options
+    faults: Faults
     seed: int = 0
+    stats: Stats = field(default_factory=Stats)
     clock: Callable[[], int] = time.time_ns
 
     def __post_init__(self) -> None:
@@ -81,10 +94,6 @@ class State:
     def now(self) -> int:
         """Return the time of the server's clock, in nanoseconds."""
         return self.clock() + int(self.options.clock_skew_seconds * SECOND)
-
-    def forget(self) -> None:
-        """Delete the events that are past the retention period."""
-        self.store.remove_before(months_before(self.now(), self.options.months_kept))
 
     def happen(self, count: int) -> list[Item]:
         """Create events now, one after another, and return them."""

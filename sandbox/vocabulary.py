@@ -4,9 +4,8 @@ Each row of `things.csv` is a kind of object. Its cells name tuples in `WORDS` a
 `WORKERS`; a value that names no tuple is used literally.
 """
 
-from __future__ import annotations
-
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,45 +37,28 @@ class Thing(NamedTuple):
     in_project: bool
 
 
-def _people(*names: str) -> tuple[Worker, ...]:
-    return tuple(
-        Worker("user", name, (f"203.0.113.{n}", f"2001:db8:{n:x}::1f", None))
-        for n, name in enumerate(names, 2)
-    )
-
-
-def _keys(*names: str) -> tuple[Worker, ...]:
-    return tuple(
-        Worker("api_key", name, (f"198.51.100.{n}", None))
-        for n, name in enumerate(names, 2)
-    )
-
-
 def _joined(firsts: tuple[str, ...], seconds: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f"{first}-{second}" for first in firsts for second in seconds)
 
 
-PEOPLE = _people(
-    "alice.nguyen@northwind.example",
-    "ben.okafor@northwind.example",
-    "carla.rossi@northwind.example",
-    "Sarah Brown@northwind.example",
-    "dmitri.volkov@northwind.example",
-    "emre.çelik@northwind.example",
-    "fatima.zahra@northwind.example",
-    "george.o'neill@northwind.example",
-    "hana.sato@northwind.example",
-    "ines.garcía@northwind.example",
-    "jonas.müller@northwind.example",
-    "kofi.mensah@northwind.example",
-    "li.wei@northwind.example",
-    "on-call+sre@northwind.example",
+DOMAIN = "northwind.example"
+NAMES = (
+    "alice.nguyen, ben.okafor, carla.rossi, Sarah Brown, dmitri.volkov, emre.çelik, "
+    "fatima.zahra, george.o'neill, hana.sato, ines.garcía, jonas.müller, kofi.mensah, "
+    "li.wei, on-call+sre"
 )
-KEYS = _keys("terraform", "github-actions", "renovate", "Sarah Brown@northwind.example")
-AUTOMATIONS = (
-    Worker("system", "argocd-application-controller", (None,)),
-    Worker("system", "kargo-controller", (None,)),
-    Worker("system", "image-updater", (None,)),
+PEOPLE = tuple(
+    Worker("user", f"{name}@{DOMAIN}", (f"203.0.113.{n}", f"2001:db8:{n:x}::1f", None))
+    for n, name in enumerate(NAMES.split(", "), 2)
+)
+KEY_NAMES = ("terraform", "github-actions", "renovate", f"Sarah Brown@{DOMAIN}")
+KEYS = tuple(
+    Worker("api_key", name, (f"198.51.100.{n}", None))
+    for n, name in enumerate(KEY_NAMES, 2)
+)
+AUTOMATIONS = tuple(
+    Worker("system", name, (None,))
+    for name in ("argocd-application-controller", "kargo-controller", "image-updater")
 )
 WORKERS = {
     "people": PEOPLE,
@@ -134,9 +116,8 @@ REMARKS = (
 )
 
 
-def _things() -> tuple[Thing, ...]:
+def _things() -> Iterator[Thing]:
     """Read the kinds of objects, each repeated according to its weight."""
-    found: list[Thing] = []
     path = Path(__file__).with_name("things.csv")
     with path.open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
@@ -154,8 +135,7 @@ def _things() -> tuple[Thing, ...]:
                 in_project=bool(row["in_project"]),
                 **words,
             )
-            found += [thing] * int(row["weight"])
-    return tuple(found)
+            yield from [thing] * int(row["weight"])
 
 
-THINGS = _things()
+THINGS = tuple(_things())
