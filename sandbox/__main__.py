@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from textwrap import fill
 from threading import Event
 
-from sandbox.access import VIEWER_KEY
+from sandbox.access import EXPIRED_KEY, VIEWER_KEY
 from sandbox.control import ENDPOINTS
 from sandbox.data import Dataset
 from sandbox.faults import KINDS, Plan
@@ -22,8 +22,11 @@ A local stand-in for Akuity's audit-log API, with a fictional organization. When
 prints one line of JSON with its URL and an API key, then serves until interrupted."""
 
 EPILOG = f"""\
-Another key, which may not read audit logs:
+Two more keys:
   {VIEWER_KEY["api_key_id"]}:{VIEWER_KEY["api_key_secret"]}
+      may not read audit logs: 403
+  {EXPIRED_KEY["api_key_id"]}:{EXPIRED_KEY["api_key_secret"]}
+      expired: 401
 
 Control endpoints, which require no key:
 {ENDPOINTS}

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from dataclasses import replace
-from datetime import timezone
+from datetime import datetime, timezone
 from typing import Any
 
 from starlette.requests import Request
@@ -17,6 +17,12 @@ VIEWER_KEY: dict[str, Any] = {
     "role": "member",
     "key_expires": None,
 }
+EXPIRED_KEY: dict[str, Any] = {
+    "api_key_id": "expired-key-id",
+    "api_key_secret": "expired-key-secret",
+    "role": "owner",
+    "key_expires": datetime(2025, 1, 1, tzinfo=timezone.utc),
+}
 
 
 def authenticate(state: State, request: Request) -> Options:
@@ -26,7 +32,8 @@ def authenticate(state: State, request: Request) -> Options:
         ApiError: The key is missing, wrong or expired, or the request is about another
             organization or key.
     """
-    for key in (state.options, replace(state.options, **VIEWER_KEY)):
+    others = (replace(state.options, **key) for key in (VIEWER_KEY, EXPIRED_KEY))
+    for key in (state.options, *others):
         text = b64encode(f"{key.api_key_id}:{key.api_key_secret}".encode()).decode()
         if request.headers.get("authorization") == f"Basic {text}":
             break

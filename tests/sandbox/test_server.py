@@ -18,7 +18,7 @@ from harness import ROOT
 from harness.processes import inherited, started
 from sandbox import control
 from sandbox.__main__ import main, parser
-from sandbox.access import VIEWER_KEY
+from sandbox.access import EXPIRED_KEY, VIEWER_KEY
 from sandbox.data import Dataset
 from sandbox.faults import KINDS, Faults, Plan
 from sandbox.server import Sandbox
@@ -33,6 +33,7 @@ PATH = f"{ORGANIZATION}/audit-logs"
 API_KEY = "/api/v1/apikeys/sandbox-key-id"
 KEY = ("sandbox-key-id", "sandbox-key-secret")
 VIEWER = (VIEWER_KEY["api_key_id"], VIEWER_KEY["api_key_secret"])
+EXPIRED = (EXPIRED_KEY["api_key_id"], EXPIRED_KEY["api_key_secret"])
 
 TEXT = json.dumps(ITEMS[:-11:-1], ensure_ascii=False, separators=(",", ":"))
 ROWS = TEXT.encode()
@@ -74,6 +75,7 @@ def refusal(response):
         ({}, None, [PATH, ORGANIZATION, API_KEY], (401, 16)),
         ({}, ("sandbox-key-id", "wrong"), [PATH, ORGANIZATION, API_KEY], (401, 16)),
         ({"key_expires": UNTIL}, KEY, [PATH, ORGANIZATION, API_KEY], (401, 16)),
+        ({}, EXPIRED, [PATH, ORGANIZATION, API_KEY], (401, 16)),
         ({}, VIEWER, [PATH], (403, 7)),
         ({}, KEY, ["/", PATH + "/", ORGANIZATION + "2", API_KEY + "2"], (404, 5)),
     ],
@@ -81,7 +83,10 @@ def refusal(response):
 def test_what_is_not_shown(sandbox, options, auth, paths, expected):
     sandbox.state.options = Options(**options)
     for path in paths:
-        assert refusal(get(sandbox, path, auth=auth))[:2] == expected
+        *codes, message = refusal(get(sandbox, path, auth=auth))
+        assert tuple(codes) == expected
+        is_expired = auth == EXPIRED or "key_expires" in options
+        assert ("expired" in message) == is_expired
     assert PATH in paths or get(sandbox).content == PAGE
 
 
@@ -180,7 +185,7 @@ def test_help_lists_all_there_is():
     names = [prefix + field.name for cls, prefix in classes for field in fields(cls)]
     options = [f"--{name.replace('_', '-')} " for name in names]
     paths = [route.path for route in control.routes(Sandbox([]).state)]
-    for expected in (*options, *paths, VIEWER[1], *KINDS):
+    for expected in (*options, *paths, VIEWER[1], EXPIRED[1], *KINDS):
         assert expected in text
 
 
