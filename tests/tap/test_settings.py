@@ -182,20 +182,28 @@ def test_secrets_are_marked():
     assert secret == {"api_key_id", "api_key_secret"} == set(settings.SECRETS)
 
 
-def test_what_the_environment_cannot_say():
-    environment = {
-        "TAP_AKUITY_PAGE_SIZE": "many",
-        "TAP_AKUITY_LOOKBACK_SECONDS": "",
-        "TAP_AKUITY_MAX_RETRIES": "3",
-        "TAP_AKUITY_ACTIONS": "created",
-        "TAP_AKUITY_FAIL_ON_GAP": "ture",
-        "PAGE_SIZE": "many",
-    }
-    assert list(settings.environment_problems(environment)) == [
-        f"Setting `page_size` {PAGE_SIZE}",
-        f"Setting `lookback_seconds` {RETRIES}",
-        "Setting `fail_on_gap` must be true or false.",
-    ]
+@pytest.mark.parametrize(
+    ("environment", "errors"),
+    [
+        (
+            {"page_size": "many", "lookback_seconds": "", "max_retries": "3"},
+            [
+                f"Setting `page_size` {PAGE_SIZE}",
+                f"Setting `lookback_seconds` {RETRIES}",
+            ],
+        ),
+        (
+            {"fail_on_gap": "ture", "user_agent": "ture"},
+            ["Setting `fail_on_gap` must be true or false."],
+        ),
+    ],
+)
+def test_what_the_environment_cannot_say(monkeypatch, environment, errors):
+    for name, text in environment.items():
+        monkeypatch.setenv(f"TAP_AKUITY_{name.upper()}", text)
+    with pytest.raises(ConfigValidationError) as caught:
+        TapAkuity(config=COMPLETE, parse_env_config=True)
+    assert caught.value.errors == errors
 
 
 @pytest.mark.parametrize("text", ["true", "On", "1", "yes", "FALSE", "off", "0", "no"])
