@@ -26,18 +26,19 @@ def served():
         yield sandbox
 
 
-def killed(number, lines, config, *options, unbuffered=""):
+def killed(number, lines, *options, unbuffered=""):
     """Run the tap, and send it a signal after some lines.
 
     Returns:
         The messages that a target would have read, and the exit code.
     """
     with subprocess.Popen(
-        [TAP, "--config", config, *options],
+        [TAP, *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
     ) as tap:
+        assert tap.stdout
         read = b"".join(tap.stdout.readline() for _ in range(lines))
         tap.send_signal(number)
         sent = time.monotonic()
@@ -64,16 +65,16 @@ def bookmarks(found):
 
 def test_killed_again_and_again_and_resumed(tmp_path, served):
     config = write(tmp_path / "config", config_for(served, lookback_seconds=0))
-    options = []
+    state = write(tmp_path / "state", {})
+    options = ["--config", config, "--state", state]
     found = []
     for lines in (500, 12_000, 11_000):
-        some, code = killed(signal.SIGKILL, lines, config, *options)
+        some, code = killed(signal.SIGKILL, lines, *options)
         assert code == -signal.SIGKILL
         found += some
         if bookmarks(found):
-            options = ["--state", write(tmp_path / "state", last_state(found))]
-    command = [TAP, "--config", config, *options]
-    found += messages(subprocess.check_output(command, text=True, timeout=60))
+            write(state, last_state(found))
+    found += messages(subprocess.check_output([TAP, *options], text=True))
     emitted = [record["id"] for record in records(found)]
     assert set(emitted) == set(ids(map(json.loads, served.store.bodies())))
     # A kill costs what was emitted of one window: these were killed early in one.
@@ -86,7 +87,7 @@ def test_killed_again_and_again_and_resumed(tmp_path, served):
 )
 def test_signals_end_a_sync_promptly(tmp_path, served, number, concurrency, unbuffered):
     config = write(tmp_path / "config", config_for(served, concurrency=concurrency))
-    found, code = killed(number, 12_000, config, unbuffered=unbuffered)
+    found, code = killed(number, 12_000, "--config", config, unbuffered=unbuffered)
     assert code == 128 + number
     assert bookmarks(found)
 
@@ -95,7 +96,7 @@ def test_a_signal_ends_a_wait_for_the_server(tmp_path):
     with Sandbox(Dataset(records=30)) as sandbox:
         sandbox.state.options = replace(sandbox.state.options, latency_seconds=60)
         config = write(tmp_path / "config", config_for(sandbox))
-        found, code = killed(signal.SIGTERM, 1, config)
+        found, code = killed(signal.SIGTERM, 1, "--config", config)
     assert code == 128 + signal.SIGTERM
     assert [m["type"] for m in found] == ["SCHEMA"]
 

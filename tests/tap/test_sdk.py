@@ -13,18 +13,19 @@ from singer_sdk import Stream, Tap
 import tap_akuity
 
 PARAMETERS = {
-    Stream._sync_records: ["self", "context", "write_messages"],
-    Stream._write_starting_replication_value: ["self", "context"],
-    Stream._write_state_message: ["self"],
-    Tap._validate_config: ["self", "raise_errors"],
+    (Stream, "_sync_records"): ["self", "context", "write_messages"],
+    (Stream, "_write_starting_replication_value"): ["self", "context"],
+    (Stream, "_write_state_message"): ["self"],
+    (Tap, "_validate_config"): ["self", "raise_errors"],
 }
 ATTRIBUTES = {"_config", "_tap"}
 MODULES = {"_batch"}  # For annotations.
 
 
 def test_the_sdk_still_has_it():
-    for function, parameters in PARAMETERS.items():
-        assert list(inspect.signature(function).parameters) == parameters
+    for (owner, name), parameters in PARAMETERS.items():
+        signature = inspect.signature(getattr(owner, name))
+        assert list(signature.parameters) == parameters
 
 
 def private_names(text):
@@ -44,4 +45,4 @@ def test_nothing_else_private_is_touched():
         for base in {base for one in classes for base in one.__mro__}:
             if base.__module__.startswith(("singer_sdk.", "requests.", "http.")):
                 found |= private_names(source) & private_names(inspect.getsource(base))
-    assert found == {one.__name__ for one in PARAMETERS} | ATTRIBUTES | MODULES
+    assert found == {name for _, name in PARAMETERS} | ATTRIBUTES | MODULES

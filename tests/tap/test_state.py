@@ -39,12 +39,17 @@ def test_every_form_of_a_bookmark_is_understood(value, instant):
     )
 
 
-def test_what_else_is_in_the_state_stays():
-    recount = {"x": {"until": "2025-11-21", "loaded": {"2025-11-20": 3}}}
-    for state in ({}, {"bookmarks": {}}, state_of(recount=recount, note="kept")):
-        others = {"other": {"replication_key_value": 7}, **state.get("bookmarks", {})}
-        assert normalized(state) == state
-        assert normalized({"bookmarks": others}) == {"bookmarks": others}
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"bookmarks": {}},
+        {"bookmarks": {"audit_logs": {"note": 1}, "x": {"replication_key_value": 7}}},
+        state_of(recount={"x": {"until": "2025-11-21", "loaded": {"2025-11-20": 3}}}),
+    ],
+)
+def test_what_else_is_in_the_state_stays(state):
+    assert normalized({"more": 1, **state}) == {"more": 1, **state}
 
 
 SHAPE = (
