@@ -52,59 +52,55 @@ def test_what_else_is_in_the_state_stays(state):
     assert normalized({"more": 1, **state}) == {"more": 1, **state}
 
 
-SHAPE = (
-    "The {} is not a JSON object: pass the value of a STATE message that the tap "
-    "wrote, or remove the state to start over."
+NO_OBJECT = (
+    "is not a JSON object: pass the value of a STATE message that the tap wrote, or "
+    "remove the state to start over."
+)
+WRONG = {
+    f"The state {NO_OBJECT}": [],
+    f"The `bookmarks` of the state {NO_OBJECT}": {"bookmarks": []},
+    f"The bookmark of `audit _logs` in the state {NO_OBJECT}": {
+        "bookmarks": {"audit\n_logs": "x"}
+    },
+    "The state's bookmark of `audit_logs` is not one of `timestamp`: correct the "
+    "state, or remove it to start over.": state_of(replication_key="count"),
+    "`recount` of `audit_logs` in the state is malformed: remove it, and the last days "
+    "are counted anew (Expected `object`, got `array`).": state_of(recount=[]),
+}
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_what_is_wrong_is_refused(sentence):
+    with pytest.raises(StateError) as caught:
+        normalized(WRONG[sentence])
+    assert str(caught.value) == sentence
+
+
+NO_TIME = (
+    "is not a valid date or time: write it as 2025-01-31T08:30:00Z, or remove the "
+    "state to start over."
+)
+FUTURE = (
+    "is more than a day in the future, so that nothing would be fetched: correct it, "
+    "or remove the state to start over."
 )
 
 
 @pytest.mark.parametrize(
-    ("state", "said"),
+    ("value", "said"),
     [
-        ([], SHAPE.format("state")),
-        ({"bookmarks": []}, SHAPE.format("`bookmarks` of the state")),
-        (
-            {"bookmarks": {"audit\n_logs": "x"}},
-            SHAPE.format("bookmark of `audit _logs` in the state"),
-        ),
-        (
-            state_of(replication_key_value="2025-11-21", replication_key="count"),
-            "The state's bookmark of `audit_logs` is not one of `timestamp`: correct "
-            "the state, or remove it to start over.",
-        ),
-        (
-            state_of(recount=[]),
-            "`recount` of `audit_logs` in the state is malformed: remove it, and the "
-            "last days are counted anew (Expected `object`, got `array`).",
-        ),
+        ("soon", NO_TIME),
+        (None, NO_TIME),
+        (1732206400, NO_TIME),
+        ("2025-12-02T00:00:00.000000001Z", FUTURE),
     ],
 )
-def test_what_is_wrong_is_refused(state, said):
-    with pytest.raises(StateError) as caught:
-        normalized(state)
-    assert str(caught.value) == said
-
-
-@pytest.mark.parametrize("value", ["soon", None, 1732206400])
 @pytest.mark.parametrize("name", TIMES)
-def test_a_bookmark_that_is_no_time_is_refused(name, value):
-    with pytest.raises(StateError) as caught:
-        normalized(state_of(**{name: value}))
-    assert str(caught.value) == (
-        f"`{name}` of `audit_logs` in the state is not a valid date or time: write it "
-        "as 2025-01-31T08:30:00Z, or remove the state to start over."
-    )
-
-
-@pytest.mark.parametrize("name", TIMES)
-def test_a_bookmark_in_the_future_is_refused(name):
+def test_a_bookmark_that_cannot_be_is_refused(name, value, said):
     assert normalized(state_of(**{name: "2025-12-02T00:00:00Z"}))
     with pytest.raises(StateError) as caught:
-        normalized(state_of(**{name: "2025-12-02T00:00:00.000000001Z"}))
-    assert str(caught.value) == (
-        f"`{name}` of `audit_logs` in the state is more than a day in the future, so "
-        "that nothing would be fetched: correct it, or remove the state to start over."
-    )
+        normalized(state_of(**{name: value}))
+    assert str(caught.value) == f"`{name}` of `audit_logs` in the state {said}"
 
 
 values = st.recursive(
