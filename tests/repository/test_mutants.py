@@ -6,16 +6,13 @@ import sys
 
 import pytest
 
-from harness import ROOT
 from scripts.mutants import ACCEPTED, Change, function_of, listed, problems
-from tests.helpers.mutants import place_of
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-MUTMUT = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["mutmut"]
 DOCUMENT = tomllib.loads(ACCEPTED.read_text(encoding="utf-8"))
 
 
@@ -48,14 +45,3 @@ def test_an_accepted_mutant_is_of_what_is_there(change):
     found = pkgutil.resolve_name(change.function)
     before = change.change.partition(" → ")[0]
     assert squeezed(before) in squeezed(inspect.getsource(found))
-
-
-def test_each_module_that_is_mutated_has_tests():
-    selected = MUTMUT["pytest_add_cli_args_test_selection"]
-    for pattern in MUTMUT["only_mutate"]:
-        paths = list(ROOT.glob(pattern))
-        assert paths, pattern
-        for path in paths:
-            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-            assert (ROOT / place_of(module)).exists()
-            assert place_of(module).removesuffix("/") in selected

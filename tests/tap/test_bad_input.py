@@ -153,31 +153,17 @@ def test_records():
     assert not any(bookmark(state) for state in states if state)
 
 
-def closed_pipe():
+def test_a_target_that_ends(tmp_path):
     reading, writing = os.pipe()
     os.close(reading)
-    return writing
-
-
-def full_disk():
-    if not Path("/dev/full").exists():
-        pytest.skip("there is no /dev/full")
-    return os.open("/dev/full", os.O_WRONLY)
-
-
-@pytest.mark.parametrize(
-    ("target", "reason"),
-    [(closed_pipe, "Broken pipe"), (full_disk, "No space left on device")],
-)
-def test_a_target_that_takes_nothing(tmp_path, target, reason):
-    with Sandbox([item(-30)]) as sandbox, os.fdopen(target(), "wb") as stdout:
+    with Sandbox([item(-30)]) as sandbox, os.fdopen(writing, "wb") as stdout:
         config = write(tmp_path / "config.json", config_for(sandbox))
         command = [TAP, "--config", config]
         result = subprocess.run(
             command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
         )
     assert last_line(result) == (
-        f"Could not write to the target: look at its own messages ({reason})."
+        "Could not write to the target: look at its own messages (Broken pipe)."
     )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr

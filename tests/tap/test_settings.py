@@ -151,7 +151,7 @@ def test_secrets_are_marked():
 def from_environment(patch, **environment):
     for name, text in environment.items():
         patch.setenv(f"TAP_AKUITY_{name.upper()}", text)
-    return TapAkuity(config=COMPLETE, parse_env_config=True).config
+    return TapAkuity(config=dict(COMPLETE), parse_env_config=True).config
 
 
 def test_every_type_of_setting_comes_from_the_environment(monkeypatch):
