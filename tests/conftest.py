@@ -13,13 +13,12 @@ settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("repeatable")
 
-FIXTURES = Path(__file__).parent / "fixtures"
-
 
 @pytest.fixture(scope="session")
 def sample():
     """Return the sample record, as the API sends it."""
-    return json.loads((FIXTURES / "audit_log.json").read_text(encoding="utf-8"))
+    path = Path(__file__).with_name("fixtures") / "audit_log.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture

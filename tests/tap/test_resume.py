@@ -27,11 +27,7 @@ def served():
 
 
 def killed(number, lines, *options, unbuffered=""):
-    """Run the tap, and send it a signal after some lines.
-
-    Returns:
-        The messages that a target would have read, and the exit code.
-    """
+    """Send a signal after some lines; return the whole lines and the exit code."""
     with subprocess.Popen(
         [TAP, *options],
         stdout=subprocess.PIPE,
@@ -104,8 +100,7 @@ def test_a_signal_ends_a_wait_for_the_server(tmp_path):
 def test_a_state_follows_each_window(served):
     found = sync(config_for(served))
     assert len(bookmarks(found)) >= 3
-    states = [0]
-    states += [n for n, m in enumerate(found) if m["type"] == "STATE"]
+    states = [0, *(n for n, m in enumerate(found) if m["type"] == "STATE")]
     assert max(after - before for before, after in pairwise(states)) <= 10_500
 
 
