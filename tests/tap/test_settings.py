@@ -94,8 +94,8 @@ def test_what_is_right_passes(name, values):
 
 
 def test_each_problem_is_said():
-    both = problems(max_retries=-1, start_date="soon")
-    assert [one.split()[1] for one in both] == ["`max_retries`", "`start_date`"]
+    both = problems(max_retries=-1, start_date="2025-01-02", end_date="1")
+    assert [one.split()[1] for one in both] == ["`max_retries`", "`end_date`"]
 
 
 def test_the_start_has_to_be_before_the_end():
@@ -131,6 +131,7 @@ def test_one_form():
         "flattening_max_depth": 3,
     }
     assert settings.normalize(config) == result
+    assert settings.normalize({"end_date": "soon"}) == {"end_date": "soon"}
     shallow = result | {"flattening_max_depth": 0}
     assert settings.normalize(shallow) == shallow
 
