@@ -155,28 +155,22 @@ def from_environment(patch, **environment):
     return TapAkuity(config=dict(COMPLETE), parse_env_config=True).config
 
 
-def test_every_type_of_setting_comes_from_the_environment(monkeypatch):
-    config = from_environment(
-        monkeypatch,
-        start_date="2025-01-01",
-        page_size="7",
-        fail_on_gap="",
-        timestamp_precision="microseconds",
-        actor_ids='["a,b", "c"]',
-        request_timeout_seconds="2.5",
-    )
-    assert config["start_date"] == "2025-01-01T00:00:00.000000000Z"
-    assert config["page_size"] == 7
-    assert config["fail_on_gap"] is False
-    assert config["timestamp_precision"] == "microseconds"
-    assert config["actor_ids"] == ["a,b", "c"]
-    assert config["request_timeout_seconds"] == 2.5
-
-
-@pytest.mark.parametrize("text", ["true", "On", "1", "yes", "FALSE", "off", "0", "no"])
-def test_booleans_of_the_environment(text, monkeypatch):
-    config = from_environment(monkeypatch, fail_on_gap=text)
-    assert config["fail_on_gap"] is (text in {"true", "On", "1", "yes"})
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("start_date", "2025-01-01", "2025-01-01T00:00:00.000000000Z"),
+        ("page_size", "7", 7),
+        ("timestamp_precision", "microseconds", "microseconds"),
+        ("actor_ids", '["a,b", "c"]', ["a,b", "c"]),
+        ("request_timeout_seconds", "2.5", 2.5),
+        *(("fail_on_gap", text, True) for text in ("true", "On", "1", "yes")),
+        *(("fail_on_gap", text, False) for text in ("FALSE", "off", "0", "no", "")),
+    ],
+)
+def test_every_type_of_setting_comes_from_the_environment(
+    monkeypatch, name, text, value
+):
+    assert from_environment(monkeypatch, **{name: text})[name] == value
 
 
 @pytest.mark.parametrize(
