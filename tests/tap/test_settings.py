@@ -67,10 +67,10 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("sentence", WRONG)
-def test_what_is_wrong_is_said(sentence):
+@pytest.mark.parametrize(("sentence", "values"), WRONG.items())
+def test_what_is_wrong_is_said(sentence, values):
     name = sentence.split("`")[1]
-    for value in WRONG[sentence]:
+    for value in values:
         assert problems(**{name: value}) == [sentence]
 
 
