@@ -28,7 +28,7 @@ WRONG = {
     "Setting `timestamp_precision` must be `auto`, `microseconds` or `nanoseconds`.": [
         "seconds"
     ],
-    "Setting `end_date` must be a date or time such as 2025-01-31 or "
+    "Setting `start_date` must be a date or time such as 2025-01-31 or "
     "2025-01-31T08:30:00Z.": ["yesterday", "2025-02-30", 2025],
     "Setting `start_date` is more than a day in the future, so that nothing would be "
     "fetched: correct it.": ["2026-01-02T00:00:00.000000001Z"],
