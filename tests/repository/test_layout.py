@@ -4,11 +4,9 @@ import re
 
 from harness import ROOT
 
-TESTS = ROOT / "tests"
-
 
 def test_what_tests_share_is_in_the_helpers():
-    for path in TESTS.rglob("*.py"):
+    for path in (ROOT / "tests").rglob("*.py"):
         imported = re.findall(
             r"^ *(?:from|import) (tests\b\S*)", path.read_text(), re.MULTILINE
         )

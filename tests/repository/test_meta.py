@@ -40,7 +40,7 @@ def test_env_example_sets_settings_that_there_are():
         for plugin in plugins
         for setting in plugin["settings"]
     }
-    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    text = (ROOT / ".env.example").read_text()
     used = re.findall(r"^(?:# )?(\w+)=", text, re.MULTILINE)
     assert len(used) > 3
     assert set(used) <= names
