@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from jsonschema import Draft7Validator, FormatChecker
+from jsonschema.validators import extend
 from singer_sdk import typing as th
 
 from tap_akuity.records import timestamps
@@ -217,6 +220,31 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
     ),
 ).to_dict()
 
+_FORMATS = FormatChecker(formats=())
+
+
+@_FORMATS.checks("date-time", raises=TimestampError)
+def _is_date(value: object) -> bool:
+    return isinstance(value, str) and bool(timestamps.canonical(value))
+
+
+def _is_integer(_: object, value: object) -> bool:
+    # Unlike JSON Schema, where 5.0 is one, too.
+    return type(value) is int
+
+
+def _is_number(_: object, value: object) -> bool:
+    # NaN would pass any limit.
+    return type(value) is int or (type(value) is float and math.isfinite(value))
+
+
+_VALIDATOR = extend(  # type: ignore[no-untyped-call]
+    Draft7Validator,
+    type_checker=Draft7Validator.TYPE_CHECKER.redefine_many(
+        {"integer": _is_integer, "number": _is_number}
+    ),
+)(SCHEMA, format_checker=_FORMATS)
+
 
 def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
     """Bring a configuration into its canonical form, without validating it.
@@ -259,7 +287,7 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems(
-    config: Mapping[str, Any], *, now: int, under_meltano: bool = False
+    config: dict[str, Any], *, now: int, under_meltano: bool = False
 ) -> Iterator[str]:
     """Find what is wrong with a configuration.
 
@@ -282,18 +310,25 @@ def problems(
                 if under_meltano
                 else f"it in the config file, or as {variable} with --config=ENV."
             )
+    wrong = {error.path[0] for error in _VALIDATOR.iter_errors(config) if error.path}
     for name, value in config.items():
-        if name in properties:
-            expected = _expected(properties[name])
-            if not _fits(value, properties[name]):
-                yield f"Setting `{name}` must be {expected}."
-                continue
-            yield from _CHECKS.get(name, _accept)(name, value, now)
-        elif close := difflib.get_close_matches(name, properties, 1, 0.8):
+        if name in wrong:
+            yield f"Setting `{name}` must be {_expected(properties[name])}."
+        elif name in _CHECKS:
+            yield from _CHECKS[name](name, value)
+        elif name not in properties and (
+            close := difflib.get_close_matches(name, properties, 1, 0.8)
+        ):
             yield f"Setting `{name}` is unknown: did you mean `{close[0]}`?"
-    start, end = config.get("start_date"), config.get("end_date")
-    if _is_date(start) and _is_date(end) and str(start) >= str(end):
-        yield "Setting `start_date` must be before `end_date`."
+    if "start_date" in config and wrong.isdisjoint({"start_date", "end_date"}):
+        start = config["start_date"]
+        if timestamps.parse(start) > now + timestamps.DAY:
+            yield (
+                "Setting `start_date` is more than a day in the future, so that "
+                "nothing would be fetched: correct it."
+            )
+        if "end_date" in config and start >= config["end_date"]:
+            yield "Setting `start_date` must be before `end_date`."
 
 
 def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
@@ -307,7 +342,7 @@ def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
     """
     for name, schema in SCHEMA["properties"].items():
         text = environment.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")
-        if text is not None and not _readable(text, _kind(schema)):
+        if text is not None and not _readable(text, schema["type"][0]):
             yield f"Setting `{name}` must be {_expected(schema)}."
 
 
@@ -327,25 +362,21 @@ def _readable(text: str, kind: str) -> bool:
     return True
 
 
-def _kind(schema: Mapping[str, Any]) -> str:
-    return str(schema["type"][0])
-
-
 def _expected(schema: Mapping[str, Any]) -> str:
-    kind = _kind(schema)
-    if kind == "integer" and "maximum" in schema:
-        return f"an integer from {schema['minimum']} to {schema['maximum']}"
-    if kind == "integer":
-        return f"an integer of at least {schema['minimum']}"
-    if kind == "number":
-        return (
-            f"a number greater than {schema['exclusiveMinimum']} and at most "
-            f"{schema['maximum']}"
-        )
-    if "enum" in schema:
-        *others, last = (f"`{value}`" for value in schema["enum"])
-        return f"{', '.join(others)} or {last}"
-    return _EXPECTED[kind]
+    """Describe the values that a schema allows."""
+    match schema:
+        case {"enum": values}:
+            *others, last = (f"`{value}`" for value in values)
+            return f"{', '.join(others)} or {last}"
+        case {"format": "date-time"}:
+            return "a date or time such as 2025-01-31 or 2025-01-31T08:30:00Z"
+        case {"exclusiveMinimum": minimum, "maximum": maximum}:
+            return f"a number greater than {minimum} and at most {maximum}"
+        case {"minimum": minimum, "maximum": maximum}:
+            return f"an integer from {minimum} to {maximum}"
+        case {"minimum": minimum}:
+            return f"an integer of at least {minimum}"
+    return _EXPECTED[schema["type"][0]]
 
 
 _EXPECTED = {
@@ -355,49 +386,7 @@ _EXPECTED = {
 }
 
 
-def _fits(value: object, schema: Mapping[str, Any]) -> bool:
-    kind = _kind(schema)
-    if kind == "array":
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind == "string":
-        return isinstance(value, str) and value in schema.get("enum", (value,))
-    if kind == "boolean":
-        return isinstance(value, bool)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    if kind == "integer":
-        return isinstance(value, int) and schema["minimum"] <= value <= schema.get(
-            "maximum", value
-        )
-    return bool(schema["exclusiveMinimum"] < value <= schema["maximum"])
-
-
-def _is_date(value: object) -> bool:
-    """Return whether `normalize` recognized the date."""
-    try:
-        return isinstance(value, str) and bool(timestamps.canonical(value))
-    except TimestampError:
-        return False
-
-
-def _accept(_name: str, _value: object, _now: int) -> Iterator[str]:
-    yield from ()
-
-
-def _check_date(name: str, value: str, now: int) -> Iterator[str]:
-    if not _is_date(value):
-        yield (
-            f"Setting `{name}` is not a valid date or time: write it as 2025-01-31 or "
-            "2025-01-31T08:30:00Z."
-        )
-    elif name == "start_date" and timestamps.parse(value) > now + timestamps.DAY:
-        yield (
-            "Setting `start_date` is more than a day in the future, so that nothing "
-            "would be fetched: correct it."
-        )
-
-
-def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
+def _check_api_url(name: str, value: str) -> Iterator[str]:
     try:
         url = urlsplit(value)
     except ValueError:
@@ -418,7 +407,7 @@ def _check_api_url(name: str, value: str, _now: int) -> Iterator[str]:
         )
 
 
-def _check_organization(name: str, value: str, _now: int) -> Iterator[str]:
+def _check_organization(name: str, value: str) -> Iterator[str]:
     if value != value.strip():
         yield (
             f"Setting `{name}` is {value!r}, with white space around it: remove that."
@@ -430,7 +419,7 @@ def _check_organization(name: str, value: str, _now: int) -> Iterator[str]:
         )
 
 
-def _check_key(name: str, value: str, _now: int) -> Iterator[str]:
+def _check_key(name: str, value: str) -> Iterator[str]:
     if not value.isascii():
         wrong = "contains a character that is not ASCII"
     elif value != value.strip():
@@ -444,7 +433,7 @@ def _check_key(name: str, value: str, _now: int) -> Iterator[str]:
     yield f"Setting `{name}` {wrong}, unlike any API key: copy it again."
 
 
-def _check_user_agent(name: str, value: str, _now: int) -> Iterator[str]:
+def _check_user_agent(name: str, value: str) -> Iterator[str]:
     if not (value.isascii() and value.isprintable() and value == value.strip()):
         yield (
             f"Setting `{name}` must be printable ASCII without spaces around it: "
@@ -456,8 +445,6 @@ _CHECKS: dict[str, Any] = {
     "api_key_id": _check_key,
     "api_key_secret": _check_key,
     "api_url": _check_api_url,
-    "end_date": _check_date,
     "organization_id": _check_organization,
-    "start_date": _check_date,
     "user_agent": _check_user_agent,
 }

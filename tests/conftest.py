@@ -1,36 +1,28 @@
-"""What the tests share: a sandbox, and ways to run the tap against it."""
-
-from __future__ import annotations
+"""What all tests share."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from sandbox.server import Sandbox
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 # The same examples each time, and no timing; to look for others, see CONTRIBUTING.md.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("repeatable")
 
-FIXTURES = Path(__file__).parent / "fixtures"
-
 
 @pytest.fixture(scope="session")
-def sample() -> dict[str, Any]:
-    """Give the sample record, as the API sends it."""
-    text = (FIXTURES / "audit_log.json").read_text(encoding="utf-8")
-    return json.loads(text)
+def sample():
+    """Return the sample record, as the API sends it."""
+    path = Path(__file__).with_name("fixtures") / "audit_log.json"
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def sandbox():
     """Serve a small organization."""
     with Sandbox() as server:
         yield server

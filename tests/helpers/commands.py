@@ -1,27 +1,16 @@
 """Running the command, and reading what it wrote."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 
 BIN = Path(sys.executable).parent
-
-
 TAP = str(BIN / "tap-akuity")
 
 
-def run(
-    *arguments: str | Path, command: Sequence[str] = (TAP,), **environment: str
-) -> subprocess.CompletedProcess[str]:
+def run(*arguments, command=(TAP,), **environment):
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_AKUITY")}
     return subprocess.run(
         [*command, *map(str, arguments)],
@@ -33,14 +22,14 @@ def run(
     )
 
 
-def write(path: Path, value: Any) -> Path:
+def write(path, value):
     path.write_text(json.dumps(value), encoding="utf-8")
     return path
 
 
-def messages(output: str) -> list[dict[str, Any]]:
+def messages(output):
     return [json.loads(line) for line in output.splitlines()]
 
 
-def last_line(result: subprocess.CompletedProcess[str]) -> str:
+def last_line(result):
     return result.stderr.splitlines()[-1].split(" | ", 3)[-1]

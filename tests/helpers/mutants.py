@@ -3,24 +3,16 @@
 A plugin of pytest for `make mutants`; mutmut names the mutant in the environment.
 """
 
-from __future__ import annotations
-
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import pytest
 
 
-def place_of(module: str) -> str:
-    """Give the folder of a module's tests, or their file for one without a package."""
+def place_of(module):
+    """Return the folder of a module's tests, or their file if it is in no package."""
     *package, name = module.removeprefix("tap_akuity.").split(".")
     return f"tests/tap/{package[0]}/" if package else f"tests/tap/test_{name}.py"
 
 
-def pytest_collection_modifyitems(
-    config: pytest.Config, items: list[pytest.Item]
-) -> None:
+def pytest_collection_modifyitems(config, items):
     """Leave out the tests of other packages."""
     module, _, mutant = os.environ.get("MUTANT_UNDER_TEST", "").rpartition(".")
     if "__mutmut_" in mutant:

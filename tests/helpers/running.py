@@ -1,7 +1,5 @@
 """Running the tap in this process, and reading what it wrote."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -16,16 +14,16 @@ Message = dict[str, Any]
 class Output(LineWriter):
     """Keeps the messages as a target would read them."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         super().__init__()
-        self.messages: list[Message] = []
+        self.messages = []
 
-    def write_lines(self, lines: bytes) -> None:
+    def write_lines(self, lines):
         self.messages += [json.loads(line) for line in lines.splitlines()]
 
 
-def config_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
-    """Settings for a sandbox, with a start date before all its events."""
+def config_for(sandbox, **settings):
+    """Return settings for a sandbox, with a start date before all its events."""
     config = {
         "organization_id": sandbox.organization_id,
         "api_key_id": sandbox.api_key_id,
@@ -38,7 +36,7 @@ def config_for(sandbox: Sandbox, **settings: Any) -> dict[str, Any]:
     return {name: value for name, value in config.items() if value is not None}
 
 
-def organization(name: str, items: Any) -> Sandbox:
+def organization(name, items):
     """Make an organization with a key of its own."""
     options = Options(
         organization_id=name,
@@ -48,33 +46,26 @@ def organization(name: str, items: Any) -> Sandbox:
     return Sandbox(items, options=options)
 
 
-def sync(
-    config: dict[str, Any],
-    state: dict[str, Any] | None = None,
-    catalog: dict[str, Any] | None = None,
-) -> list[Message]:
-    """Run the tap, and give the messages."""
+def sync(config, state=None, catalog=None):
+    """Run the tap, and return the messages."""
     output = Output()
     tap = TapAkuity(config=config, state=state, catalog=catalog, message_writer=output)
     tap.sync_all()
     return output.messages
 
 
-def records(messages: list[Message]) -> list[dict[str, Any]]:
-    """Pick the records."""
+def records(messages):
     return [m["record"] for m in messages if m["type"] == "RECORD"]
 
 
-def last_state(messages: list[Message]) -> dict[str, Any]:
-    """Pick the last state."""
+def last_state(messages):
     return [m["value"] for m in messages if m["type"] == "STATE"][-1]
 
 
-def bookmark(state: dict[str, Any]) -> str | None:
-    """Pick the bookmark."""
+def bookmark(state):
     return state["bookmarks"]["audit_logs"].get("replication_key_value")
 
 
-def stats(sandbox: Sandbox) -> dict[str, Any]:
-    """Ask the sandbox what it was asked for."""
+def stats(sandbox):
+    """Return what the sandbox was asked for."""
     return sandbox.state.stats.report()
