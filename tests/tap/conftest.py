@@ -1,19 +1,30 @@
 """What the tests of the tap share: an environment that says nothing of certificates."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.helpers.commands import write
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _no_certificates_of_the_user_s_own() -> Iterator[None]:
+def _no_certificates_of_the_user_s_own():
     # Reading a bundle again and again would take half of the time of many tests.
     with pytest.MonkeyPatch.context() as patch:
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def json_logs(tmp_path):
+    """Return the environment in which Meltano runs the tap: it logs JSON to stderr."""
+    formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
+    handler = {"class": "logging.StreamHandler", "formatter": "json"}
+    logs = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {"console": handler},
+        "root": {"level": "DEBUG", "handlers": ["console"]},
+    }
+    path = write(tmp_path / "logging.json", logs)
+    return {"SINGER_SDK_LOG_CONFIG": str(path), "MELTANO_PROJECT_ROOT": str(tmp_path)}
