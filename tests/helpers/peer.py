@@ -1,7 +1,6 @@
 """A server of raw bytes, for what no well-behaved server sends, and what it costs."""
 
 import contextlib
-import functools
 import os
 import re
 import socket
@@ -11,18 +10,17 @@ import threading
 from collections import Counter
 from typing import NamedTuple
 
-HEAD = b"HTTP/1.1 %d Some\r\nConnection: close\r\nContent-Type: application/json\r\n"
 KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
 
 
 def head(status=200, headers=b""):
-    return HEAD % status + headers + b"\r\n"
+    first = b"HTTP/1.1 %d Some\r\nConnection: close\r\n" % status
+    return first + b"Content-Type: application/json\r\n" + headers + b"\r\n"
 
 
 def page(items=b"", total=0, headers=b""):
     """Make a whole response that holds a page."""
-    body = b'{"items":[%b],"totalCount":%d}' % (items, total)
-    return head(200, headers + b"Content-Length: %d\r\n" % len(body)) + body
+    return head(200, headers) + b'{"items":[%b],"totalCount":%d}' % (items, total)
 
 
 class Peer:
@@ -42,6 +40,9 @@ class Peer:
         scheme = "https" if context else "http"
         self.url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
 
+    def urls(self):
+        return [f"{self.url}/{number}" for number in range(len(self._respond))]
+
     def __enter__(self):
         threading.Thread(target=self._accept, daemon=True).start()
         return self
@@ -53,8 +54,8 @@ class Peer:
     def _accept(self):
         with contextlib.suppress(OSError):
             while True:
-                serve = functools.partial(self._serve, self._socket.accept()[0])
-                threading.Thread(target=serve, daemon=True).start()
+                accepted = self._socket.accept()[:1]
+                threading.Thread(target=self._serve, args=accepted, daemon=True).start()
 
     def _serve(self, connection):
         self.open += 1
@@ -68,26 +69,29 @@ class Peer:
     def _exchange(self, connection):
         request = b""
         while b"\r\n\r\n" not in request:
-            received = connection.recv(65536)
-            if not received:
+            if not (received := connection.recv(65536)):
                 return
             request += received
         self.requests.append(request)
         path = request.split()[1].decode()
-        for data in self._response(path, request):
+        place = path.strip("/").split("/")[0]
+        respond = self._respond
+        if "/api/v1/" in path and "/audit-logs?" not in path:
+            respond = _hide
+        elif isinstance(respond, list):
+            respond = respond[int(place)]
+        for data in respond(request):
             if self._ended:
                 break
             connection.sendall(data)
-            self.sent[path.strip("/").split("/")[0]] += len(data)
+            self.sent[place] += len(data)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
 
-    def _response(self, path, request):
-        if "/api/v1/" in path and "/audit-logs?" not in path:
-            return [head(404)]  # The organization and the key are not visible.
-        if isinstance(self._respond, list):
-            return self._respond[int(path.split("/")[1])](request)
-        return self._respond(request)
+
+def _hide(_):
+    """Respond to requests for the organization and the key."""
+    return [head(404)]
 
 
 class Run(NamedTuple):
@@ -114,9 +118,8 @@ for url in urls:
     try:
         main()
     except SystemExit as end:
-        code = end.code or 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"ENDED {code} {peak}", file=sys.__stderr__, flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"ENDED {end.code or 0} {peak}", file=sys.__stderr__, flush=True)
 """
 
 # Not from this process, whose own memory would count until the other program starts.
@@ -133,9 +136,8 @@ def run_tap(*urls, **environment):
         "TAP_AKUITY_START_DATE": "2025-01-01",
         "TAP_AKUITY_MAX_RETRIES": "0",
     }
-    python = [sys.executable, "-c"]
     ended = subprocess.run(
-        [*python, STARTED, *python, RUNS, *urls],
+        [sys.executable, "-c", STARTED, sys.executable, "-c", RUNS, *urls],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -144,9 +146,5 @@ def run_tap(*urls, **environment):
         timeout=100,
     )
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return [
-        Run(int(code), text.splitlines(), int(peak) / scale)
-        for text, code, peak in re.findall(
-            r"(.*?)^ENDED (\d+) (\d+)$", ended.stderr, re.DOTALL | re.MULTILINE
-        )
-    ]
+    runs = re.findall(r"(?ms)(.*?)^ENDED (\d+) (\d+)$", ended.stderr)
+    return [Run(int(c), text.splitlines(), int(m) / scale) for text, c, m in runs]

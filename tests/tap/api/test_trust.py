@@ -98,21 +98,18 @@ def test_a_certificate_is_always_verified(context):
     assert "Attempts" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [None, "no certificates"])
 @pytest.mark.parametrize("variable", CA_VARIABLES)
-def test_a_bundle_that_cannot_be_used_is_named(
-    tmp_path, monkeypatch, variable, content
-):
+def test_a_bundle_that_cannot_be_used_is_named(tmp_path, monkeypatch, variable):
     path = tmp_path / "ca.pem"
-    if content:
-        path.write_text(content, encoding="utf-8")
     monkeypatch.setenv(variable, str(path))
-    with pytest.raises(FatalAPIError) as caught:
-        fetch("https://127.0.0.1:9")
-    assert str(caught.value) == (
-        f"{variable} names {path}, which cannot be read as certificates: correct or "
-        "unset it."
-    )
+    for _ in ("missing", "empty"):
+        with pytest.raises(FatalAPIError) as caught:
+            fetch("https://127.0.0.1:9")
+        assert str(caught.value) == (
+            f"{variable} names {path}, which cannot be read as certificates: correct "
+            "or unset it."
+        )
+        path.touch()
 
 
 UNUSABLE = "Could not send a request to https://127.0.0.1:9: correct the proxy in HTTP"
@@ -121,11 +118,8 @@ PROXIES = {
     "http://": UNUSABLE,
     "socks5://127.0.0.1:9": UNUSABLE,
     "http://user:pa55word-hunter@[bad": UNUSABLE,
-    "http://user:pa55word-hunter@": UNUSABLE,
     "http://user:pa55word-hunter@127.0.0.1:port": UNUSABLE,
-    "http://user:pa55word-hunter@127.0.0.1:99999": UNUSABLE,
     "http://user:pa55word-hunter//x@127.0.0.1:9": UNUSABLE,
-    "http://user:pa55word-hunter#x@127.0.0.1:9": UNUSABLE,
     "http:/user:pa55word-hunter@[": UNUSABLE,
     "http://user:pa55word-hunter@127.0.0.1:9": REFUSED,
     "http://user:pa55word%2Dhunter@127.0.0.1:9": REFUSED,
