@@ -23,6 +23,10 @@ def page(items=b"", total=0, headers=b""):
     return head(200, headers) + b'{"items":[%b],"totalCount":%d}' % (items, total)
 
 
+def hide_neighbours(_):
+    return [head(404)]
+
+
 class Peer:
     """Responds to each connection's one request with bytes, as long as they are taken.
 
@@ -33,7 +37,6 @@ class Peer:
         self._respond = respond
         self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._ended = False
         self.requests = []
         self.open = 0
         self.sent = Counter()
@@ -48,7 +51,6 @@ class Peer:
         return self
 
     def __exit__(self, *_):
-        self._ended = True
         self._socket.close()
 
     def _accept(self):
@@ -77,31 +79,20 @@ class Peer:
         place = path.strip("/").split("/")[0]
         respond = self._respond
         if "/api/v1/" in path and "/audit-logs?" not in path:
-            respond = _hide
+            respond = hide_neighbours
         elif isinstance(respond, list):
             respond = respond[int(place)]
         for data in respond(request):
-            if self._ended:
-                break
             connection.sendall(data)
             self.sent[place] += len(data)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
 
 
-def _hide(_):
-    """Respond to requests for the organization and the key."""
-    return [head(404)]
-
-
 class Run(NamedTuple):
     code: int
     lines: list[str]  # of stderr
     megabytes: float  # the peak RSS so far
-
-    @property
-    def last_line(self):
-        return self.lines[-1].split(" | ", 3)[-1]
 
 
 # The tap again and again in one process, which is faster.

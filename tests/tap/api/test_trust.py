@@ -36,9 +36,15 @@ def test_no_output_shows_the_key(sandbox, tmp_path):
     key = (sandbox.api_key_id, sandbox.api_key_secret)
     token = base64.b64encode(":".join(key).encode()).decode()
     config = write(tmp_path / "config.json", config_for(sandbox))
-    for options in ([], ["--test"], ["--discover"], ["--about", "--format=json"]):
+    for options, shown in (
+        ([], '"record":'),
+        (["--test"], ""),
+        (["--discover"], '"tap_stream_id":"audit_logs"'),
+        (["--about"], "lookback_seconds"),
+    ):
         result = run("--config", config, *options, TAP_AKUITY_LOGLEVEL="DEBUG")
         assert result.returncode == 0
+        assert shown in result.stdout
         for secret in (*key, token):
             assert secret not in result.stdout + result.stderr, options
 
