@@ -134,7 +134,7 @@ def run_tap(*urls, **environment):
         text=True,
         check=True,
         env=inherited | given | environment,
-        timeout=100,
+        timeout=200,
     )
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
     runs = re.findall(r"(?ms)(.*?)^ENDED (\d+) (\d+)$", ended.stderr)

@@ -130,8 +130,9 @@ def test_findings_that_depend_on_settings(findings):
     assert warning in findings("", actions=["creatd"])
     found = findings("--older", origins=["mcp"])
     assert (
-        "WARNING Filters: the server does not filter by `origins` or `actor_ips`, which "
-        "it may be too old for: a sync does, but the figures here are of all events."
+        "WARNING Filters: the server does not filter by `origins` or `actor_ips`, "
+        "which it may be too old for: a sync does, but the figures here are of all "
+        "events."
     ) in found
 
 

@@ -21,9 +21,6 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n"
 GZIP = b"Content-Encoding: gzip\r\n"
 NESTED = b"Content-Encoding: gzip, gzip\r\n"
 
-ONE_RESPONSE = 125  # MB with one request at a time: Python and the SDK take 50 of them.
-ANY_SERVER = 400  # MB at the default settings, as docs/security.md says.
-
 
 def endless(before, data, _request=b"", *, pause=0):
     yield before
@@ -32,6 +29,64 @@ def endless(before, data, _request=b"", *, pause=0):
         time.sleep(pause)
 
 
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize(
+    ("before", "data"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
+        (head(200), b" "),
+        (head(200, CHUNKED), b"1\r\n \r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ],
+)
+def test_nothing_reads_on_when_the_time_is_over(before, data):
+    with Peer(partial(endless, before, data, pause=0.02)) as peer:
+        client = client_of(f"{peer.url}/logs", timeout=0.2, max_attempts=2)
+        began = time.monotonic()
+        with pytest.raises(FatalAPIError, match=r"within 0\.2 seconds\)\. Attempts: 2"):
+            client.fetch(QUERY)
+        while peer.open:
+            assert time.monotonic() - began < 10, "the connection is still read"
+            time.sleep(0.01)
+        assert len(peer.requests) == 2
+
+
+BROKEN = [
+    (head(302, b"Location: //[\r\n"), "redirects to nowhere, where the API key must n"),
+    (head(200, b"Content-Length: 9\r\n") + b"{", "(the connection was closed in the m"),
+    (head(200, CHUNKED) + b"-1\r\n{", "(the size of a chunk is malformed). Attempts: "),
+    (
+        head(200, GZIP) + b"{}",
+        "could not be decoded: check the proxy, which may have changed it, and "
+        "`api_url` (the body is not encoded as its header says). Attempts: 1.",
+    ),
+    (
+        head(200, NESTED) + b"{}",
+        "(the body is encoded in a way that was not asked for)",
+    ),
+    (b"SSH-2.0-OpenSSH_9.6\r\n", "(not an HTTP response: SSH-2.0-OpenSSH_9.6"),
+    (b"", "(the connection was closed without a response). Attempts: 1."),
+]
+
+
+@pytest.mark.parametrize(("response", "sentence"), BROKEN)
+def test_what_is_broken_is_one_sentence(response, sentence):
+    with Peer(lambda _: [response]) as peer, pytest.raises(FatalAPIError) as caught:
+        client_of(f"{peer.url}/logs").fetch(QUERY)
+    assert sentence in str(caught.value)
+    assert "(b'" not in str(caught.value)
+
+
+def test_a_status_counts_though_its_body_has_no_end():
+    with Peer(partial(endless, head(401), b" ", pause=0.02)) as peer:
+        client = client_of(f"{peer.url}/logs", timeout=0.2, max_attempts=3)
+        with pytest.raises(FatalAPIError, match=r"^Akuity refused the API key"):
+            client.fetch(QUERY)
+        assert len(peer.requests) == 1
+
+
+ONE_RESPONSE = 125  # MB with one request at a time: Python and the SDK take 50 of them.
+ANY_SERVER = 400  # MB at the default settings, as docs/security.md says.
 BLANKS = b" " * (1 << 20)
 BOMB = gzip.compress(bytes(1 << 24), mtime=0) * 64  # One MB unpacks to one GB.
 RESPONSES = [
@@ -109,62 +164,6 @@ def test_no_server_costs_more_memory_than_promised():
         assert run.megabytes < ANY_SERVER, run.lines[-1]
         assert len(run.lines[-1]) < 1000
         assert len("".join(run.lines)) < 200_000
-
-
-@pytest.mark.usefixtures("hasty")
-@pytest.mark.parametrize(
-    ("before", "data"),
-    [
-        (b"HTTP/1.1 200 OK\r\nX-A: ", b"a"),
-        (head(200), b" "),
-        (head(200, CHUNKED), b"1\r\n \r\n"),
-        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
-    ],
-)
-def test_nothing_reads_on_when_the_time_is_over(before, data):
-    with Peer(partial(endless, before, data, pause=0.02)) as peer:
-        client = client_of(f"{peer.url}/logs", timeout=0.2, max_attempts=2)
-        began = time.monotonic()
-        with pytest.raises(FatalAPIError, match=r"within 0\.2 seconds\)\. Attempts: 2"):
-            client.fetch(QUERY)
-        while peer.open:
-            assert time.monotonic() - began < 10, "the connection is still read"
-            time.sleep(0.01)
-        assert len(peer.requests) == 2
-
-
-BROKEN = [
-    (head(302, b"Location: //[\r\n"), "redirects to nowhere, where the API key must n"),
-    (head(200, b"Content-Length: 9\r\n") + b"{", "(the connection was closed in the m"),
-    (head(200, CHUNKED) + b"-1\r\n{", "(the size of a chunk is malformed). Attempts: "),
-    (
-        head(200, GZIP) + b"{}",
-        "could not be decoded: check the proxy, which may have changed it, and "
-        "`api_url` (the body is not encoded as its header says). Attempts: 1.",
-    ),
-    (
-        head(200, NESTED) + b"{}",
-        "(the body is encoded in a way that was not asked for)",
-    ),
-    (b"SSH-2.0-OpenSSH_9.6\r\n", "(not an HTTP response: SSH-2.0-OpenSSH_9.6"),
-    (b"", "(the connection was closed without a response). Attempts: 1."),
-]
-
-
-@pytest.mark.parametrize(("response", "sentence"), BROKEN)
-def test_what_is_broken_is_one_sentence(response, sentence):
-    with Peer(lambda _: [response]) as peer, pytest.raises(FatalAPIError) as caught:
-        client_of(f"{peer.url}/logs").fetch(QUERY)
-    assert sentence in str(caught.value)
-    assert "(b'" not in str(caught.value)
-
-
-def test_a_status_counts_though_its_body_has_no_end():
-    with Peer(partial(endless, head(401), b" ", pause=0.02)) as peer:
-        client = client_of(f"{peer.url}/logs", timeout=0.2, max_attempts=3)
-        with pytest.raises(FatalAPIError, match=r"^Akuity refused the API key"):
-            client.fetch(QUERY)
-        assert len(peer.requests) == 1
 
 
 # With the key for KEY, or for TEXT in JSON.
