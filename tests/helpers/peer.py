@@ -39,7 +39,7 @@ class Peer:
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.requests = []
         self.open = 0
-        self.sent = Counter()
+        self.sent: Counter[str] = Counter()
         scheme = "https" if context else "http"
         self.url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
 
