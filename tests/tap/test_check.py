@@ -59,43 +59,22 @@ def findings(caplog, monkeypatch):
     return find
 
 
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (
-            f"--months-kept=6 --key-expires={LATER}",
-            [
-                "Organization: Northwind.",
-                "Searchable: 6 months; archives are kept: 1200 months.",
-                "Audit log: can be read; 600 events in the last day.",
-                "Newest event: THEN.",
-                "Largest page: 1000 events, as many as were asked for.",
-                "Clock: the local one agrees with the server's.",
-                f"API key: expires on {LATER}, in 31 days.",
-                "Role: owner, which is broader than needed: a custom role that may "
-                "only get the audit log is enough.",
-            ],
-        ),
-        (
-            "--neighbours=403 --no-date-header --until=2025-11-01T00:00:00Z",
-            [
-                "Organization: not visible to this key.",
-                "Searchable: not visible to this key.",
-                "Audit log: can be read; 0 events in the last day.",
-                "Newest event: THEN.",
-                "Largest page: 1000 events, as many as were asked for.",
-                "Clock: the server's is not known.",
-                "API key: when it expires is not visible to this key.",
-                "Role: not visible to this key.",
-            ],
-        ),
-    ],
-    ids=["everything", "restricted"],
-)
-def test_all_findings(findings, options, expected):
-    text = re.sub(r"event: .*Z", "event: THEN", "\n".join(findings(options)))
+def test_all_findings(findings):
+    text = "\n".join(findings(f"--months-kept=6 --key-expires={LATER}"))
+    text = re.sub(r"event: .*Z", "event: THEN", text)
     text = re.sub(r"(59|60)\d events in", "600 events in", text)
-    assert text.splitlines() == [*expected, "A sync can work."]
+    assert text.splitlines() == [
+        "Organization: Northwind.",
+        "Searchable: 6 months; archives are kept: 1200 months.",
+        "Audit log: can be read; 600 events in the last day.",
+        "Newest event: THEN.",
+        "Largest page: 1000 events, as many as were asked for.",
+        "Clock: the local one agrees with the server's.",
+        f"API key: expires on {LATER}, in 31 days.",
+        "Role: owner, which is broader than needed: a custom role that may only get "
+        "the audit log is enough.",
+        "A sync can work.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +88,16 @@ def test_all_findings(findings, options, expected):
             "Searchable: 1200 months; archives are kept: not known",
         ),
         ("--neighbours=unclear", "when it expires is not known.\nRole: not known."),
-        ("--older", "API key: when it expires is not visible to this key."),
+        (
+            "--neighbours=403",
+            "Organization: not visible to this key.\nSearchable: not v",
+        ),
+        (
+            "--neighbours=403",
+            "when it expires is not visible to this key.\nRole: not vi",
+        ),
+        ("--no-date-header", "Clock: the server's is not known."),
+        ("--until=2025-11-01T00:00:00Z", "can be read; 0 events in the last day."),
         ("--role=auditor", "Role: auditor; whether that is broader than needed is not"),
         ("--max-limit=250", "Largest page: 250 events, where 1000 were asked for."),
         ("--records=7", "Largest page: not known, because there are only 7 events."),

@@ -110,7 +110,6 @@ STATUSES = [
     (499, 3, ABORTED),
     (500, 3, TROUBLE),
     (501, 1, "Akuity does not support the request: report it as a bug of the tap"),
-    (503, 3, TROUBLE),
     (527, 3, TROUBLE),
 ]
 
