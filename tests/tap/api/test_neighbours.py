@@ -20,24 +20,16 @@ ORGANIZATION_URL = f"{API}/organizations/a%20b%3Fc"
 KEY_URL = f"{API}/apikeys/key%2F1"
 
 
-def neighbours(**options):
-    client = client_of(
-        **{"auth": HTTPBasicAuth("key/1", "hush"), "max_attempts": 11, **options}
-    )
+def neighbours(max_attempts=11):
+    auth = HTTPBasicAuth("key/1", "hush")
+    client = client_of(auth=auth, max_attempts=max_attempts)
     return Neighbours(client, base_url=API, organization_id="a b?c", api_key_id="key/1")
 
 
 @pytest.mark.parametrize(
     ("sent", "months"),
-    [
-        (6, 6),
-        ("12000", 12_000),
-        (12_001, None),
-        ("0", None),
-        (True, None),
-        ("٦", None),
-        ("9" * 5000, None),
-    ],
+    [(6, 6), ("12000", 12_000)]
+    + [(wrong, None) for wrong in (12_001, "0", True, "٦", "9" * 5000, None)],
 )
 def test_an_organization(requests_mock, sent, months):
     quota = {"auditRecordMonths": sent, "auditRecordArchiveMonths": "18"}
