@@ -49,10 +49,12 @@ def test_nothing_else_is_masked():
 
 
 def test_a_short_secret_is_masked_as_a_whole_and_none_of_three():
-    for secret in ("hush", "quiet", "secret-of-the-key", "the"):
-        hide(secret)
+    hide("hush")
+    hide("the")
     assert one_line("the hushed hus") == "the ***ed hus"
     assert one_line("hushhush") == "******"
+    hide("secret-of-the-key")
+    hide("quiet")
     assert one_line("hush, secret-of-the-key, quiet") == "***, ***, ***"
 
 

@@ -4,6 +4,8 @@ import base64
 import gzip
 import itertools
 import json
+import socket
+import threading
 import time
 from datetime import datetime
 from functools import partial
@@ -49,6 +51,22 @@ def test_nothing_reads_on_when_the_time_is_over(before, data):
             assert time.monotonic() - began < 10, "the connection is still read"
             time.sleep(0.01)
         assert len(peer.requests) == 2
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_host_name_may_take_no_longer_either(monkeypatch):
+    resolve, stuck = socket.getaddrinfo, [threading.Event()]
+
+    def hang_once(*arguments):
+        if stuck:
+            stuck.pop().wait(20)
+        return resolve(*arguments)
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang_once)
+    with Peer(lambda _: [page()]) as peer:
+        client = client_of(f"{peer.url}/logs", timeout=1, max_attempts=2)
+        assert client.fetch(QUERY).total_count == 0
+    assert client.retries == 1
 
 
 BROKEN = [
