@@ -5,22 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from singer_sdk.exceptions import FatalAPIError
-
 from tap_akuity.api.neighbours import NEVER, NOT_VISIBLE
 from tap_akuity.api.query import Query
 from tap_akuity.masking import one_line
 from tap_akuity.records import timestamps
-from tap_akuity.records.event import RecordError, parse_items
 from tap_akuity.records.filters import listed
-from tap_akuity.records.members import UnknownMembers
 
 if TYPE_CHECKING:
     import logging
 
-    from tap_akuity.api.client import PageResponse
     from tap_akuity.api.neighbours import ApiKey, Organization, Permissions
-    from tap_akuity.records.event import Event
     from tap_akuity.streams import AuditLogsStream
 
 MAX_ATTEMPTS = 3
@@ -52,10 +46,14 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
     stream.client.max_attempts = min(stream.client.max_attempts, MAX_ATTEMPTS)
     asked = max(stream.config["page_size"], LARGEST_PAGE)
     here = time.time_ns()
-    page = stream.client.fetch(Query(0, here + timestamps.DAY, 0, asked))
+    query = Query(0, here + timestamps.DAY, 0, asked)
+    page = stream.client.fetch(query)
     offset = None if page.date is None else time.time_ns() - page.date
     now = page.date or here
-    events = _events(stream, page, asked)
+    events = stream.reader.page(query, page).events
+    for _, convert in stream.converters:
+        for event in events:
+            convert(event.json)
     last_day = Query(now - timestamps.DAY, now + timestamps.SECOND, 0, 1)
     count = stream.client.fetch(last_day).total_count
 
@@ -83,28 +81,6 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
         logger.info("API key: %s.", _expiry(key, now))
     logger.info("Role: %s.", _role(key))
     logger.info("A sync can work.")
-
-
-def _events(stream: AuditLogsStream, page: PageResponse, asked: int) -> list[Event]:
-    """Decode a page, and check that its events can be converted to records."""
-    try:
-        events = parse_items(
-            page.items,
-            stream.config["organization_id"],
-            most=2 * asked,
-            precision=stream.config["timestamp_precision"],
-            unknown=UnknownMembers(),
-        )
-    except RecordError as error:
-        msg = (
-            "An event cannot be read, so a sync would stop before it: "
-            f"{one_line(str(error))}."
-        )
-        raise FatalAPIError(msg) from error
-    for _, convert in stream.converters:
-        for event in events:
-            convert(event.json)
-    return events
 
 
 def _again(problem: str) -> str:

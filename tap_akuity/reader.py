@@ -112,7 +112,7 @@ class Reader:
             span = Range(start, _until(there + timestamps.SECOND, start, end))
             query = span.query(0, self._limits.page_size)
             response = self._client.fetch(query)
-        page = self._page(query, response)
+        page = self.page(query, response)
         return Piece(span, page.total, page)
 
     def windows(self, whole: Piece) -> Iterator[Window]:
@@ -173,7 +173,7 @@ class Reader:
 
     def _fetch(self, ask: Ask) -> Callable[[], Response]:
         if isinstance(ask, Query):
-            return partial(self._page, ask, self._client.fetch(ask))
+            return partial(self.page, ask, self._client.fetch(ask))
         try:
             query = Query(ask.start, ask.end, ask.offset, 1)
             return partial(self._found, query, self._client.fetch(query))
@@ -181,12 +181,21 @@ class Reader:
             return Refused
 
     def _found(self, query: Query, response: PageResponse) -> Found | Nothing:
-        page = self._page(query, response)
+        page = self.page(query, response)
         if not page.events:
             return Nothing(page.total)
         return Found(timestamps.parse(page.events[0].timestamp))
 
-    def _page(self, query: Query, response: PageResponse) -> Page:
+    def page(self, query: Query, response: PageResponse) -> Page:
+        """Decode a page.
+
+        Args:
+            query: What was requested.
+            response: The page.
+
+        Raises:
+            FatalAPIError: If an event cannot be read.
+        """
         try:
             events = parse_items(
                 response.items,

@@ -1,9 +1,6 @@
 """Clients and streams that need no server."""
 
-from __future__ import annotations
-
 import logging
-from typing import Any
 
 from requests.auth import HTTPBasicAuth
 
@@ -15,20 +12,19 @@ ORGANIZATION_URL = "https://akuity.cloud/api/v1/organizations/org"
 URL = f"{ORGANIZATION_URL}/audit-logs"
 
 
-def client_of(**options: Any) -> AkuityClient:
-    """Make a client, which needs no tap and no stream."""
+def client_of(url=URL, **options):
     given = {
         "auth": HTTPBasicAuth("key", "hush"),
-        "headers": {"User-Agent": "me"},
+        "headers": {},
         "timeout": 60,
         "max_attempts": 1,
         "logger": logging.getLogger("client"),
         **options,
     }
-    return AkuityClient(given.pop("url", URL), **given)
+    return AkuityClient(url, **given)
 
 
-def stream_of(**settings: Any) -> AuditLogsStream:
+def stream_of(**settings):
     config = {
         "organization_id": "org",
         "api_key_id": "key",

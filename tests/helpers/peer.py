@@ -1,162 +1,141 @@
 """A server of raw bytes, for what no well-behaved server sends, and what it costs."""
 
-from __future__ import annotations
-
 import contextlib
-import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import Counter
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Iterable
-    from pathlib import Path
+KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
 
-    from typing_extensions import Self
 
-ROOT_HEADERS = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
-)
+def head(status=200, headers=b""):
+    first = b"HTTP/1.1 %d Some\r\nConnection: close\r\n" % status
+    return first + b"Content-Type: application/json\r\n" + headers + b"\r\n"
+
+
+def page(items=b"", total=0, headers=b""):
+    """Make a whole response that holds a page."""
+    return head(200, headers) + b'{"items":[%b],"totalCount":%d}' % (items, total)
+
+
+def hide_neighbours(_):
+    return [head(404)]
 
 
 class Peer:
-    """Answers each connection's one request with bytes, as long as they are taken."""
+    """Responds to each connection's one request with bytes, as long as they are taken.
 
-    def __init__(
-        self,
-        answer: Callable[[bytes], Iterable[bytes]],
-        context: ssl.SSLContext | None = None,
-    ) -> None:
-        self._answer = answer
+    A list of functions is served below `/0`, `/1` and so on.
+    """
+
+    def __init__(self, respond, context=None):
+        self._respond = respond
         self._context = context
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._ended = False
-        self.connections = 0
+        self.requests = []
         self.open = 0
-        self.sent = 0
+        self.sent: Counter[str] = Counter()
         scheme = "https" if context else "http"
         self.url = f"{scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
 
-    def __enter__(self) -> Self:
+    def urls(self):
+        return [f"{self.url}/{number}" for number in range(len(self._respond))]
+
+    def __enter__(self):
         threading.Thread(target=self._accept, daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._ended = True
+    def __exit__(self, *_):
         self._socket.close()
 
-    def _accept(self) -> None:
+    def _accept(self):
         with contextlib.suppress(OSError):
             while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(
-                    target=self._serve, args=(connection,), daemon=True
-                ).start()
+                accepted = self._socket.accept()[:1]
+                threading.Thread(target=self._serve, args=accepted, daemon=True).start()
 
-    def _serve(self, accepted: socket.socket) -> None:
-        self.connections += 1
+    def _serve(self, connection):
         self.open += 1
-        with contextlib.suppress(OSError), self._secured(accepted) as connection:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                received = connection.recv(65536)
-                if not received:
-                    msg = "closed without a request, as when the tap ends meanwhile"
-                    raise ConnectionError(msg)
-                request += received
-            answer = self._answer
-            if b"/api/v1/" in request and b"/audit-logs?" not in request:
-                answer = _no_neighbour
-            for data in answer(request):
-                if self._ended:
-                    break
-                connection.sendall(data)
-                self.sent += len(data)
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
-            connection.recv(1)
+        with contextlib.suppress(OSError), connection:
+            if self._context:
+                connection = self._context.wrap_socket(connection, server_side=True)
+            with connection:
+                self._exchange(connection)
         self.open -= 1
 
-    def _secured(self, connection: socket.socket) -> socket.socket:
-        if self._context is None:
-            return connection
-        try:
-            return self._context.wrap_socket(connection, server_side=True)
-        except OSError:
-            connection.close()
-            raise
-
-
-def _no_neighbour(_request: bytes) -> list[bytes]:
-    return [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]
-
-
-def page(items: bytes = b"", total: int = 0, headers: bytes = b"") -> bytes:
-    """Make a whole response that holds a page."""
-    body = b'{"items":[%b],"totalCount":%d}' % (items, total)
-    length = b"Content-Length: %d\r\n" % len(body)
-    return b"%b%b%b\r\n%b" % (ROOT_HEADERS, headers, length, body)
+    def _exchange(self, connection):
+        request = b""
+        while b"\r\n\r\n" not in request:
+            if not (received := connection.recv(65536)):
+                return
+            request += received
+        self.requests.append(request)
+        path = request.split()[1].decode()
+        place = path.strip("/").split("/")[0]
+        respond = self._respond
+        if "/api/v1/" in path and "/audit-logs?" not in path:
+            respond = hide_neighbours
+        elif isinstance(respond, list):
+            respond = respond[int(place)]
+        for data in respond(request):
+            connection.sendall(data)
+            self.sent[place] += len(data)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
 
 
 class Run(NamedTuple):
-    """What became of a process."""
-
     code: int
-    stderr: str
-    megabytes: float
-    """Its peak RSS."""
-
-    @property
-    def last_line(self) -> str:
-        return self.stderr.splitlines()[-1].split(" | ", 3)[-1]
+    lines: list[str]  # of stderr
+    megabytes: float  # the peak RSS so far
 
 
-def run_tap(config: Path, *arguments: str, **environment: str) -> Run:
-    """Run the tap, and measure its memory."""
-    return run_measured(
-        [sys.executable, "-m", "tap_akuity", "--config", str(config), *arguments],
-        **environment,
-    )
-
-
-# Not from this process, whose own memory would count until the other program starts.
-MEASURING = """
-import resource, subprocess, sys
-ended = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, timeout=90)
-print(ended.returncode, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+# The tap again and again in one process, which is faster.
+RUNS = """
+import logging, os, resource, sys
+from tap_akuity.__main__ import main
+# It logs much at DEBUG, and knows of no response.
+logging.getLogger("singer_sdk.singerlib.catalog").setLevel("INFO")
+urls, sys.argv[1:] = sys.argv[1:], ["--config=ENV"]
+for url in urls:
+    os.environ["TAP_AKUITY_API_URL"] = url
+    logging.getLogger().handlers.clear()
+    sys.stderr = sys.__stderr__
+    try:
+        main()
+    except SystemExit as end:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(f"ENDED {end.code or 0} {peak}", file=sys.__stderr__, flush=True)
 """
 
+# Not from this process, whose own memory would count until the other program starts.
+STARTED = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 
-def run_measured(command: list[str], **environment: str) -> Run:
-    """Run a command, and measure its memory."""
+
+def run_tap(*urls, **environment):
+    """Run the tap once for each URL, and measure its memory."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_AKUITY")}
+    given = {
+        "TAP_AKUITY_ORGANIZATION_ID": "o",
+        "TAP_AKUITY_API_KEY_ID": KEY[0],
+        "TAP_AKUITY_API_KEY_SECRET": KEY[1],
+        "TAP_AKUITY_START_DATE": "2025-01-01",
+        "TAP_AKUITY_MAX_RETRIES": "0",
+    }
     ended = subprocess.run(
-        [sys.executable, "-c", MEASURING, *command],
-        capture_output=True,
+        [sys.executable, "-c", STARTED, sys.executable, "-c", RUNS, *urls],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
         check=True,
-        env=inherited | environment,
-        timeout=100,
+        env=inherited | given | environment,
+        timeout=200,
     )
-    code, peak = map(int, ended.stdout.split())
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10
-    return Run(code, ended.stderr, peak / scale)
-
-
-def config_at(path: Path, peer: Peer, **settings: Any) -> Path:
-    """Write settings for a peer."""
-    config = {
-        "organization_id": "o",
-        "api_key_id": "kid-7f3a9c2e1b",
-        "api_key_secret": "Zx81-qWertz-99aB",
-        "api_url": peer.url,
-        "start_date": "2025-01-01",
-        "max_retries": 0,
-        **settings,
-    }
-    path.write_text(json.dumps(config), encoding="utf-8")
-    return path
+    runs = re.findall(r"(?ms)(.*?)^ENDED (\d+) (\d+)$", ended.stderr)
+    return [Run(int(c), text.splitlines(), int(m) / scale) for text, c, m in runs]

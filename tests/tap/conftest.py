@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.helpers.commands import write
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_certificates_of_the_user_s_own():
@@ -10,3 +12,19 @@ def _no_certificates_of_the_user_s_own():
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture
+def json_logs(tmp_path):
+    """Return the environment in which Meltano runs the tap: it logs JSON to stderr."""
+    formatter = {"()": "singer_sdk.logging.StructuredFormatter"}
+    handler = {"class": "logging.StreamHandler", "formatter": "json"}
+    logs = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": formatter},
+        "handlers": {"console": handler},
+        "root": {"level": "DEBUG", "handlers": ["console"]},
+    }
+    path = write(tmp_path / "logging.json", logs)
+    return {"SINGER_SDK_LOG_CONFIG": str(path), "MELTANO_PROJECT_ROOT": str(tmp_path)}

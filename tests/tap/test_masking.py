@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import base64
 import io
 import sys
@@ -16,7 +14,7 @@ SECRET = "kQ7/x+Zw9=secret%of~it"
 
 
 @pytest.fixture(autouse=True)
-def no_secrets_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_secrets_yet(monkeypatch):
     monkeypatch.setattr(masking, "_secrets", masking._Secrets())
 
 
@@ -27,7 +25,6 @@ def no_secrets_yet(monkeypatch: pytest.MonkeyPatch) -> None:
         SECRET.upper(),
         SECRET[:12],
         SECRET[9:],
-        quote(SECRET, safe=""),
         quote(quote(SECRET, safe=""), safe=""),
         "".join(f"\\x{ord(c):02x}" for c in SECRET),
         "".join(f"\\u{ord(c):04X}" for c in SECRET),
@@ -35,65 +32,54 @@ def no_secrets_yet(monkeypatch: pytest.MonkeyPatch) -> None:
         "\\x1b".join(SECRET),
         "\\\\u0007".join(SECRET),
         "\\n".join(SECRET),
-        "\u202e".join(SECRET),
-        "\n".join(SECRET),
         "é".join(SECRET),
     ],
 )
-def test_a_secret_is_found_however_it_is_written(text: str) -> None:
-    assert one_line(f"a {text} b") != f"a {masking.MASK} b"
+def test_a_secret_is_found_however_it_is_written(text):
+    assert one_line(text) != "***"
     hide(SECRET)
-    assert one_line(f"a {text} b") == f"a {masking.MASK} b"
+    assert one_line(f"a {text} b") == "a *** b"
     assert one_line(f"{text}, {text}") == "***, ***"
 
 
-def test_nothing_else_is_masked() -> None:
+def test_nothing_else_is_masked():
     hide("secret-of-the-key")
     text = "the secret-, f the-key of api_key_secret, 100%, 50%41, C:\\new\\x"
     assert one_line(text) == text
 
 
-def test_a_short_secret_is_masked_as_a_whole_and_none_of_three() -> None:
+def test_a_short_secret_is_masked_as_a_whole_and_none_of_three():
     hide("hush")
     hide("the")
     assert one_line("the hushed hus") == "the ***ed hus"
     assert one_line("hushhush") == "******"
-
-
-def test_long_and_short_secrets_are_masked_together() -> None:
     hide("secret-of-the-key")
-    for short in ("hush", "quiet"):
-        hide(short)
+    hide("quiet")
     assert one_line("hush, secret-of-the-key, quiet") == "***, ***, ***"
 
 
-def test_a_key_is_its_id_its_secret_and_its_token() -> None:
+def test_a_key_is_its_id_its_secret_and_its_token():
     hide_key("id-of-the-key", "secret-of-the-key")
     token = base64.b64encode(b"id-of-the-key:secret-of-the-key").decode()
-    assert one_line(f"id-of-the-key secret-of-the-key Basic {token}") == (
-        "*** *** Basic ***"
-    )
+    assert one_line(f"id-of-the-key secret-of-the-key {token}") == "*** *** ***"
 
 
 @pytest.mark.parametrize(
     "url",
     [
         "http://user:pa55word-of-it@proxy:80",
-        "user:pa55word-of-it@proxy",
-        "http://user:pa55word-of-it@",
-        "http://user:pa55word-of-it@[",
+        "user:pa55word-of-it@",
         "http://us@er:pa55word-of-it@[",
         "http://us\udcffer:pa55word-of-it@proxy",
     ],
 )
-def test_passwords_of_proxies(url: str) -> None:
+def test_passwords_of_proxies(url):
     hide_proxies({"https_proxy": url, "OTHER": "x:ordinary-text@y"})
     assert "pa55word" not in one_line(f"Failed to parse: {url}")
-    assert "pa55word" not in one_line("pa55word-of-it")
-    assert one_line("x:ordinary-text@y") == "x:ordinary-text@y"
+    assert one_line("pa55word-of-it x:ordinary-text@y") == "*** x:ordinary-text@y"
 
 
-def test_every_proxy_and_every_part_of_its_password() -> None:
+def test_every_proxy_and_every_part_of_its_password():
     hide_proxies(
         {
             "HOME": "/home",
@@ -106,32 +92,24 @@ def test_every_proxy_and_every_part_of_its_password() -> None:
     assert one_line(f"a:bcd, other-word, {token}") == "***, ***, ***"
 
 
-def test_masked_before_it_is_shortened() -> None:
+def test_masked_before_it_is_shortened():
+    assert one_line("x" * 300) == "x" * 300
+    assert one_line("x" * 301) == "x" * 300 + "…"
     hide("secret-of-the-key")
     for length in range(280, 320):
         shown = one_line("x" * length + " secret-of-the-key " + "y" * 500)
         assert "s" not in shown
-        assert len(shown) <= masking.MAX_QUOTED + 1
-
-
-def test_what_is_short_enough_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert one_line("x" * 300) == "x" * 300
-    assert one_line("x" * 301) == "x" * 300 + "…"
-    below = guarded(monkeypatch)
-    longest = "x" * masking.MAX_LINE + "\n"
-    fits = longest * (65_536 // len(longest))
-    sys.stderr.write(fits.ljust(65_536, "\n"))
-    assert below.getvalue() == fits.ljust(65_536, "\n")
+        assert len(shown) <= 301
 
 
 @given(st.text(alphabet="ab\x00\x1b \\%\n1x", max_size=60), st.integers(0, 40))
-def test_any_text_is_one_printable_line(text: str, limit: int) -> None:
+def test_any_text_is_one_printable_line(text, limit):
     line = one_line(text, limit)
     assert line.isprintable()
     assert len(line) <= limit + 1
 
 
-def guarded(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+def guarded(monkeypatch):
     """Guard a stderr, in the test itself since pytest changes it before each phase."""
     below = io.StringIO()
     monkeypatch.setattr(sys, "stderr", below)
@@ -139,28 +117,25 @@ def guarded(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     return below
 
 
-def test_all_that_goes_to_stderr_is_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_goes_to_stderr_is_cleaned(monkeypatch):
+    monkeypatch.setenv("https_proxy", "http://u:pa55word-of-it@proxy")
     below = guarded(monkeypatch)
     hide("secret-of-the-key")
-    sys.stderr.write("a\x1b[31m\r b secret-of-\nthe-key.\n")
-    sys.stderr.writelines(["  indented\t\u202esecret-of-the-key\n", "two\n"])
-    assert below.getvalue() == "a [31m  b ***.\n  indented  ***\ntwo\n"
+    assert sys.stderr.write("a\x1b[31m\r b secret-of-\nthe-key.\n") == 30
+    sys.stderr.writelines(["  pa55word-of-it\t\u202esecret-of-the-key\n", "two\n"])
+    sys.stderr.flush()
+    assert below.getvalue() == "a [31m  b ***.\n  ***  ***\ntwo\n"
 
 
-def test_what_is_written_has_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_written_has_bounds(monkeypatch):
     below = guarded(monkeypatch)
+    longest = "x" * masking.MAX_LINE + "\n"
+    fits = (longest * 6).ljust(65_536, "\n")
+    sys.stderr.write(fits)
+    assert below.getvalue() == fits
     sys.stderr.write("x" * 50_000_000 + "\n")
     sys.stderr.write("y\n" * 50_000)
     lines = below.getvalue().split("\n")
     assert max(map(len, lines)) <= masking.MAX_LINE + 2
-    assert len(below.getvalue()) < 100_000
+    assert len(below.getvalue()) < 165_000
     assert lines[-1] == ""
-
-
-def test_the_rest_of_stderr_is_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    below = guarded(monkeypatch)
-    assert sys.stderr is not below
-    assert sys.stderr.isatty() is False
-    sys.stderr.flush()
-    assert sys.stderr.write("abc\n") == 4
-    assert below.getvalue() == "abc\n"

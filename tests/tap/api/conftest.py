@@ -1,23 +1,41 @@
-"""What the tests of the client share."""
-
-from __future__ import annotations
-
+import ssl
 import time
 
 import backoff
 import pytest
+import trustme
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Wait without waiting, and tell how long it would have been."""
+def waits(monkeypatch):
+    """Wait without waiting, with a jitter of a half, and tell how long it would be."""
     waited: list[float] = []
-
-    def wait(seconds: float) -> None:
-        if seconds:
-            waited.append(seconds)
-
-    monkeypatch.setattr(time, "sleep", wait)
+    monkeypatch.setattr(time, "sleep", waited.append)
     monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
-    monkeypatch.setattr(backoff, "full_jitter", lambda value: value)
+    monkeypatch.setattr(backoff, "full_jitter", lambda value: value / 2)
     return waited
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Hardly wait between attempts."""
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.001)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """Return the certificate file of a private authority."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+authority = trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def context():
+    """Serve with a certificate of that authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
