@@ -1,62 +1,152 @@
-"""The detections and the normal forms of the examples, and what they are tried on."""
+"""The detections and the normal forms of the examples, and events for them."""
 
 from __future__ import annotations
 
+import itertools
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from harness import ROOT
-from scripts.examples import EXAMPLES, HISTORY, ask, load
-from tests.helpers.findings import planted
-from tests.helpers.questions import with_gaps
+from scripts.examples import EXAMPLES, ask, load
+from tests.helpers.events import ids
+from tests.helpers.questions import event
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.helpers.questions import Item
 
 DETECTIONS = EXAMPLES / "detections"
 
-
 RULES = sorted(path.stem for path in (DETECTIONS / "rules").glob("*.yml"))
-
-
-GOLDEN = json.loads(
-    (ROOT / "tests" / "fixtures" / "normal_forms.json").read_text("utf-8")
-)
-"""Events of the API with what they should become; their ids read `<id>`."""
-
-
-ITEMS = [
-    *with_gaps(HISTORY),
-    *(item for item, _ in planted()),
-    *(one["item"] for one in GOLDEN),
-]
-
 
 FORMS = {"ocsf": ("ocsf_events", "event"), "ecs": ("ecs_events", "document")}
 """The view and its column of JSON, by the folder."""
 
+GOLDEN: dict[str, Any] = json.loads(
+    (ROOT / "tests" / "fixtures" / "normal_forms.json").read_text("utf-8")
+)
+"""An event of the API, and what it becomes in each form; its id reads `<id>`."""
 
-Events = dict[str, dict[str, Any]]
+ANN = "user ann@example.com 192.0.2.1"
+BOB = "user bob@example.com 192.0.2.2"
+
+_HOURS = itertools.count()
+
+
+def plant(
+    rules: str, action: str | None, kind: str = "", who: str = ANN, **more: Any
+) -> tuple[Item, str]:
+    """Make an event an hour after the one before, and name the rules that find it."""
+    time = datetime(2025, 11, 3) + timedelta(hours=next(_HOURS))  # noqa: DTZ001
+    return event(str(time), action, who, kind, **more), rules
+
+
+def series(
+    rules: list[str], seconds: int, *actors: str, day: int
+) -> list[tuple[Item, str]]:
+    """Make deletions at intervals, by actors who take turns."""
+    begin = datetime(2025, 12, day)  # noqa: DTZ001
+    turns = zip(rules, itertools.cycle(actors), itertools.count(), strict=False)
+    return [
+        (event(str(begin + n * timedelta(seconds=seconds)), "deleted", who, "pod"), one)
+        for one, who, n in turns
+    ]
+
+
+PLANTED = [
+    (event("2025-10-01 12:00:00", "logged_in", ANN), ""),
+    (event("2025-10-01 12:00:00", "logged_in", BOB), ""),
+    (event("2025-10-01 12:00:00", "logged_in", "api_key ci"), ""),
+    (event("2025-10-01 12:00:00", "logged_in", "system gc"), ""),
+    plant("role_granted", "created", "custom_role"),
+    plant("role_granted", "updated", "custom_roles"),
+    plant("role_granted", "Created", "TEAM_MEMBER"),
+    plant("role_granted", "updated", "team"),
+    plant("role_granted", "created", "workspace_member"),
+    plant("", "deleted", "custom_role"),
+    plant("member_added", "invited", "organization_invite"),
+    plant("member_added", "created", "member"),
+    plant("", "logged_in", "member"),
+    plant("member_added owner_granted", "updated", "member", name="Owner"),
+    plant(
+        "member_added owner_granted",
+        "updated",
+        "member",
+        details={"message": "m", "patch": '{"role": "owner"}'},
+    ),
+    plant("", "updated", "organization", name="owner"),
+    plant("api_key_created", "created", "api_key"),
+    plant("api_key_created", "regenerated", "api_keys"),
+    plant("", "created", "api-key"),
+    plant("", "deleted", "api_key"),
+    plant("notifications_changed", "updated", "notification_cfg"),
+    plant("notifications_changed", "deleted", "notification_cfg"),
+    plant("", "created", "notification_cfg"),
+    plant("sso_changed", "created", "oidc_issuers"),
+    plant("sso_changed", "updated", "saml"),
+    plant("sso_changed", "deleted", "sso_configuration"),
+    plant("cluster_or_instance_removed", "deleted", "argocd_cluster"),
+    plant("cluster_or_instance_removed", "deleted", "argocd_instance"),
+    plant("cluster_or_instance_removed", "deleted", "kargo_agent"),
+    plant("cluster_or_instance_removed", "deleted", "kargo_instance"),
+    plant("", "updated", "argocd_cluster"),
+    plant("ai_agent_change", "synced", "project", f"{ANN} mcp"),
+    plant("new_actor", "refreshed", "project", "user eve"),
+    plant("", "refreshed", "project", "user eve"),
+    # What may be missing.
+    plant("", None, "project"),
+    plant("", "", "project", details=None),
+    plant("", "deleted", "", ""),
+    plant("", "updated", "project", "user"),
+    plant("", "updated", "project", actor={"ip": "2001:db8::1"}),
+    plant("new_actor", "updated", "project", actor={"id": "zoe"}),
+    plant("new_actor", "updated", "project", "robot r2"),
+    # From 7:59 to 18:00 on a Monday in Berlin, and on a Sunday.
+    (event("2025-11-24 06:59:59", "updated", "api_key ci"), "api_key_outside_hours"),
+    (event("2025-11-24 07:00:00", "updated", "api_key ci"), ""),
+    (event("2025-11-24 16:59:59", "updated", "api_key ci"), ""),
+    (event("2025-11-24 17:00:00", "updated", "api_key ci"), "api_key_outside_hours"),
+    (event("2025-11-30 12:00:00", "updated", "api_key ci"), "api_key_outside_hours"),
+    # Ten deletions within ten minutes are too many, automation aside.
+    *series([""] * 9 + ["many_deletions"] * 2, 60, ANN, day=1),
+    *series([""] * 11, 67, ANN, day=2),
+    *series([""] * 18, 30, ANN, BOB, day=3),
+    *series([""] * 11, 1, "system gc", day=4),
+    (GOLDEN["event"], "ai_agent_change"),
+]
+"""Events, each with the names of the rules that find it."""
+
+ITEMS = [item for item, _ in PLANTED]
+
+HITS = {
+    name: set(ids(item for item, rules in PLANTED if name in rules.split()))
+    for name in RULES
+}
+"""The ids of the events that each rule finds."""
 
 
 def with_views(folder: Path) -> Path:
+    """Load the events into DuckDB, and create the views."""
     import duckdb  # noqa: PLC0415
 
     path = load(folder / "examples", ITEMS)
+    views = [DETECTIONS / "events.sql", DETECTIONS / "findings.sql"]
+    views += [EXAMPLES / form / "duckdb.sql" for form in FORMS]
     with duckdb.connect(str(path)) as connection:
-        connection.execute((DETECTIONS / "events.sql").read_text(encoding="utf-8"))
-        for form in FORMS:
-            view = (EXAMPLES / form / "duckdb.sql").read_text(encoding="utf-8")
-            connection.execute(view)
+        for view in views:
+            connection.execute(view.read_text("utf-8"))
     return path
 
 
-def events_in(database: Path, form: str) -> Events:
+def events_in(database: Path, form: str) -> dict[str, dict[str, Any]]:
+    """Return the events in a form, by their ids."""
     view, column = FORMS[form]
     rows = ask(database, f"SELECT id, {column} FROM akuity.{view}").rows  # noqa: S608
     return {name: json.loads(event) for name, event in rows}
 
 
 def query(name: str) -> str:
-    return (DETECTIONS / "sql" / f"{name}.sql").read_text(encoding="utf-8")
+    """Return the SQL of a rule."""
+    return (DETECTIONS / "sql" / f"{name}.sql").read_text("utf-8")
