@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from harness import ROOT
@@ -39,20 +38,20 @@ def plant(
     rules: str, action: str | None, kind: str = "", who: str = ANN, **more: Any
 ) -> tuple[Item, str]:
     """Make an event an hour after the one before, and name the rules that find it."""
-    time = datetime(2025, 11, 3) + timedelta(hours=next(_HOURS))  # noqa: DTZ001
-    return event(str(time), action, who, kind, **more), rules
+    days, hour = divmod(next(_HOURS), 24)
+    time = f"2025-11-{3 + days:02} {hour:02}:00:00"
+    return event(time, action, who, kind, **more), rules
 
 
-def series(
-    rules: list[str], seconds: int, *actors: str, day: int
-) -> list[tuple[Item, str]]:
-    """Make deletions at intervals, by actors who take turns."""
-    begin = datetime(2025, 12, day)  # noqa: DTZ001
-    turns = zip(rules, itertools.cycle(actors), itertools.count(), strict=False)
-    return [
-        (event(str(begin + n * timedelta(seconds=seconds)), "deleted", who, "pod"), one)
-        for one, who, n in turns
-    ]
+def deletions(day: int, seconds: int, who: str, hits: int) -> list[tuple[Item, str]]:
+    """Make eleven deletions at an interval, of which the last ones are too many."""
+    found: list[tuple[Item, str]] = []
+    for n in range(11):
+        minute, second = divmod(n * seconds, 60)
+        time = f"2025-12-{day:02} 12:{minute:02}:{second:02}"
+        rules = "many_deletions" if n >= 11 - hits else ""
+        found.append((event(time, "deleted", who, "pod"), rules))
+    return found
 
 
 PLANTED = [
@@ -110,10 +109,11 @@ PLANTED = [
     (event("2025-11-24 17:00:00", "updated", "api_key ci"), "api_key_outside_hours"),
     (event("2025-11-30 12:00:00", "updated", "api_key ci"), "api_key_outside_hours"),
     # Ten deletions within ten minutes are too many, automation aside.
-    *series([""] * 9 + ["many_deletions"] * 2, 60, ANN, day=1),
-    *series([""] * 11, 67, ANN, day=2),
-    *series([""] * 18, 30, ANN, BOB, day=3),
-    *series([""] * 11, 1, "system gc", day=4),
+    *deletions(1, 60, ANN, hits=2),
+    *deletions(2, 67, ANN, hits=0),
+    *deletions(3, 60, ANN, hits=2)[:9],
+    *deletions(3, 60, BOB, hits=2)[:9],
+    *deletions(4, 1, "system gc", hits=0),
     (GOLDEN["event"], "ai_agent_change"),
 ]
 """Events, each with the names of the rules that find it."""

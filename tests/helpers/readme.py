@@ -20,7 +20,6 @@ from tests.helpers.commands import BIN, write
 from tests.helpers.running import config_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox.server import Sandbox
@@ -39,27 +38,20 @@ def read(page: str) -> str:
     return (ROOT / page).read_text("utf-8")
 
 
-def lines_with_headings(text: str) -> Iterator[tuple[str, int]]:
-    """Yield each line, and the level of the heading that it is; 0 if it is none."""
-    fenced = False
-    for line in text.splitlines():
-        fenced ^= line.lstrip().startswith("```")
-        heading = None if fenced else re.match(r"(#+) ", line)
-        yield line, len(heading[1]) if heading else 0
-
-
 def section(title: str) -> str:
     """Return what a section of any page holds, with the sections below it."""
     found: list[list[str]] = []
     for page in MANUAL:
-        depth = 0
-        for line, level in lines_with_headings(read(page)):
-            if 0 < level <= depth:
+        depth, fenced = 0, False
+        for line in read(page).splitlines():
+            fenced ^= line.lstrip().startswith("```")
+            heading = None if fenced else re.match(r"(#+) (.*)", line)
+            if heading and len(heading[1]) <= depth:
                 depth = 0
             if depth:
                 found[-1].append(line)
-            elif level and line.lstrip("# ") == title:
-                depth = level
+            elif heading and heading[2] == title:
+                depth = len(heading[1])
                 found.append([])
     (lines,) = found
     return "\n".join(lines)
@@ -110,11 +102,10 @@ class Folder:
         return done.stderr
 
     def ask(self, query: str, name: str = "audit") -> list[Any]:
-        """Run a query on a DuckDB file of the folder."""
+        """Run SQL on a DuckDB file of the folder."""
         import duckdb  # noqa: PLC0415
 
-        path = str(self.path / f"{name}.duckdb")
-        with duckdb.connect(path, read_only=True) as connection:
+        with duckdb.connect(str(self.path / f"{name}.duckdb")) as connection:
             return connection.execute(query).fetchall()
 
     def ids(self, name: str = "audit") -> list[str]:

@@ -48,10 +48,9 @@ def test_a_shard_is_a_month_and_the_schedule_follows(tmp_path, days):
 @pytest.mark.parametrize(
     ("members", "said"),
     [
-        ({"organizations": None}, "correct it"),
         ({"organizations": {}}, "names no organization"),
         ({"organizations": {"a b": ACME}}, "'a b' has more than letters"),
-        ({"organizations": {"a": ACME | {"start": "soon"}}}, "'soon'"),
+        ({"organizations": {"a": ACME | {"start": "soon"}}}, "correct it"),
         ({"organizations": {"a": ACME | {"end": "2025-01-01"}}}, "before it starts"),
         (
             {"organizations": {"a": ACME | {"settings": {"api_key_secret": "s3"}}}},

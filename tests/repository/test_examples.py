@@ -15,6 +15,8 @@ from tests.helpers.questions import EVENTS, FOUND, printed
 from tests.helpers.readme import NEEDS_DUCKDB, block, section
 
 CHART = ROOT / "examples" / "chart"
+PROGRAM = runpy.run_path(str(CHART / "events_per_day.py"))
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +50,9 @@ def test_the_command_that_asks(tmp_path, database):
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "warehouse.duckdb").symlink_to(database)
     command, _ = block("Questions to ask", "sh", "deletions.sql").splitlines()
-    done = subprocess.run(
-        ["bash", "-euc", command],  # noqa: S607
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    said = subprocess.check_output(["bash", "-euc", command], cwd=tmp_path, text=True)  # noqa: S607
     # DuckDB shows as many of the columns as the terminal is wide.
-    assert "2025-10-31 16:55:28" in done.stdout
+    assert "2025-10-31 16:55:28" in said
 
 
 def test_the_history_is_what_the_page_says():
@@ -66,8 +61,7 @@ def test_the_history_is_what_the_page_says():
 
 @NEEDS_DUCKDB
 def test_the_numbers_of_the_chart(database):
-    program = runpy.run_path(str(CHART / "events_per_day.py"))
-    days, series, releases = program["events_per_day"](database)
+    days, series, releases = PROGRAM["events_per_day"](database)
     counts = Counter(
         ((item["actor"] or {}).get("type") or "unknown", item["timestamp"][:10])
         for item in HISTORY
@@ -90,29 +84,21 @@ def test_the_numbers_of_the_chart(database):
 
     # That the picture is what the program draws is tested in `tests/e2e/`.
     picture = ET.parse(CHART / "events_per_day.svg").getroot()  # noqa: S314 - ours
-    groups = {
-        one.get("id"): one for one in picture.iter("{http://www.w3.org/2000/svg}g")
-    }
-    drawn = [name for name in groups if name and name.startswith("events-")]
+    groups = {group.get("id", ""): group for group in picture.iter(f"{SVG}g")}
+    drawn = [name for name in groups if name.startswith("events-")]
     assert drawn == [f"events-{name}" for name in series]
-    marks = groups["releases"].iter("{http://www.w3.org/2000/svg}use")
-    assert len(list(marks)) == len(releases)
+    assert len(list(groups["releases"].iter(f"{SVG}use"))) == len(releases)
 
 
 @NEEDS_DUCKDB
-def test_there_is_nothing_to_draw(tmp_path):
+def test_there_is_nothing_to_draw(tmp_path, monkeypatch, capsys):
     import duckdb  # noqa: PLC0415
 
-    empty = tmp_path / "empty.duckdb"
-    with duckdb.connect(str(empty)) as connection:
+    empty = str(tmp_path / "empty.duckdb")
+    with duckdb.connect(empty) as connection:
         connection.execute("CREATE SCHEMA akuity")
         connection.execute(block("What you get", "sql", "CREATE TABLE"))
-    done = subprocess.run(
-        [sys.executable, str(CHART / "events_per_day.py"), str(empty), "picture.svg"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert done.stderr == f"There are no events in {empty}.\n"
+    monkeypatch.setattr("sys.argv", ["events_per_day.py", empty, "picture.svg"])
+    with pytest.raises(SystemExit, match="1"):
+        PROGRAM["main"]()
+    assert capsys.readouterr().err == f"There are no events in {empty}.\n"

@@ -1,6 +1,5 @@
 """`examples/shell/sync.sh`: whatever fails or is killed, nothing is lost."""
 
-import contextlib
 import json
 import os
 import signal
@@ -10,6 +9,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from harness.processes import started
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
 from sandbox.server import Sandbox
@@ -27,28 +27,20 @@ UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
 def kill(folder, sandbox, victim, requests):
     """Run `sync.sh`, kill one of its processes or all, and return the exit code."""
     sandbox.state.stats.reset()
-    with subprocess.Popen(
-        ["bash", "sync.sh"],  # noqa: S607
-        cwd=folder.path,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as script:
-        try:
-            while sandbox.state.stats.requests < requests:
-                assert script.poll() is None, "too early: the run has ended"
-                time.sleep(0.002)
-            if victim == "all":
-                os.killpg(script.pid, signal.SIGKILL)
-            else:
-                running = processes(script.pid)
-                (pid,) = [p.pid for p in running if f"/bin/{victim} " in p.command]
-                os.kill(pid, signal.SIGKILL)
-            code = script.wait(60)
-            wait_for_end(script.pid)
-            return code
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(script.pid, signal.SIGKILL)
+    errors = {"stderr": subprocess.DEVNULL}
+    with started(["bash", "sync.sh"], folder.path, os.environ, **errors) as script:
+        while sandbox.state.stats.requests < requests:
+            assert script.poll() is None, "too early: the run has ended"
+            time.sleep(0.002)
+        if victim == "all":
+            os.killpg(script.pid, signal.SIGKILL)
+        else:
+            running = processes(script.pid)
+            (pid,) = [one.pid for one in running if f"/bin/{victim} " in one.command]
+            os.kill(pid, signal.SIGKILL)
+        code = script.wait(60)
+        wait_for_end(script.pid)
+        return code
 
 
 @NEEDS_DUCKDB
