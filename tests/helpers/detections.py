@@ -70,10 +70,7 @@ PLANTED = [
     plant("", "logged_in", "member"),
     plant("member_added owner_granted", "updated", "member", name="Owner"),
     plant(
-        "member_added owner_granted",
-        "updated",
-        "member",
-        details={"message": "m", "patch": '{"role": "owner"}'},
+        "member_added owner_granted", "updated", "member", details={"patch": "OWNER"}
     ),
     plant("", "updated", "organization", name="owner"),
     plant("api_key_created", "created", "api_key"),

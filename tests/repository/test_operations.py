@@ -95,15 +95,11 @@ def test_a_reader_of_the_file_stops_the_load(folder):
 
 
 @NEEDS_DUCKDB
-@pytest.mark.parametrize(
-    ("title", "option"), [("Keys", "--test"), ("Upgrades", "--discover")]
-)
-def test_commands_of_the_tap(folder, title, option):
-    command = block(title, "sh", f" {option}")
-    folder.run(command)
-    if option == "--discover":
-        catalog = json.loads((folder.path / "catalog.json").read_bytes())
-        assert catalog["streams"][0]["tap_stream_id"] == "audit_logs"
+def test_commands_of_the_tap(folder):
+    folder.run(block("Keys", "sh", "--test"))
+    folder.run(block("Upgrades", "sh", "--discover"))
+    catalog = json.loads((folder.path / "catalog.json").read_bytes())
+    assert catalog["streams"][0]["tap_stream_id"] == "audit_logs"
 
 
 def test_batch_files(tmp_path):
@@ -111,12 +107,9 @@ def test_batch_files(tmp_path):
     recipe["batch_config"]["storage"]["root"] = tmp_path.as_uri()
     with Sandbox(DATA) as sandbox:
         sync(config_for(sandbox, **recipe))
-    lines = [
-        line
-        for path in tmp_path.glob("audit-*")
-        for line in gzip.decompress(path.read_bytes()).splitlines()
-    ]
-    assert sorted(json.loads(line)["id"] for line in lines) == sorted(ids(DATA))
+    files = [gzip.decompress(path.read_bytes()) for path in tmp_path.glob("audit-*")]
+    found = [json.loads(line)["id"] for line in b"".join(files).splitlines()]
+    assert sorted(found) == sorted(ids(DATA))
 
 
 def test_the_size_of_an_event():

@@ -15,8 +15,6 @@ PRIVATE = (
     ".env",
     "config.json",
     "demo/secret.json",
-    "examples/meltano/.env",
-    "examples/meltano/warehouse.duckdb",
     "examples/shell/state.json",
     "examples/airflow/dags/secret.json",
     "tap_akuity/secret.json",

@@ -49,7 +49,7 @@ def test_all_versions_of_python_are_tested():
 
 
 def test_only_what_publishes_may_sign():
-    jobs = WORKFLOWS["release"]["jobs"]
+    jobs = dict(WORKFLOWS["release"]["jobs"])
     publish = jobs.pop("publish")
     assert not [name for name in jobs if "id-token" in jobs[name]["permissions"]]
     assert publish["environment"]["name"] == "pypi"
