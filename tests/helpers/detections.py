@@ -1,20 +1,14 @@
 """The detections and the normal forms of the examples, and events for them."""
 
-from __future__ import annotations
-
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from harness import ROOT
 from scripts.examples import EXAMPLES, ask, load
 from tests.helpers.events import ids
-from tests.helpers.questions import event
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.helpers.questions import Item
+from tests.helpers.questions import Item, event
 
 DETECTIONS = EXAMPLES / "detections"
 

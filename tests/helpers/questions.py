@@ -1,7 +1,5 @@
 """Events made by hand, and what the SQL of the examples finds in them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 Item = dict[str, Any]

@@ -1,7 +1,5 @@
 """What the README and the pages in `docs/` say."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -9,21 +7,17 @@ import shutil
 import subprocess
 import sys
 import textwrap
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from demo.warehouse import TABLE
 from harness import ROOT
+from sandbox.server import Sandbox
 from tap_akuity.settings import SCHEMA
 from tests.helpers.commands import BIN, write
 from tests.helpers.running import config_for
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sandbox.server import Sandbox
-
 
 MANUAL = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
 """The pages for users; no two of their sections have the same title."""

@@ -25,7 +25,7 @@ CHANGELOG = """# Changelog
 @pytest.mark.parametrize(
     ("tag", "version", "said"),
     [
-        ("v1.2.0", "1.2.0", None),
+        ("v1.2.0", "1.2.0", "ready"),
         ("1.2.0", "1.2.0", "The tag is `1.2.0`"),
         ("v1.2.0rc1", "1.2.0", "name the tag `v1.2.0`"),
         ("v1.1.0", "1.1.0", "The section [1.1.0] of CHANGELOG.md is empty"),
@@ -34,8 +34,7 @@ CHANGELOG = """# Changelog
     ],
 )
 def test_what_a_tag_needs(tag, version, said):
-    found = problem(tag, version, CHANGELOG)
-    assert (said in found) if said else found is None
+    assert said in (problem(tag, version, CHANGELOG) or "ready")
 
 
 @pytest.mark.parametrize(
