@@ -2,13 +2,11 @@
 
 import itertools
 import json
-from pathlib import Path
-from typing import Any
 
 from harness import ROOT
 from scripts.examples import EXAMPLES, ask, load
 from tests.helpers.events import ids
-from tests.helpers.questions import Item, event
+from tests.helpers.questions import event
 
 DETECTIONS = EXAMPLES / "detections"
 
@@ -17,9 +15,7 @@ RULES = sorted(path.stem for path in (DETECTIONS / "rules").glob("*.yml"))
 FORMS = {"ocsf": ("ocsf_events", "event"), "ecs": ("ecs_events", "document")}
 """The view and its column of JSON, by the folder."""
 
-GOLDEN: dict[str, Any] = json.loads(
-    (ROOT / "tests" / "fixtures" / "normal_forms.json").read_text("utf-8")
-)
+GOLDEN = json.loads((ROOT / "tests/fixtures/normal_forms.json").read_bytes())
 """An event of the API, and what it becomes in each form; its id reads `<id>`."""
 
 ANN = "user ann@example.com 192.0.2.1"
@@ -28,24 +24,20 @@ BOB = "user bob@example.com 192.0.2.2"
 _HOURS = itertools.count()
 
 
-def plant(
-    rules: str, action: str | None, kind: str = "", who: str = ANN, **more: Any
-) -> tuple[Item, str]:
+def plant(rules, action, kind="", who=ANN, **more):
     """Make an event an hour after the one before, and name the rules that find it."""
     days, hour = divmod(next(_HOURS), 24)
     time = f"2025-11-{3 + days:02} {hour:02}:00:00"
     return event(time, action, who, kind, **more), rules
 
 
-def deletions(day: int, seconds: int, who: str, hits: int) -> list[tuple[Item, str]]:
+def deletions(day, seconds, who, hits):
     """Make eleven deletions at an interval, of which the last ones are too many."""
-    found: list[tuple[Item, str]] = []
     for n in range(11):
         minute, second = divmod(n * seconds, 60)
         time = f"2025-12-{day:02} 12:{minute:02}:{second:02}"
         rules = "many_deletions" if n >= 11 - hits else ""
-        found.append((event(time, "deleted", who, "pod"), rules))
-    return found
+        yield event(time, "deleted", who, "pod"), rules
 
 
 PLANTED = [
@@ -102,8 +94,8 @@ PLANTED = [
     # Ten deletions within ten minutes are too many, automation aside.
     *deletions(1, 60, ANN, hits=2),
     *deletions(2, 67, ANN, hits=0),
-    *deletions(3, 60, ANN, hits=2)[:9],
-    *deletions(3, 60, BOB, hits=2)[:9],
+    *itertools.islice(deletions(3, 60, ANN, hits=2), 9),
+    *itertools.islice(deletions(3, 60, BOB, hits=2), 9),
     *deletions(4, 1, "system gc", hits=0),
     (GOLDEN["event"], "ai_agent_change"),
 ]
@@ -118,7 +110,7 @@ HITS = {
 """The ids of the events that each rule finds."""
 
 
-def with_views(folder: Path) -> Path:
+def with_views(folder):
     """Load the events into DuckDB, and create the views."""
     import duckdb  # noqa: PLC0415
 
@@ -131,13 +123,12 @@ def with_views(folder: Path) -> Path:
     return path
 
 
-def events_in(database: Path, form: str) -> dict[str, dict[str, Any]]:
+def events_in(database, form):
     """Return the events in a form, by their ids."""
     view, column = FORMS[form]
     rows = ask(database, f"SELECT id, {column} FROM akuity.{view}").rows  # noqa: S608
     return {name: json.loads(event) for name, event in rows}
 
 
-def query(name: str) -> str:
-    """Return the SQL of a rule."""
+def query(name):
     return (DETECTIONS / "sql" / f"{name}.sql").read_text("utf-8")

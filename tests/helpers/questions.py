@@ -1,13 +1,7 @@
 """Events made by hand, and what the SQL of the examples finds in them."""
 
-from typing import Any
 
-Item = dict[str, Any]
-
-
-def event(
-    time: str, action: str | None, who: str = "", kind: str = "", **more: Any
-) -> Item:
+def event(time, action, who="", kind="", **more):
     """Make an event. Who did it is written as `type id ip origin`."""
     stamp = f"{time} +0000 UTC"
     actor = zip(("type", "id", "ip", "origin"), who.split(), strict=False)
@@ -90,7 +84,7 @@ FOUND = {
 """The rows of each query, as psql prints them unaligned, with `-` for null."""
 
 
-def printed(rows: list[tuple[Any, ...]]) -> str:
+def printed(rows):
     """Format rows as in `FOUND`."""
     texts = [["-" if one is None else str(one) for one in row] for row in rows]
     return "".join(f"{'|'.join(row)}\n" for row in texts)

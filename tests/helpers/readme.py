@@ -1,20 +1,16 @@
 """What the README and the pages in `docs/` say."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from demo.warehouse import TABLE
 from harness import ROOT
-from sandbox.server import Sandbox
 from tap_akuity.settings import SCHEMA
 from tests.helpers.commands import BIN, write
 from tests.helpers.running import config_for
@@ -27,12 +23,11 @@ NEEDS_DUCKDB = pytest.mark.skipif(
 )
 
 
-def read(page: str) -> str:
-    """Return the text of a page."""
+def read(page):
     return (ROOT / page).read_text("utf-8")
 
 
-def section(title: str) -> str:
+def section(title):
     """Return what a section of any page holds, with the sections below it."""
     found: list[list[str]] = []
     for page in MANUAL:
@@ -51,14 +46,14 @@ def section(title: str) -> str:
     return "\n".join(lines)
 
 
-def blocks(text: str, language: str) -> list[str]:
+def blocks(text, language):
     """Return the fenced blocks in a language."""
     pattern = rf"^( *)```{language}\n(.*?)^\1```$"
     found = re.findall(pattern, text, re.MULTILINE | re.DOTALL)
     return [textwrap.dedent(one) for _, one in found]
 
 
-def block(title: str, language: str, word: str = "") -> str:
+def block(title, language, word=""):
     """Return the one block of a section that has a word."""
     (found,) = (one for one in blocks(section(title), language) if word in one)
     return found
@@ -67,7 +62,7 @@ def block(title: str, language: str, word: str = "") -> str:
 class Folder:
     """The folder that "Without Meltano" says to create."""
 
-    def __init__(self, path: Path, sandbox: Sandbox, **changed: Any) -> None:
+    def __init__(self, path, sandbox, **changed):
         self.path = path
         (path / "venv").mkdir()
         (path / "venv" / "bin").symlink_to(BIN)
@@ -79,14 +74,11 @@ class Folder:
         (script,) = re.findall(r"^cp (\S+) ~/audit/$", read("README.md"), re.MULTILINE)
         shutil.copy(ROOT / script, path)
 
-    def run(
-        self, script: str = "bash sync.sh", code: int = 0, **environment: str
-    ) -> str:
+    def run(self, script="bash sync.sh", code=0):
         """Run a script that exits with a code, and return what it wrote to stderr."""
         done = subprocess.run(
             ["bash", "-euc", script],  # noqa: S607
             cwd=self.path,
-            env=os.environ | environment,
             check=False,
             capture_output=True,
             text=True,
@@ -95,21 +87,17 @@ class Folder:
         assert done.returncode == code, done.stderr
         return done.stderr
 
-    def ask(self, query: str, name: str = "audit") -> list[Any]:
+    def ask(self, query, name="audit"):
         """Run SQL on a DuckDB file of the folder."""
         import duckdb  # noqa: PLC0415
 
         with duckdb.connect(str(self.path / f"{name}.duckdb")) as connection:
             return connection.execute(query).fetchall()
 
-    def ids(self, name: str = "audit") -> list[str]:
+    def ids(self, name="audit"):
         """Return the ids of the rows, sorted."""
         rows = self.ask(f"SELECT id FROM {TABLE} ORDER BY id", name)  # noqa: S608
         return [one for (one,) in rows]
 
-    def state(self) -> dict[str, Any]:
-        """Return the state that `sync.sh` keeps."""
-        state: dict[str, Any] = json.loads(
-            (self.path / "audit.state.json").read_bytes()
-        )
-        return state
+    def state(self):
+        return json.loads((self.path / "audit.state.json").read_bytes())

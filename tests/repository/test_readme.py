@@ -143,15 +143,6 @@ def test_names_of_files_and_packages():
         assert f"'{requirement}'" in section("Without Meltano")
 
 
-def test_the_settings_in_an_existing_project():
-    *settings, last = block("An existing Meltano project", "sh", "--test").splitlines()
-    names = [*SCHEMA["required"], "start_date"]
-    assert [line.rpartition(" ")[0] for line in settings] == [
-        f"meltano config set {TapAkuity.name} {name}" for name in names
-    ]
-    assert last == f"meltano invoke {TapAkuity.name} --test"
-
-
 UNTIL = datetime(2026, 2, 1, tzinfo=timezone.utc)
 EVENTS = list(Dataset(records=300, until=UNTIL, days=390, distribution="even"))
 
