@@ -11,15 +11,7 @@ import pytest
 from harness import ROOT
 
 # What people have lying about in a checkout, and git does not track.
-PRIVATE = (
-    ".env",
-    "config.json",
-    "demo/secret.json",
-    "examples/shell/state.json",
-    "examples/airflow/dags/secret.json",
-    "tap_akuity/secret.json",
-    "tests/key.pem",
-)
+PRIVATE = (".env", "demo/secret.json", "examples/shell/state.json", "tests/key.pem")
 
 
 def build(folder, kind):

@@ -3,9 +3,9 @@
 import json
 import os
 import signal
-import subprocess
 import time
 from datetime import datetime, timezone
+from subprocess import DEVNULL
 
 import pytest
 
@@ -27,8 +27,9 @@ UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
 def kill(folder, sandbox, victim, requests):
     """Run `sync.sh`, kill one of its processes or all, and return the exit code."""
     sandbox.state.stats.reset()
-    errors = {"stderr": subprocess.DEVNULL}
-    with started(["bash", "sync.sh"], folder.path, os.environ, **errors) as script:
+    with started(
+        ["bash", "sync.sh"], folder.path, os.environ, stderr=DEVNULL
+    ) as script:
         while sandbox.state.stats.requests < requests:
             assert script.poll() is None, "too early: the run has ended"
             time.sleep(0.002)
@@ -96,11 +97,9 @@ def test_dates_and_private_files(tmp_path):
         folder.run()
         new = [json.loads(body) for body in sandbox.store.bodies()[len(data) :]]
         assert folder.ids() == sorted(ids(new))
-    written = {
-        path.name: path.stat().st_mode for path in {*tmp_path.iterdir()} - before
-    }
-    assert {mode & 0o777 for mode in written.values()} == {0o600}
-    assert {"audit.duckdb", "audit.log"} <= written.keys()
+    written = {*tmp_path.iterdir()} - before
+    assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
+    assert {"audit.duckdb", "audit.log"} <= {path.name for path in written}
     folder.run("bash sync.sh more 2025-09-01 2025-10-01 2025-11-01", code=2)
     assert not (tmp_path / "more.state.json").exists()
 
