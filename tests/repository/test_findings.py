@@ -41,7 +41,7 @@ def test_detections(database):
 
 
 @NEEDS_DUCKDB
-def test_each_finding_is_given_once(database):
+def test_each_finding_is_returned_once(database):
     import duckdb  # noqa: PLC0415
 
     report = (DETECTIONS / "new_findings.sql").read_text("utf-8")
