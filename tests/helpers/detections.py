@@ -20,6 +20,7 @@ GOLDEN = json.loads((ROOT / "tests/fixtures/normal_forms.json").read_bytes())
 
 ANN = "user ann@example.com 192.0.2.1"
 BOB = "user bob@example.com 192.0.2.2"
+CI = "api_key ci@example.com"
 
 _HOURS = itertools.count()
 
@@ -43,7 +44,7 @@ def deletions(day, seconds, who, hits):
 PLANTED = [
     (event("2025-10-01 12:00:00", "logged_in", ANN), ""),
     (event("2025-10-01 12:00:00", "logged_in", BOB), ""),
-    (event("2025-10-01 12:00:00", "logged_in", "api_key ci"), ""),
+    (event("2025-10-01 12:00:00", "logged_in", CI), ""),
     (event("2025-10-01 12:00:00", "logged_in", "system gc"), ""),
     plant("role_granted", "created", "custom_role"),
     plant("role_granted", "updated", "custom_roles"),
@@ -86,11 +87,11 @@ PLANTED = [
     plant("new_actor", "updated", "project", actor={"id": "zoe"}),
     plant("new_actor", "updated", "project", "robot r2"),
     # From 7:59 to 18:00 on a Monday in Berlin, and on a Sunday.
-    (event("2025-11-24 06:59:59", "updated", "api_key ci"), "api_key_outside_hours"),
-    (event("2025-11-24 07:00:00", "updated", "api_key ci"), ""),
-    (event("2025-11-24 16:59:59", "updated", "api_key ci"), ""),
-    (event("2025-11-24 17:00:00", "updated", "api_key ci"), "api_key_outside_hours"),
-    (event("2025-11-30 12:00:00", "updated", "api_key ci"), "api_key_outside_hours"),
+    (event("2025-11-24 06:59:59", "updated", CI), "api_key_outside_hours"),
+    (event("2025-11-24 07:00:00", "updated", CI), ""),
+    (event("2025-11-24 16:59:59", "updated", CI), ""),
+    (event("2025-11-24 17:00:00", "updated", CI), "api_key_outside_hours"),
+    (event("2025-11-30 12:00:00", "updated", CI), "api_key_outside_hours"),
     # Ten deletions within ten minutes are too many, automation aside.
     *deletions(1, 60, ANN, hits=2),
     *deletions(2, 67, ANN, hits=0),

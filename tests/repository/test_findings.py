@@ -110,7 +110,8 @@ def test_what_becomes_what(database):
             known = ACTORS.get(kind, (99, kind) if kind else (0, "Unknown"))
             assert (user["type_id"], user["type"]) == known
         assert user.get("uid") == find(ecs, ("user", "id")) == who
-        assert find(ecs, ("user", "email")) == (who if "@" in (who or "") else None)
+        is_address = kind == "user" and "@" in (who or "")
+        assert find(ecs, ("user", "email")) == (who if is_address else None)
 
 
 @NEEDS_DUCKDB

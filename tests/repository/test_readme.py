@@ -206,7 +206,8 @@ def test_shards_with_meltano(tmp_path):
     script = block("Backfill in shards", "sh", "meltano el")
     done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=False)  # noqa: S607
     assert done.returncode > 0
-    shards = re.findall(r"^(\S{10}) (\S{10})$", script, re.MULTILINE)
+    same = block("Backfill in shards", "sh", "sync.sh")
+    shards = re.findall(r"^(\S{10}) (\S{10})$", same, re.MULTILINE)
     assert sorted((tmp_path / "called").read_text("utf-8").splitlines()) == [
         f"{start} {end} backfill-{start}.duckdb el tap-akuity target-duckdb "
         f"--state-id backfill-{start}"
