@@ -2,8 +2,8 @@
 
     python events_per_day.py audit.duckdb events_per_day.svg
 
-What the picture's name ends in is its format, svg, png or pdf for example. Requires the
-packages duckdb and matplotlib.
+The suffix of the picture's name is its format, for example svg, png or pdf. Requires
+the packages duckdb and matplotlib.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ QUERY = """
     ORDER BY ALL
 """
 
-# A day with so many times the promotions of a usual one is a day of release.
+# A day with at least so many times the usual number of promotions is a day of release.
 MANY_PROMOTIONS = 3
 
-# Okabe and Ito's colors, which people who see fewer colors can tell apart, too.
+# Okabe and Ito's colors, which color-blind people can tell apart, too.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9")
 OTHER = "other"
 OTHER_COLOR = "#999999"
@@ -44,7 +44,7 @@ Series = dict[str, list[int]]
 
 
 class Events(NamedTuple):
-    """How many events there were."""
+    """The number of events of each day."""
 
     days: list[date]
     """All days from the first to the last."""
@@ -88,14 +88,14 @@ def events_per_day(database: Path) -> Events:
 
 
 def draw(events: Events, kind: str) -> bytes:
-    """Draw the numbers, one upon the other.
+    """Draw the numbers, stacked.
 
     Args:
         events: The numbers.
         kind: The format of the picture, as matplotlib calls it.
 
     Returns:
-        The picture, as an SVG the same for the same numbers.
+        The picture; as an SVG, it is the same for the same numbers.
     """
     import matplotlib as mpl  # noqa: PLC0415 - not needed to count
     from matplotlib import dates  # noqa: PLC0415
@@ -150,7 +150,7 @@ def draw(events: Events, kind: str) -> bytes:
 
 
 def main() -> None:
-    """Draw what the command line names."""
+    """Draw the picture that the command line names."""
     parser = argparse.ArgumentParser(description="Draws the events of each day.")
     parser.add_argument("database", type=Path, help="the DuckDB file")
     parser.add_argument("picture", type=Path, help="the file to write, such as x.svg")

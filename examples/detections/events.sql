@@ -1,7 +1,7 @@
 -- The events as the detections see them: one row each, with plain columns.
 --
 -- Adjust: the time zone and the working hours, here Monday to Friday, 8:00 to 17:59 in
--- Berlin; and the days, here 14, after which an actor whom the log did not know is new.
+-- Berlin; and the days at the start of the log, here 14, in which no actor is new.
 CREATE OR REPLACE VIEW akuity.detection_events AS
 WITH events AS (
     SELECT

@@ -1,6 +1,6 @@
--- Gives each finding once: those that no earlier run of this gave.
+-- Returns each finding once: those that no earlier run returned.
 --
--- What was given is kept in a table, so that an event that arrives late is not missed.
+-- They are recorded in a table, so that an event that arrives late is not missed.
 CREATE TABLE IF NOT EXISTS akuity.reported_findings (
     rule text NOT NULL,
     id text NOT NULL,

@@ -2,8 +2,8 @@
 -- times are UTC.
 --
 -- Adjust: the types of objects that decide who may do what. `team` and `team_member` are
--- not among the types that Akuity publishes, so these two names are unverified. What was
--- changed is in `details->>'patch'`, if Akuity sent it.
+-- not among the types that Akuity publishes, so these two names are unverified. The
+-- change itself is in `details->>'patch'`, if Akuity sent it.
 SELECT
     date_trunc('second', timestamp) AS time,
     actor->>'id' AS who,

@@ -1,7 +1,7 @@
 -- Who deleted what, and from where? The newest come first; times are UTC.
 --
 -- Adjust: automation deletes all the time, so what actors of the type `system` did is
--- left out. What nobody is named for stays.
+-- left out. Deletions without an actor stay.
 SELECT
     date_trunc('second', timestamp) AS time,
     actor->>'type' AS type,

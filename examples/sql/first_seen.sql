@@ -1,7 +1,8 @@
 -- Which actors are new, and which actors came from a new IP address? The newest come
 -- first; times are UTC.
 --
--- Adjust: where the log begins all is new, so its first 14 days only tell what is known.
+-- Adjust: everything is new at the start of the log, so what its first 14 days have is
+-- taken as known.
 WITH addresses AS (
     SELECT
         actor->>'type' AS type,
@@ -29,6 +30,6 @@ SELECT
     events
 FROM known
 WHERE first_seen >= log_begins + INTERVAL '14 days'
-    -- That an address is not known is no new address.
+    -- A missing address is not a new one.
     AND (ip IS NOT NULL OR first_seen = actor_first_seen)
 ORDER BY known.first_seen DESC, who, ip;

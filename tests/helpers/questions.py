@@ -1,195 +1,90 @@
-"""What the SQL of the examples should find, worked out from the sandbox's own events.
-
-Pure, and nothing here comes from the tap or from the SQL: a check that shares its code
-would share its mistakes.
-"""
-
-from __future__ import annotations
-
-import itertools
-from collections import Counter, defaultdict
-from datetime import date, datetime, timedelta, timezone
-from statistics import median
-from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
-
-from demo.comparison import parse_time
-from sandbox.timestamps import from_record
-from tests.helpers.truth import event_id, find
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-Item = dict[str, Any]
-Rows = list[tuple[Any, ...]]
-_Deed = tuple[datetime, str | None]
+"""Events made by hand, and what the SQL of the examples finds in them."""
 
 
-def expected(items: list[Item], organization_id: str) -> dict[str, Rows]:
-    """Give the rows of each query, by its name."""
-    ids = {
-        id(item): event_id(item, organization_id, from_record(item["timestamp"]))
-        for item in items
-    }
-    # The newest first, to the microsecond, and by id within one.
-    newest = sorted(items, key=lambda item: ids[id(item)])
-    newest.sort(key=when, reverse=True)
+def event(time, action, who="", kind="", **more):
+    """Make an event. Who did it is written as `type id ip origin`."""
+    stamp = f"{time} +0000 UTC"
+    actor = zip(("type", "id", "ip", "origin"), who.split(), strict=False)
+    name = {"name": more.pop("name", "x")}
+    thing = {"type": kind, "id": name, "parentId": {"name": "main"}}
     return {
-        "deletions": _deletions(newest),
-        "api_keys_outside_hours": _api_keys_outside_hours(items),
-        "first_seen": _first_seen(items),
-        "access_changes": _access_changes(newest),
-        "ai_agents": _ai_agents(newest),
+        "timestamp": stamp,
+        "lastOccurredTimestamp": stamp,
+        "count": 1,
+        "action": action,
+        "actor": dict(actor) or None,
+        "object": thing if kind else None,
+        "details": {"message": f"{kind} {name['name']}"},
+        **more,
     }
 
 
-def with_gaps(items: Iterable[Item]) -> list[Item]:
-    """Leave out, by turns, what may be missing."""
-    gaps: list[Item] = [
-        {},
-        {"actor": None},
-        {"object": None},
-        {"action": None},
-        {"actor": {"ip": "192.0.2.1"}},
-        {"details": None},
-        {"actor": {"type": "api_key", "ip": ""}},
-    ]
-    return [item | gap for item, gap in zip(items, itertools.cycle(gaps), strict=False)]
+EVENTS = [
+    event("2025-03-01 12:00:00", "logged_in", "user ann 192.0.2.1", "member"),
+    event("2025-03-02 12:00:00", "updated", "user ann 192.0.2.1", "member"),
+    # On a Monday in winter, from 8:30 to 0:00 in Berlin.
+    event("2025-03-03 07:30:00", "synced", "api_key ci 192.0.2.7", "project"),
+    event("2025-03-03 16:59:59", "synced", "api_key ci 192.0.2.7", "project"),
+    event("2025-03-03 17:00:00.9", "synced", "api_key ci 192.0.2.7", "project"),
+    event("2025-03-03 22:59:59", "created", "api_key ci 192.0.2.7", "api_key"),
+    event("2025-03-03 23:00:00", "updated", "api_key ci", "project"),
+    event("2025-03-15 11:59:59", "created", "user bob 192.0.2.2", "workspace_member"),
+    # From here on, what was not seen before is new.
+    event("2025-03-15 12:00:00", "deleted", "user eve 192.0.2.3", "custom_role"),
+    event("2025-03-16 12:00:00.1", "deleted", "user eve 192.0.2.3", "k8s_resource"),
+    event("2025-03-16 12:00:00.2", "updated", "user ann 192.0.2.9 mcp", "team_member"),
+    event("2025-03-16 12:00:00.3", "deleted", "api_key ci 192.0.2.9 mcp", "team"),
+    event("2025-03-17 12:00:00", "deleted", "user ann", "k8s_resource"),
+    event("2025-03-18 12:00:00", "deleted", "system gc", "k8s_resource"),
+    # Two at one time, of which nobody knows who did it.
+    event("2025-03-19 12:00:00", "deleted", "", "k8s_resource", name="y"),
+    event("2025-03-19 12:00:00", "deleted"),
+    event("2025-03-20 12:00:00", None, "user bob 192.0.2.2", "organization_invite"),
+    event("2025-03-20 12:30:00", "logged_out", "user bob 192.0.2.2", "member"),
+    # At noon on a Saturday in summer, and at 8:00 on a Monday.
+    event("2025-07-05 10:00:00", None, "api_key", details=None),
+    event("2025-07-07 06:00:00", "synced", "api_key ci", "project"),
+]
+
+FOUND = {
+    "access_changes": """\
+2025-03-20 12:00:00|bob|192.0.2.2|-|organization_invite|x|main
+2025-03-16 12:00:00|ci|192.0.2.9|deleted|team|x|main
+2025-03-16 12:00:00|ann|192.0.2.9|updated|team_member|x|main
+2025-03-15 12:00:00|eve|192.0.2.3|deleted|custom_role|x|main
+2025-03-15 11:59:59|bob|192.0.2.2|created|workspace_member|x|main
+2025-03-03 22:59:59|ci|192.0.2.7|created|api_key|x|main
+2025-03-02 12:00:00|ann|192.0.2.1|updated|member|x|main
+""",
+    "ai_agents": """\
+2025-03-16 12:00:00|api_key|ci|deleted|team|x|main
+2025-03-16 12:00:00|user|ann|updated|team_member|x|main
+""",
+    "api_keys_outside_hours": """\
+2025-07-05|-|1|12:00:00|12:00:00|-
+2025-03-16|ci|1|13:00:00|13:00:00|deleted
+2025-03-04|ci|1|00:00:00|00:00:00|updated
+2025-03-03|ci|2|18:00:00|23:59:59|created, synced
+""",
+    "deletions": """\
+2025-03-19 12:00:00|-|-|-|-|-|-
+2025-03-19 12:00:00|-|-|-|k8s_resource|y|main
+2025-03-17 12:00:00|user|ann|-|k8s_resource|x|main
+2025-03-16 12:00:00|api_key|ci|192.0.2.9|team|x|main
+2025-03-16 12:00:00|user|eve|192.0.2.3|k8s_resource|x|main
+2025-03-15 12:00:00|user|eve|192.0.2.3|custom_role|x|main
+""",
+    "first_seen": """\
+2025-03-18 12:00:00|actor|system|gc|-|1
+2025-03-16 12:00:00|address|api_key|ci|192.0.2.9|1
+2025-03-16 12:00:00|address|user|ann|192.0.2.9|1
+2025-03-15 12:00:00|actor|user|eve|192.0.2.3|2
+""",
+}
+"""The rows of each query, as psql prints them unaligned, with `-` for null."""
 
 
-def when(item: Item) -> datetime:
-    """Give the time in UTC, as a table has it."""
-    return parse_time(item["timestamp"])
-
-
-def text(item: Item, *path: str) -> str | None:
-    """Give a text."""
-    found: str | None = find(item, path)
-    return found
-
-
-def per_day(items: Iterable[Item]) -> Counter[tuple[str, date]]:
-    """Count the events of each type of actor and day."""
-    return Counter(
-        (text(item, "actor", "type") or "unknown", when(item).date()) for item in items
-    )
-
-
-def release_days(items: Iterable[Item]) -> list[date]:
-    """Give the days with at least three times as many promotions as usual."""
-    promoted = Counter(
-        when(item).date() for item in items if item["action"] == "promoted"
-    )
-    usual = median(promoted.values())
-    return sorted(day for day, number in promoted.items() if number >= 3 * usual)
-
-
-def _deletions(newest: list[Item]) -> Rows:
-    return [
-        (
-            when(item).replace(microsecond=0),
-            text(item, "actor", "type"),
-            text(item, "actor", "id"),
-            text(item, "actor", "ip"),
-            text(item, "object", "type"),
-            text(item, "object", "id", "name"),
-            text(item, "object", "parentId", "name"),
-        )
-        for item in newest
-        if item["action"] == "deleted" and text(item, "actor", "type") != "system"
-    ]
-
-
-def _api_keys_outside_hours(items: list[Item]) -> Rows:
-    found: dict[tuple[date, str | None], list[_Deed]] = defaultdict(list)
-    for item in items:
-        moment = when(item).replace(tzinfo=timezone.utc)
-        local = moment.astimezone(ZoneInfo("Europe/Berlin"))
-        working = local.weekday() < 5 and 8 <= local.hour <= 17
-        if text(item, "actor", "type") == "api_key" and not working:
-            key = (local.date(), text(item, "actor", "id"))
-            found[key].append((local, item["action"]))
-    rows = sorted(
-        found.items(),
-        key=lambda row: (row[0][0], len(row[1]), max(row[1], key=_moment)[0]),
-        reverse=True,
-    )
-    return [
-        (
-            day,
-            who,
-            len(events),
-            min(events, key=_moment)[0].time().replace(microsecond=0),
-            max(events, key=_moment)[0].time().replace(microsecond=0),
-            ", ".join(sorted({action for _, action in events if action})) or None,
-        )
-        for (day, who), events in rows
-    ]
-
-
-def _moment(deed: _Deed) -> datetime:
-    return deed[0]
-
-
-def _first_seen(items: list[Item]) -> Rows:
-    seen: dict[tuple[str | None, ...], list[datetime]] = defaultdict(list)
-    for item in items:
-        who = text(item, "actor", "id")
-        if who is not None:
-            address = (text(item, "actor", "type"), who, text(item, "actor", "ip"))
-            seen[address].append(when(item))
-    begin = min(map(min, seen.values()))
-    rows = []
-    for (kind, who, ip), moments in seen.items():
-        of_actor = [
-            min(others) for actor, others in seen.items() if actor[:2] == (kind, who)
-        ]
-        is_new_actor = min(moments) == min(of_actor)
-        known = min(moments) < begin + timedelta(days=14)
-        if not known and (ip is not None or is_new_actor):
-            new = "actor" if is_new_actor else "address"
-            rows.append((min(moments), new, kind, who, ip, len(moments)))
-    rows.sort(key=lambda row: row[0], reverse=True)
-    return [(first.replace(microsecond=0), *others) for first, *others in rows]
-
-
-def _access_changes(newest: list[Item]) -> Rows:
-    access = (
-        "api_key",
-        "custom_role",
-        "member",
-        "organization_invite",
-        "team",
-        "team_member",
-        "workspace_member",
-    )
-    return [
-        (
-            when(item).replace(microsecond=0),
-            text(item, "actor", "id"),
-            text(item, "actor", "ip"),
-            item["action"],
-            text(item, "object", "type"),
-            text(item, "object", "id", "name"),
-            text(item, "object", "parentId", "name"),
-        )
-        for item in newest
-        if text(item, "object", "type") in access
-        and item["action"] not in {"logged_in", "logged_out"}
-    ]
-
-
-def _ai_agents(newest: list[Item]) -> Rows:
-    return [
-        (
-            when(item).replace(microsecond=0),
-            text(item, "actor", "type"),
-            text(item, "actor", "id"),
-            item["action"],
-            text(item, "object", "type"),
-            text(item, "object", "id", "name"),
-            text(item, "object", "parentId", "name"),
-        )
-        for item in newest
-        if text(item, "actor", "origin") == "mcp"
-    ]
+def printed(rows):
+    """Format rows as in `FOUND`."""
+    texts = [["-" if one is None else str(one) for one in row] for row in rows]
+    return "".join(f"{'|'.join(row)}\n" for row in texts)

@@ -4,8 +4,6 @@ Prints JSON: what pySigma's own validators find, the SQL for DuckDB and PostgreS
 the names of the rules, and the SQL of the published back-end for SQLite.
 """
 
-from __future__ import annotations
-
 import json
 import runpy
 import sys
@@ -21,37 +19,27 @@ from sigma.validators.core import validators
 # These two download what MITRE publishes, and no test goes online.
 ONLINE = {"attacktag", "d3_fendtag"}
 
-
-def main() -> None:
-    """Check the rules in the folder that the command line names."""
+if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    convert = runpy.run_path(str(folder / "convert.py"))
-    paths = sorted((folder / "rules").glob("*.yml"))
-    rules = SigmaCollection.load_ruleset([folder / "rules"])
+    example = runpy.run_path(str(folder / "convert.py"))
+    rules = {path.stem: path.read_text("utf-8") for path in folder.glob("rules/*.yml")}
+    detections = {name: example["convert"](rules[name]) for name in sorted(rules)}
     chosen = [kind for name, kind in validators.items() if name not in ONLINE]
-    issues = SigmaValidator(chosen).validate_rules(rules)
-    mapping = FieldMappingTransformation(convert["FIELDS"])
+    collection = SigmaCollection.load_ruleset([folder / "rules"])
+    mapping = FieldMappingTransformation(example["FIELDS"])
     sqlite = sqliteBackend(ProcessingPipeline(items=[ProcessingItem(mapping)]))
     sqlite.table = "detection_events"
-    detections = {
-        path.stem: convert["convert"](path.read_text(encoding="utf-8"))
-        for path in paths
-    }
     said = {
-        "rules": len(rules.rules),
+        "rules": len(collection.rules),
         "validators": len(chosen),
-        "issues": [str(issue) for issue in issues],
+        "issues": [
+            str(one) for one in SigmaValidator(chosen).validate_rules(collection)
+        ],
         "queries": {name: one.text() for name, one in detections.items()},
-        "view": convert["view"](detections),
+        "view": example["view"](detections),
         "sqlite": {
-            path.stem: sqlite.convert(
-                SigmaCollection.from_yaml(path.read_text(encoding="utf-8"))
-            )
-            for path in paths
+            name: sqlite.convert(SigmaCollection.from_yaml(text))
+            for name, text in rules.items()
         },
     }
     sys.stdout.write(json.dumps(said))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,10 +1,5 @@
 """What may be released."""
 
-from __future__ import annotations
-
-import sys
-from importlib.metadata import version
-
 import pytest
 
 from scripts.check_release import main, problem
@@ -27,34 +22,25 @@ CHANGELOG = """# Changelog
 """
 
 
-def test_a_tag_that_is_the_version() -> None:
-    assert problem("v1.2.0", "1.2.0", CHANGELOG) is None
+@pytest.mark.parametrize(
+    ("tag", "version", "said"),
+    [
+        ("v1.2.0", "1.2.0", "ready"),
+        ("1.2.0", "1.2.0", "The tag is `1.2.0`"),
+        ("v1.2.0rc1", "1.2.0", "name the tag `v1.2.0`"),
+        ("v1.1.0", "1.1.0", "The section [1.1.0] of CHANGELOG.md is empty"),
+        ("v1.0.0", "1.0.0", "`## [1.0.0] - YYYY-MM-DD`"),
+        ("v1.2", "1.2", "has no section"),
+    ],
+)
+def test_what_a_tag_needs(tag, version, said):
+    assert said in (problem(tag, version, CHANGELOG) or "ready")
 
 
-@pytest.mark.parametrize("tag", ["1.2.0", "v1.2", "v1.2.0rc1", "v1.1.0", "v1x2x0"])
-def test_a_tag_that_is_not(tag: str) -> None:
-    said = problem(tag, "1.2.0", CHANGELOG)
-    assert said
-    assert f"`{tag}`" in said
-    assert "name the tag `v1.2.0`" in said
-
-
-@pytest.mark.parametrize("version", ["1.0.0", "1.3.0", "1.2"])
-def test_a_version_without_a_section(version: str) -> None:
-    said = problem(f"v{version}", version, CHANGELOG)
-    assert said
-    assert f"`## [{version}] - YYYY-MM-DD`" in said
-
-
-def test_a_section_without_a_line() -> None:
-    said = problem("v1.1.0", "1.1.0", CHANGELOG)
-    assert said == "The section [1.1.0] of CHANGELOG.md is empty: list what is new."
-
-
-@pytest.mark.parametrize("arguments", [[], [""], ["v0.0.0-never"]])
-def test_the_command(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
-    monkeypatch.setattr(sys, "argv", ["check_release", *arguments])
-    with pytest.raises(SystemExit) as caught:
+def test_the_command(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["check_release", "v0"])
+    with pytest.raises(SystemExit, match="The tag is `v0`"):
         main()
-    words = version("tap-akuity") if any(arguments) else "Specify the tag"
-    assert words in str(caught.value)
+    monkeypatch.setattr("sys.argv", ["check_release", ""])
+    with pytest.raises(SystemExit, match="Specify the tag"):
+        main()

@@ -1,4 +1,4 @@
-"""What `akuity.json` says: where to load from and to, and in which shards."""
+"""Reads `akuity.json`: where to load from and to, and in which shards."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRETS = ("api_key_id", "api_key_secret", "password", "sqlalchemy_url")
 
 
 class ConfigError(Exception):
-    """The file cannot be used; the text is one sentence that says what to do."""
+    """The file cannot be used; the message is one sentence that says what to do."""
 
 
 class Shard(NamedTuple):
@@ -27,23 +27,22 @@ class Shard(NamedTuple):
     """Its name in the file."""
 
     start: str
-    """What happened from this time on."""
+    """The time of the first events."""
 
     end: str | None
-    """What happened before this time; up to now, if it is `None`."""
+    """The time before which events are read; `None` means up to now."""
 
     @property
     def state(self) -> str:
         """The name of its state.
 
-        It has both ends in it. A shard whose ends are changed has no state yet, and so
-        never counts as read because another one was.
+        It contains both ends, so that a shard with other ends starts without a state.
         """
         return f"akuity_state.{self.organization}.{self.start}.{self.end or 'now'}"
 
     @property
     def label(self) -> str:
-        """What people know it by."""
+        """The label that the Airflow interface shows."""
         return f"{self.organization} {self.start} to {self.end or 'now'}"
 
 
@@ -52,13 +51,13 @@ class Organization:
     """An Akuity organization.
 
     Attributes:
-        name: What it is called here.
-        connection: The id of the Airflow connection that has its API key.
+        name: The name used here.
+        connection: The id of the Airflow connection with its API key.
         start: The first day of the backfill.
         end: The day on which the backfill ends and the schedule begins; it belongs to
             the schedule.
-        schedule: When to load what is new, as cron or Airflow writes it.
-        settings: Of the tap, without secrets.
+        schedule: When to load new events, in the syntax of cron or Airflow.
+        settings: Settings of the tap, without secrets.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Organization:
         return datetime.combine(self.end, datetime.min.time(), timezone.utc)
 
     def shards(self) -> Iterator[Shard]:
-        """Yield the shards of the backfill, a month or the rest of one each."""
+        """Yield the shards of the backfill: each is a month, or the rest of one."""
         start = self.start
         while start < self.end:
             end = min(_next_month(start), self.end)
@@ -82,13 +81,13 @@ class Organization:
             start = end
 
     def first_second(self) -> Shard:
-        """Give the smallest shard."""
+        """Return the smallest shard: the first second."""
         start = datetime.combine(self.start, datetime.min.time(), timezone.utc)
         end = start + timedelta(seconds=1)
         return Shard(self.name, start.isoformat(), end.isoformat())
 
     def rest(self) -> Shard:
-        """Give what follows the backfill and has no end."""
+        """Return the shard that follows the backfill and has no end."""
         return Shard(self.name, self.end.isoformat(), None)
 
 
@@ -103,8 +102,8 @@ class Config:
         organizations: By their names, at least one.
         target_settings: More settings of the target, without secrets.
         shards_at_a_time: How many shards of the backfill may run at once.
-        retries: How often a task that failed is tried again.
-        retry_delay_seconds: How long to wait before that.
+        retries: How often a failed task is retried.
+        retry_delay_seconds: How long to wait before a retry.
     """
 
     tap: str
@@ -117,7 +116,7 @@ class Config:
     retry_delay_seconds: float = 300
 
     def shards(self) -> list[Shard]:
-        """Give the shards of all organizations."""
+        """Return the shards of all organizations."""
         return [
             shard
             for organization in self.organizations.values()

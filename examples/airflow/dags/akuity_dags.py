@@ -1,7 +1,7 @@
-"""DAGs that load the audit logs of Akuity organizations into one PostgreSQL.
+"""DAGs that load the audit logs of Akuity organizations into PostgreSQL.
 
-`akuity_backfill` reads what is past, in shards of a month, several at a time.
-`akuity_incremental_<organization>` reads what follows, on a schedule.
+`akuity_backfill` reads past events, in shards of a month, several at a time.
+`akuity_incremental_<organization>` reads later events, on a schedule.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pipe(shard: Shard, state: State, save: Callable[[State], None]) -> None:
     }
     target = {
         "default_target_schema": "akuity",
-        # Or one shard could take the rows of another for outdated.
+        # Otherwise one shard could delete the rows of another as outdated.
         "activate_version": False,
         **CONFIG.target_settings,
         "sqlalchemy_url": url,
@@ -66,7 +66,7 @@ def pipe(shard: Shard, state: State, save: Callable[[State], None]) -> None:
         akuity_pipeline.Command(
             CONFIG.target,
             # target-postgres writes times with a zone into columns without one, and
-            # PostgreSQL then takes the session's.
+            # PostgreSQL then converts them to the session's zone.
             {"PGTZ": "UTC", **akuity_pipeline.variables("TARGET_POSTGRES", target)},
         ),
         state,
@@ -76,7 +76,7 @@ def pipe(shard: Shard, state: State, save: Callable[[State], None]) -> None:
 
 
 def load(organization: str, start: str, end: str | None) -> None:
-    """Load what is new in a shard, from its state on."""
+    """Load the new events of a shard, from its state on."""
     shard = Shard(organization, start, end)
     get_current_context()["shard"] = shard.label
     pipe(
@@ -87,21 +87,21 @@ def load(organization: str, start: str, end: str | None) -> None:
 
 
 def list_shards() -> list[dict[str, str | None]]:
-    """List what there is to load: organization by month."""
+    """List the shards to load: each organization by month."""
     return [shard._asdict() for shard in CONFIG.shards()]
 
 
 def make_table() -> None:
-    """Load as little as can be, so that the target makes its table.
+    """Load as little as possible, so that the target creates its table.
 
-    Shards that run at once would all try to.
+    Shards that run at the same time would all try to create it.
     """
     organization = next(iter(CONFIG.organizations.values()))
     pipe(organization.first_second(), {}, lambda _: None)
 
 
 def backfill() -> DAG:
-    """Make the DAG that reads what is past; to be triggered by hand."""
+    """Return the DAG that reads past events; it is triggered manually."""
     with DAG(
         "akuity_backfill",
         schedule=None,
@@ -122,7 +122,7 @@ def backfill() -> DAG:
 
 
 def incremental(organization: Organization) -> DAG:
-    """Make the DAG that reads what follows the backfill."""
+    """Return the DAG that reads the events after the backfill."""
     with DAG(
         f"akuity_incremental_{organization.name}",
         schedule=organization.schedule,

@@ -1,4 +1,4 @@
-"""The tap into the target, with a state that only what is loaded moves on."""
+"""Runs the tap into the target, with a state that covers only what is loaded."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
     State = dict[str, Any]
 
-# What is meant for others, among it the scheduler's own secrets.
+# Variables meant for others, among them the scheduler's own secrets.
 FOREIGN = ("AIRFLOW", "_AIRFLOW", "TAP_AKUITY_", "TARGET_")
 
 
 class PipelineError(Exception):
-    """The tap or the target failed; the text has its last words."""
+    """The tap or the target failed; the message ends with its last line on stderr."""
 
 
 class Command(NamedTuple):
     """A Singer tap or target, to be run.
 
-    Secrets are in the environment, because everybody may read a command line.
+    Secrets are in the environment, because command lines are visible to everyone.
     """
 
     program: str
@@ -36,7 +36,7 @@ class Command(NamedTuple):
 
 
 def variables(prefix: str, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Give settings as environment variables, without those that are not set."""
+    """Return settings as environment variables, without those that are not set."""
     return {
         f"{prefix}_{name}".upper(): value if isinstance(value, str) else _json(value)
         for name, value in settings.items()
@@ -51,19 +51,20 @@ def run(
     save: Callable[[State], None],
     say: Callable[[str], None],
 ) -> None:
-    """Load what is new.
+    """Load new events.
 
     Args:
-        tap: Where from.
-        target: Where to.
-        state: The last one that was saved; empty if there is none.
-        save: Keeps a state. The target repeats a state once all before it is loaded,
-            and it is saved at once: a run that is killed goes on from there.
-        say: Takes what the two write on stderr, line by line, each with the name of
-            the program before it.
+        tap: The tap.
+        target: The target.
+        state: The last state that was saved; empty if there is none.
+        save: Saves a state. The target repeats a state once all before it is loaded,
+            and it is saved at once: after a run that is killed, the next one resumes
+            from there.
+        say: Receives each line that the two write to stderr, after the name of the
+            program.
 
     Raises:
-        PipelineError: One of them failed. What was loaded is saved.
+        PipelineError: One of them failed. The state of what was loaded is saved.
     """
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -72,13 +73,13 @@ def run(
         source = stack.enter_context(_started(tap, say, "--state", str(path)))
         output = _output(source.process)
         sink = stack.enter_context(_started(target, say, stdin=output))
-        # Now the target alone reads it, and its end is the tap's.
+        # Now only the target holds it: if the target ends, the tap does, too.
         output.close()
         for line in _output(sink.process):
-            # One that is killed may leave half a line.
+            # A target that is killed may leave half a line.
             if line.endswith("\n"):
                 save(json.loads(line))
-        # A target that fails is why the tap fails, never the other way round.
+        # If the target fails, so does the tap, but never the other way round.
         sink.finish()
         source.finish()
 
@@ -90,7 +91,7 @@ class _Running(NamedTuple):
     last_words: deque[str]
 
     def finish(self) -> None:
-        """Wait for the end, which must be a good one."""
+        """Wait for the end, and fail unless it succeeded."""
         code = self.process.wait()
         self.listener.join()
         if code != 0:
@@ -110,7 +111,7 @@ def _started(
         for name, value in os.environ.items()
         if not name.startswith(FOREIGN)
     }
-    # No shell, and no session of its own: what ends the task ends these two as well.
+    # No shell, and no session of its own: whatever ends the task ends both processes.
     with subprocess.Popen(  # noqa: S603
         [command.program, "--config", "ENV", *options],
         env={**inherited, **command.environment},

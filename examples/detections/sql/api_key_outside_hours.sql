@@ -1,7 +1,7 @@
 -- An API Key Was Used outside Working Hours.
 --
--- An API key did something at night or on a weekend. The view says when that is: its
--- column outside_hours.
+-- An API key was used at night or on a weekend. The column outside_hours of the view
+-- says so.
 --
 -- False positives:
 -- - Automation that runs at all hours, to be left out by its name

@@ -1,7 +1,7 @@
 -- Many Deletions in a Short Time.
 --
 -- An actor deleted ten things or more within ten minutes. Automation, which deletes all
--- the time, is left out; what nobody is named for is not.
+-- the time, is left out; deletions without an actor are not.
 --
 -- False positives:
 -- - An environment that is cleaned up

@@ -1,6 +1,6 @@
 -- The Notification Configuration Was Changed or Deleted.
 --
--- Somebody changed or deleted how the organization is told of what happens.
+-- Somebody changed or deleted the notification configuration of the organization.
 --
 -- False positives:
 -- - A channel that moved or is no longer used
