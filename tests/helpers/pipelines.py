@@ -1,22 +1,15 @@
 """`tap-akuity --config … --state … | target-… --config …`, as a shell runs it."""
 
-from __future__ import annotations
-
 import json
 import re
+import shlex
 import subprocess
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from harness.processes import inherited, started
 from tests.helpers.commands import TAP, write
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from tests.helpers.targets import Warehouse
-
-RUN_SECONDS = 60
+from tests.helpers.environments import commands_of
 
 _FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG")
 _RECORD_COUNT = re.compile(r'"metric":"record_count","value":(\d+)')
@@ -25,8 +18,7 @@ _RECORD_COUNT = re.compile(r'"metric":"record_count","value":(\d+)')
 class Run(NamedTuple):
     """How a pipeline ended."""
 
-    tap_code: int
-    target_code: int
+    code: int
     read: int
     """How many records the tap says it wrote."""
 
@@ -34,70 +26,47 @@ class Run(NamedTuple):
     """The last state that the target passed on."""
 
     errors: str
-    """What the target, and then the tap, wrote on stderr."""
 
 
-def run(  # noqa: PLR0913 - what a shell command would name
-    commands: Path,
-    warehouse: Warehouse,
-    folder: Path,
-    config: dict[str, Any],
-    *,
-    state: dict[str, Any] | None = None,
-    catalog: dict[str, Any] | None = None,
-    tap_command: str = TAP,
+def load(warehouse, config, state=None, catalog=None, *, tap=TAP, commands=None) -> Run:
+    """Run the tap into a target, which must succeed."""
+    done = try_to_load(warehouse, config, state, catalog, tap=tap, commands=commands)
+    assert done.code == 0, done.errors
+    return done
+
+
+def try_to_load(
+    warehouse, config, state=None, catalog=None, *, tap=TAP, commands=None
 ) -> Run:
-    """Run the tap into a target.
-
-    Args:
-        commands: The folder with the target's commands.
-        warehouse: Where to.
-        folder: For the files of this run.
-        config: The tap's.
-        state: The tap's.
-        catalog: The tap's.
-        tap_command: The tap.
-
-    Returns:
-        How it ended, with no process left behind.
-    """
-    tap = [tap_command, "--config", str(write(folder / "tap.json", config))]
-    if state is not None:
-        tap += ["--state", str(write(folder / "state.json", state))]
-    if catalog is not None:
-        tap += ["--catalog", str(write(folder / "catalog.json", catalog))]
-    target = [str(commands / warehouse.command), "--config"]
-    target += [str(write(folder / "target.json", warehouse.settings()))]
-    with (
-        (folder / "tap.log").open("w+", encoding="utf-8") as tap_log,
-        (folder / "target.log").open("w+", encoding="utf-8") as target_log,
-        _started(tap, folder, subprocess.DEVNULL, tap_log) as first,
-    ):
-        assert first.stdout is not None
-        variables = warehouse.variables()
-        with _started(target, folder, first.stdout, target_log, **variables) as second:
-            # Now the target alone reads it, and its end is the tap's.
-            first.stdout.close()
-            output, _ = second.communicate(timeout=RUN_SECONDS)
-        tap_code = first.wait(RUN_SECONDS)
-        tap_log.seek(0)
-        target_log.seek(0)
-        told, errors = tap_log.read(), target_log.read()
-    states = [json.loads(line) for line in output.splitlines()]
-    return Run(
-        tap_code,
-        second.returncode,
-        sum(int(count) for count in _RECORD_COUNT.findall(told)),
-        states[-1] if states else None,
-        errors + told,
+    """Run the tap into a target, and leave no process behind."""
+    folder: Path = warehouse.folder
+    commands = commands or commands_of(type(warehouse))
+    files = {"config": config, "state": state, "catalog": catalog}
+    tap_command = [str(tap)]
+    for name, content in files.items():
+        if content is not None:
+            path = write(folder / f"tap-{name}.json", content)
+            tap_command += [f"--{name}", str(path)]
+    path = write(folder / "target-config.json", warehouse.settings())
+    target_command = ["env"]
+    target_command += [f"{name}={text}" for name, text in warehouse.variables().items()]
+    target_command += [str(commands / warehouse.command), "--config", str(path)]
+    pipeline = (
+        f"{shlex.join(tap_command)} 2>tap.log | "
+        f"{shlex.join(target_command)} 2>target.log"
     )
-
-
-def _started(
-    command: list[str], folder: Path, stdin: Any, stderr: Any, **variables: str
-) -> AbstractContextManager[subprocess.Popen[str]]:
     # target-postgres gives PostgreSQL times with a zone for columns without one, and
     # they become the session's.
     environment = inherited(*_FOREIGN_SETTINGS) | {"TMPDIR": str(folder), "PGTZ": "UTC"}
-    environment |= variables
-    return started(command, folder, environment, stdin=stdin, stderr=stderr)
+    bash = ["bash", "-o", "pipefail", "-c", pipeline]
+    with started(bash, folder, environment, stderr=subprocess.STDOUT) as process:
+        output, _ = process.communicate(timeout=120)
+    told = (folder / "tap.log").read_text(encoding="utf-8")
+    errors = (folder / "target.log").read_text(encoding="utf-8")
+    states = [json.loads(line) for line in output.splitlines()]
+    return Run(
+        process.returncode,
+        sum(map(int, _RECORD_COUNT.findall(told))),
+        states[-1] if states else None,
+        errors + told,
+    )
