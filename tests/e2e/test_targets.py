@@ -61,12 +61,6 @@ def config(sandbox, warehouse, **settings):
     return config_for(sandbox, **warehouse.tap, **settings)
 
 
-def problems(warehouse, expected, rows=None):
-    """Say how the rows, by default all, differ from what these records become."""
-    stored = {name: warehouse.stored(row) for name, row in expected.items()}
-    return differences(stored, warehouse.rows() if rows is None else rows)
-
-
 @into(*KINDS)
 def test_every_event_and_every_field(warehouse):
     with Sandbox(history.before()) as sandbox:
@@ -76,7 +70,7 @@ def test_every_event_and_every_field(warehouse):
         after = truth(sandbox)
         rows = warehouse.rows()
         assert first.read == len(rows) == len(before)
-        assert problems(warehouse, before, rows) == []
+        assert warehouse.problems(before, rows) == []
         assert bookmark(first.state) == history.NEWEST
 
         second = load(warehouse, config(sandbox, warehouse), first.state)
@@ -92,9 +86,9 @@ def test_every_event_and_every_field(warehouse):
         assert len(rows) == first.read + second.read
         again = {row["id"]: after[row["id"]] for row in rows[first.read :]}
         assert changed <= again.keys()
-        assert problems(warehouse, again, rows[first.read :]) == []
+        assert warehouse.problems(again, rows[first.read :]) == []
         rows = {row["id"]: row for row in rows}.values()
-    assert problems(warehouse, after, rows) == []
+    assert warehouse.problems(after, rows) == []
 
 
 def test_the_comparison_notices():
@@ -159,7 +153,7 @@ def test_mapped(warehouse, sandbox, change, settings):
     rows = {name: change(row) for name, row in truth(sandbox).items()}
     expected = {name: row for name, row in rows.items() if row}
     assert 0 < len(expected) < len(rows)
-    assert problems(warehouse, expected) == []
+    assert warehouse.problems(expected) == []
 
 
 @into(Csv, Jsonl, DuckDB, PostgreSQL)
@@ -183,7 +177,7 @@ def test_what_akuity_may_add_one_day(warehouse):
             sum(row.pop("reason", None) is not None for row in expected.values()) == 1
         )
     rows = {row["id"]: row for row in warehouse.rows()}.values()
-    assert problems(warehouse, expected, rows) == []
+    assert warehouse.problems(expected, rows) == []
 
 
 @into(MariaDB)

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from sandbox.timestamps import SECOND, from_record
-from tests.helpers.truth import OBJECTS, TIMES, Row
+from tests.helpers.truth import OBJECTS, TIMES, Row, differences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 STREAM = "audit_logs"
@@ -91,6 +91,13 @@ class Warehouse(abc.ABC):
             name.lower() if self.lower else name: self._value(name, value)
             for name, value in row.items()
         }
+
+    def problems(
+        self, expected: Mapping[str, Row], rows: Iterable[Row] | None = None
+    ) -> list[str]:
+        """Say how the rows, by default all, differ from what these records become."""
+        stored = {name: self.stored(row) for name, row in expected.items()}
+        return differences(stored, self.rows() if rows is None else rows)
 
     def _value(self, name: str, value: Any) -> Any:
         if value == "" and not self.blanks:
