@@ -12,7 +12,7 @@ from tests.helpers.search import serve_cluster
 from tests.helpers.targets import PostgreSQL
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def sandbox():
     """Serve what happened before the first run."""
     with Sandbox(history.before()) as server:

@@ -7,6 +7,8 @@ import pytest
 import yaml
 
 from harness import ROOT
+from sandbox.server import Sandbox
+from tests.helpers import history
 from tests.helpers.projects import (
     RUN,
     TAP,
@@ -24,6 +26,12 @@ pytestmark = pytest.mark.timeout(300)
 
 META = read_yaml(ROOT / "meta.yml")
 SETTINGS = {setting["name"]: setting for setting in META["settings"]}
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox(history.before()) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -49,13 +49,6 @@ def project_for(sandbox, folder, **variables):
 
 
 @pytest.fixture
-def sandbox():
-    """Serve what happened before the first run."""
-    with Sandbox(history.before()) as server:
-        yield server
-
-
-@pytest.fixture
 def project(tmp_path, sandbox):
     return project_for(sandbox, tmp_path)
 

@@ -89,8 +89,7 @@ def test_each_in_an_environment_of_its_own(tool, tmp_path, sandbox):
         timeout=300,
     )
     warehouse = DuckDB(tmp_path)
-    tap = commands / "tap-akuity"
-    load(warehouse, config_for(sandbox), tap=tap, commands=commands)
+    load(warehouse, config_for(sandbox), commands=commands)
     assert warehouse.problems(truth(sandbox)) == []
 
 

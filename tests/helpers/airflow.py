@@ -76,7 +76,7 @@ class Airflow:
         ]
 
     def run(self, *arguments, succeeds=True) -> str:
-        """Run a command of Airflow, and return what it wrote, which stays in the home."""
+        """Run a command of Airflow, and return what it wrote, kept in the home."""
         done = subprocess.run(
             [str(AIRFLOW), *arguments],
             cwd=self.home,

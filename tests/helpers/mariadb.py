@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sandbox.timestamps import SECOND
 from tests.helpers.commands import write
-from tests.helpers.targets import STREAM, Warehouse, instants
+from tests.helpers.targets import STREAM, Warehouse, from_json
 from tests.helpers.truth import COLUMNS, OBJECTS, Row
 
 if TYPE_CHECKING:
@@ -34,15 +34,12 @@ class MariaDBServer(NamedTuple):
 
     socket: Path
 
-    def ask(self, query: str) -> list[str]:
-        """Return the lines of the result."""
+    def run(self, query: str) -> str:
+        """Return the result as text."""
         command = ["mariadb", "--no-defaults", f"--socket={self.socket}", "--user=root"]
         command += ["--default-character-set=utf8mb4", "--batch", "--raw"]
         command += ["--skip-column-names", "--execute", query]
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, check=True, timeout=60
-        )
-        return done.stdout.split("\n")[:-1]
+        return subprocess.check_output(command, text=True, timeout=60)
 
 
 def missing_programs() -> list[str]:
@@ -91,7 +88,7 @@ class MariaDB(Warehouse):
     unit = SECOND
 
     def settings(self) -> dict[str, Any]:
-        self._server.ask(f"CREATE DATABASE IF NOT EXISTS {self._name} CHARSET utf8mb4")
+        self._server.run(f"CREATE DATABASE IF NOT EXISTS {self._name} CHARSET utf8mb4")
         options = f"unix_socket={self._server.socket}&charset=utf8mb4"
         url = f"mysql+mysqldb://root@localhost/{self._name}?{options}"
         return {"sqlalchemy_url": url}
@@ -105,11 +102,10 @@ class MariaDB(Warehouse):
     def rows(self) -> list[Row]:
         snake = {"lastOccurredTimestamp": "last_occurred_timestamp"}
         pairs = ", ".join(f"'{name}', `{snake.get(name, name)}`" for name in COLUMNS)
-        query = f"SELECT JSON_OBJECT({pairs}) FROM {self._name}.{STREAM}"
-        return [self._read(json.loads(line)) for line in self._server.ask(query)]
-
-    def _read(self, row: Row) -> Row:
-        for name in OBJECTS:
-            if isinstance(row[name], str):
-                row[name] = json.loads(row[name])
-        return instants(row)
+        query = f"SELECT JSON_OBJECT({pairs}) FROM {self._name}.{STREAM}"  # noqa: S608
+        rows = from_json(self._server.run(query))
+        for row in rows:
+            for name in OBJECTS:
+                if isinstance(row[name], str):
+                    row[name] = json.loads(row[name])
+        return rows

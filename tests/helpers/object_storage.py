@@ -11,8 +11,8 @@ import duckdb
 from moto.server import ThreadedMotoServer
 
 from sandbox.timestamps import SECOND
-from tests.helpers.targets import Warehouse, from_csv, parse, rows_of
-from tests.helpers.truth import LEAVES, OBJECTS, Row, find, flattened
+from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
+from tests.helpers.truth import OBJECTS, Row, flattened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,11 +93,11 @@ class S3Jsonl(_S3):
         }
 
     def rows(self) -> list[Row]:
-        return parse(b"\n".join(self._objects()).decode())
+        return from_json(b"\n".join(self._objects()).decode())
 
 
 class S3Parquet(S3Jsonl):
-    """Parquet in S3. Objects are structures, without what the schema does not name."""
+    """Parquet in S3. Objects are structures, whose missing members are null."""
 
     format = "parquet"
     unit = SECOND
@@ -107,21 +107,23 @@ class S3Parquet(S3Jsonl):
         path = self.folder / "object.parquet"
         for content in self._objects():
             path.write_bytes(content)
-            rows += rows_of(duckdb, f"'{path}'")
+            rows += map(_pruned, rows_of(duckdb, f"'{path}'"))
         return rows
 
     def stored(self, row: Row) -> Row:
-        return super().stored(row) | {name: _structure(row, name) for name in OBJECTS}
+        return _pruned(super().stored(row))
 
 
-def _structure(row: Row, *path: str) -> Any:
-    """Return an object with all members that the schema names, and no other."""
-    value = find(row, path)
-    below = [leaf for leaf in LEAVES.values() if leaf[: len(path)] == path != leaf]
-    if value is None or not below:
+def _pruned(row: Row) -> Row:
+    """Leave out null members of objects."""
+    objects = {name: _without_nulls(row[name]) for name in OBJECTS}
+    return row | objects
+
+
+def _without_nulls(value: Any) -> Any:
+    if not isinstance(value, dict):
         return value
-    names = {leaf[len(path)] for leaf in below}
-    return {name: _structure(row, *path, name) for name in names}
+    return {name: _without_nulls(one) for name, one in value.items() if one is not None}
 
 
 class S3Csv(_S3):

@@ -36,30 +36,15 @@ csv.field_size_limit(sys.maxsize)  # Python's own is less than a patch may have.
 class Warehouse(abc.ABC):
     """What one target loads into, empty at first."""
 
-    requirements: tuple[str, ...]
-    """Arguments for `pip install`."""
-
+    requirements: tuple[str, ...]  # for `pip install`
     command: str
-    environment: str | None = None
-    """Its virtual environment, if not named after the command."""
-
-    server: str | None = None
-    """The fixture that serves what it loads into."""
-
-    upserts = True
-    """Whether there is one row for each `id`."""
-
-    updates = True
-    """Whether a record whose `id` is already there replaces its row."""
-
-    unit = MICROSECOND
-    """Nanoseconds to which times are truncated."""
-
-    blanks = True
-    """Whether empty text in a column of its own is kept."""
-
-    lower = False
-    """Whether names are in lower case."""
+    environment: str | None = None  # by default, named after the command
+    server: str | None = None  # the fixture that serves what it loads into
+    upserts = True  # one row for each `id`
+    updates = True  # a record whose `id` is already there replaces its row
+    unit = MICROSECOND  # nanoseconds to which times are truncated
+    blanks = True  # empty text in a column of its own stays empty, not null
+    lower = False  # names are in lower case
 
     _numbers = itertools.count(1)
 
@@ -73,36 +58,30 @@ class Warehouse(abc.ABC):
         """The settings of the tap that it needs."""
         return {}
 
-    @abc.abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Return the settings for the next run."""
-
     def variables(self) -> dict[str, str]:
         """Return the environment variables that it needs."""
         return {}
 
     @abc.abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Return the settings for the next run."""
+
+    @abc.abstractmethod
     def rows(self) -> list[Row]:
         """Return all rows; if it does not upsert, in the order they were loaded."""
 
-    def stored(self, row: Row) -> Row:
-        """Return the row that a record becomes."""
-        return {
-            name.lower() if self.lower else name: self._value(name, value)
-            for name, value in row.items()
-        }
-
-    def problems(
-        self, expected: Mapping[str, Row], rows: Iterable[Row] | None = None
-    ) -> list[str]:
+    def problems(self, expected: Mapping[str, Row], rows: Any = None) -> list[str]:
         """Say how the rows, by default all, differ from what these records become."""
         stored = {name: self.stored(row) for name, row in expected.items()}
         return differences(stored, self.rows() if rows is None else rows)
 
-    def _value(self, name: str, value: Any) -> Any:
-        if value == "" and not self.blanks:
-            return None
-        return self.time(value) if name in TIMES and value is not None else value
+    def stored(self, row: Row) -> Row:
+        """Return the row that a record becomes."""
+        blanks = "" if self.blanks else None
+        kept = {name: blanks if value == "" else value for name, value in row.items()}
+        times = {name: self.time(kept[name]) for name in TIMES if kept.get(name)}
+        kept |= times
+        return {name.lower(): kept[name] for name in kept} if self.lower else kept
 
     def time(self, instant: int) -> int:
         """Return what is stored of a time."""
@@ -122,7 +101,7 @@ class Jsonl(Warehouse):
         return {"destination_path": str(self.folder), "do_timestamp_file": False}
 
     def rows(self) -> list[Row]:
-        return parse((self.folder / f"{STREAM}.jsonl").read_text(encoding="utf-8"))
+        return from_json((self.folder / f"{STREAM}.jsonl").read_text(encoding="utf-8"))
 
 
 class Csv(Warehouse):
@@ -177,8 +156,8 @@ class PostgreSQL(Warehouse):
         }
 
     def rows(self) -> list[Row]:
-        table = f"{self.settings()['default_target_schema']}.{STREAM}"
-        return [instants(row) for row in self._server.rows(table)]
+        schema = self.settings()["default_target_schema"]
+        return from_json(self._server.lines(f"{schema}.{STREAM}"))
 
 
 class Audit(PostgreSQL):
@@ -240,8 +219,14 @@ class PostgreSQLInBatches(_InBatches, PostgreSQL):
         return rounded(instant)
 
 
+def rounded(instant: int) -> int:
+    """Do as PostgreSQL does, which reads the fraction of a second as a float."""
+    seconds, fraction = divmod(instant, SECOND)
+    return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
+
+
 def rows_in_duckdb(path: Path, table: str = TABLE) -> list[Row]:
-    """Return the rows of a table in DuckDB."""
+    """Return the rows of a table in a database."""
     with duckdb.connect(str(path), read_only=True) as connection:
         return rows_of(connection, table)
 
@@ -249,11 +234,11 @@ def rows_in_duckdb(path: Path, table: str = TABLE) -> list[Row]:
 def rows_of(connection: Any, table: str) -> list[Row]:
     """Return the rows of a table, or of a file that DuckDB reads."""
     connection.execute("SET TimeZone = 'UTC'")
-    found = connection.execute(f"SELECT to_json(t) FROM {table} t").fetchall()
-    return [instants(json.loads(text)) for (text,) in found]
+    found = connection.execute(f"SELECT to_json(t) FROM {table} t")  # noqa: S608
+    return [instants(json.loads(text)) for (text,) in found.fetchall()]
 
 
-def parse(lines: str) -> list[Row]:
+def from_json(lines: str) -> list[Row]:
     """Return the rows of lines of JSON."""
     # Not `splitlines`, which also splits at what JSON leaves as it is.
     return [instants(json.loads(line)) for line in lines.split("\n") if line]
@@ -262,7 +247,7 @@ def parse(lines: str) -> list[Row]:
 def from_csv(text: str) -> Iterable[Row]:
     """Yield the rows of a CSV file."""
     for cells in csv.DictReader(io.StringIO(text, newline="")):
-        row: Row = {name: text or None for name, text in cells.items()}
+        row: Row = {name: cell or None for name, cell in cells.items()}
         for name in {"count", *OBJECTS} & row.keys():
             # Objects are written as Python writes them.
             row[name] = ast.literal_eval(row[name] or "None")
@@ -279,9 +264,3 @@ def _instant(text: str) -> int:
     for zone in ("Z", "+00:00", "+00"):
         text = text.removesuffix(zone)
     return from_record(text.replace(" ", "T") + "Z")
-
-
-def rounded(instant: int) -> int:
-    """Do as PostgreSQL does, which reads the fraction of a second as a float."""
-    seconds, fraction = divmod(instant, SECOND)
-    return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
