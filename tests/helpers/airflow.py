@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 import signal
@@ -13,19 +12,18 @@ import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 import requests
 
 from harness import ROOT
 from harness.processes import inherited, started
+from tests.helpers.commands import write
 from tests.helpers.projects import all_processes
 
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 DAGS = ROOT / "examples" / "airflow" / "dags"
 
-START_SECONDS = 240
-COMMAND_SECONDS = 240
+SECONDS = 300
 
 _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_", "PG")
 
@@ -36,15 +34,13 @@ class Airflow:
     def __init__(self, home, config, settings):
         home.mkdir()
         self.home = home
-        self._config = config
-        self._path = home / "akuity.json"
-        self.change()
+        path = write(home / "akuity.json", config)
         self.environment = inherited(*_FOREIGN_SETTINGS) | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "AKUITY_CONFIG": str(self._path),
+            "AKUITY_CONFIG": str(path),
             "NO_COLOR": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
@@ -54,16 +50,10 @@ class Airflow:
         }
         self.run("db", "migrate")
 
-    def change(self, **members):
-        """Change what `akuity.json` holds."""
-        self._config |= members
-        self._path.write_text(json.dumps(self._config), encoding="utf-8")
-
-    def connect(self, connections):
-        """Keep connections, by their names, in Airflow's own database."""
+    def connect(self, **connections):
+        """Keep connections in Airflow's own database."""
         # Not in the home, where no secret must be found.
-        path = self.home.with_suffix(".json")
-        path.write_text(json.dumps(connections), encoding="utf-8")
+        path = write(self.home.with_suffix(".json"), connections)
         self.run("connections", "import", "--overwrite", str(path))
 
     def places_of(self, *texts):
@@ -86,7 +76,7 @@ class Airflow:
             stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=COMMAND_SECONDS,
+            timeout=SECONDS,
         )
         with (self.home / "commands.out").open("a", encoding="utf-8") as file:
             file.write(done.stdout)
@@ -95,9 +85,8 @@ class Airflow:
 
 
 def with_workers(folder, postgres) -> dict[str, str]:
-    """Return the settings of an Airflow with workers, and a database `airflow`."""
-    uri = urlsplit(postgres.database("airflow").uri)
-    database = uri._replace(scheme="postgresql+psycopg2").geturl()
+    """Return the settings of an Airflow with workers and a database."""
+    database = postgres.uri.replace("://", "+psycopg2://", 1)
     heartbeat = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT"
     return {
         "AIRFLOW__API__HOST": "127.0.0.1",
@@ -191,9 +180,9 @@ def is_healthy(url: str) -> bool:
     return False
 
 
-def wait(condition: Any, what: str, seconds: int = START_SECONDS) -> None:
+def wait(condition: Any, what: str) -> None:
     """Wait until something is so."""
-    latest = time.monotonic() + seconds
+    latest = time.monotonic() + SECONDS
     while not condition():
-        assert time.monotonic() < latest, f"{what}: not within {seconds} seconds"
+        assert time.monotonic() < latest, f"{what}: not within {SECONDS} seconds"
         time.sleep(0.2)

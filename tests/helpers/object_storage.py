@@ -12,7 +12,7 @@ from moto.server import ThreadedMotoServer
 
 from sandbox.timestamps import SECOND
 from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
-from tests.helpers.truth import OBJECTS, Row, flattened
+from tests.helpers.truth import Row, flattened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,10 +33,8 @@ class Bucket(NamedTuple):
         """Return the objects with this prefix, in the order they were written."""
         listed = self.client.list_objects_v2(Bucket=_NAME, Prefix=prefix)["Contents"]
         listed.sort(key=lambda entry: (entry["LastModified"], entry["Key"]))
-        keys = [entry["Key"] for entry in listed]
-        return [
-            self.client.get_object(Bucket=_NAME, Key=key)["Body"].read() for key in keys
-        ]
+        found = [self.client.get_object(Bucket=_NAME, Key=e["Key"]) for e in listed]
+        return [each["Body"].read() for each in found]
 
 
 @contextlib.contextmanager
@@ -114,16 +112,11 @@ class S3Parquet(S3Jsonl):
         return _pruned(super().stored(row))
 
 
-def _pruned(row: Row) -> Row:
-    """Leave out null members of objects."""
-    objects = {name: _without_nulls(row[name]) for name in OBJECTS}
-    return row | objects
-
-
-def _without_nulls(value: Any) -> Any:
+def _pruned(value: Any) -> Any:
+    """Leave out null members."""
     if not isinstance(value, dict):
         return value
-    return {name: _without_nulls(one) for name, one in value.items() if one is not None}
+    return {name: _pruned(one) for name, one in value.items() if one is not None}
 
 
 class S3Csv(_S3):
@@ -150,8 +143,7 @@ class S3Csv(_S3):
         }
 
     def rows(self) -> list[Row]:
-        texts = (content.decode() for content in self._objects())
-        return [row for text in texts for row in from_csv(text)]
+        return from_csv(self._objects())
 
     def stored(self, row: Row) -> Row:
         return super().stored(flattened(row))

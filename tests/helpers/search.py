@@ -16,43 +16,43 @@ if TYPE_CHECKING:
 
     from tests.helpers.truth import Row
 
+INDEX = "audit-logs"
+
 
 class Cluster(NamedTuple):
-    """Documents, by index and id."""
+    """The documents of the index, by id."""
 
     url: str
-    documents: dict[tuple[str, str], Row]
+    documents: dict[str, Row]
 
 
 @contextlib.contextmanager
 def serve_cluster() -> Iterator[Cluster]:
     """Keep documents as Elasticsearch does, for the block."""
-    documents: dict[tuple[str, str], Row] = {}
+    documents: dict[str, Row] = {}
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_HEAD(self) -> None:
-            self._respond(404, {})  # There is no index yet.
+            self._respond(404, b"")  # There is no index yet.
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-            bulk = urlsplit(self.path).path == "/_bulk"
-            self._respond(200, _keep(body, documents) if bulk else {})
+            keeps = urlsplit(self.path).path == "/_bulk"
+            self._respond(200, _keep(body, documents) if keeps else b"{}")
 
         do_POST = do_PUT  # noqa: N815 - as http.server names them
 
-        def _respond(self, status: int, content: dict[str, Any]) -> None:
-            body = json.dumps(content).encode()
-            media_type = "application/vnd.elasticsearch+json;compatible-with=9"
+        def _respond(self, status: int, body: bytes) -> None:
             self.send_response(status)
             # The client of Elasticsearch talks to nothing else.
             self.send_header("X-Elastic-Product", "Elasticsearch")
+            media_type = "application/vnd.elasticsearch+json;compatible-with=9"
             self.send_header("Content-Type", media_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -63,16 +63,16 @@ def serve_cluster() -> Iterator[Cluster]:
         server.shutdown()
 
 
-def _keep(body: bytes, documents: dict[tuple[str, str], Row]) -> dict[str, Any]:
+def _keep(body: bytes, documents: dict[str, Row]) -> bytes:
     lines = [json.loads(line) for line in body.split(b"\n") if line]
     items = []
     for action, document in zip(lines[::2], lines[1::2], strict=True):
-        index = action["index"]["_index"]
+        assert action["index"]["_index"] == INDEX
         # Without an id, each would be a document of its own.
         name = action["index"].get("_id", f"{len(documents)}")
-        documents[index, name] = document
-        items.append({"index": {"_index": index, "_id": name, "status": 200}})
-    return {"errors": False, "took": 1, "items": items}
+        documents[name] = document
+        items.append({"index": {"_index": INDEX, "_id": name, "status": 200}})
+    return json.dumps({"errors": False, "took": 1, "items": items}).encode()
 
 
 class Elasticsearch(Warehouse):
@@ -89,7 +89,7 @@ class Elasticsearch(Warehouse):
             "host": url.hostname,
             "port": url.port,
             # By default, each day has its index, in which the same event is another.
-            "index_format": "audit-logs",
+            "index_format": INDEX,
             "metadata_fields": {"audit_logs": {"_id": "id"}},
         }
 

@@ -120,8 +120,7 @@ class Csv(Warehouse):
         return sorted(self.folder.glob("run-*.csv"))
 
     def rows(self) -> list[Row]:
-        texts = (path.read_bytes().decode() for path in self._files())
-        return [row for text in texts for row in from_csv(text)]
+        return from_csv(path.read_bytes() for path in self._files())
 
 
 class DuckDB(Warehouse):
@@ -244,14 +243,17 @@ def from_json(lines: str) -> list[Row]:
     return [instants(json.loads(line)) for line in lines.split("\n") if line]
 
 
-def from_csv(text: str) -> Iterable[Row]:
-    """Yield the rows of a CSV file."""
-    for cells in csv.DictReader(io.StringIO(text, newline="")):
-        row: Row = {name: cell or None for name, cell in cells.items()}
+def from_csv(files: Iterable[bytes]) -> list[Row]:
+    """Return the rows of CSV files."""
+    rows: list[Row] = []
+    for content in files:
+        rows += csv.DictReader(io.StringIO(content.decode(), newline=""))
+    for row in rows:
+        row |= {name: cell or None for name, cell in row.items()}
         for name in {"count", *OBJECTS} & row.keys():
             # Objects are written as Python writes them.
             row[name] = ast.literal_eval(row[name] or "None")
-        yield instants(row)
+    return [instants(row) for row in rows]
 
 
 def instants(row: Row) -> Row:
