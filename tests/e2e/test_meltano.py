@@ -156,12 +156,6 @@ def test_the_check(project, sandbox):
         assert "The API key may not read the audit log" in said
         assert sandbox.api_key_secret not in said
 
-    sandbox.state.options = replace(sandbox.state.options, role="owner")
-    sandbox.store.remove_before(history.END + DAY)
-    assert "Newest event: there is none." in project.meltano("invoke", TAP, "--test")
-    said = project.meltano("config", "test", TAP, succeeds=False)
-    assert "No RECORD or BATCH message received" in said
-
 
 def test_select(project, sandbox):
     project.meltano("select", TAP, "--exclude", "audit_logs", "details.patch")
