@@ -124,7 +124,7 @@ def test_killed_and_resumed(tmp_path, victim):
             assert all(expected[name]["timestamp"] > until for name in missing)
         sandbox.state.options = replace(options, latency_seconds=0)
         # A run that was killed stands in the way for five minutes without `--force`.
-        project.run("--force")
+        assert project.run("--force") == since(expected, until)
     assert table.problems(expected) == []
 
 

@@ -17,14 +17,14 @@ class Run(NamedTuple):
     """What a pipeline did."""
 
     read: int  # records that the tap wrote, as it says
-    state: dict[str, Any] | None  # the last one that the target passed on
+    state: Any  # the last one that the target passed on
     errors: str
 
 
 def load(warehouse, config, state=None, *, succeeds=True, commands=None) -> Run:
     """Run the tap into a target, and leave no process behind."""
     folder = warehouse.folder
-    tap = [(commands or BIN) / "tap-akuity"]
+    tap: list[Any] = [(commands or BIN) / "tap-akuity"]
     tap += ["--config", write(folder / "tap.json", config)]
     if state is not None:
         tap += ["--state", write(folder / "state.json", state)]

