@@ -58,11 +58,11 @@ class Airflow:
 
     def places_of(self, *texts):
         """Return the files in the home that have one of these texts."""
-        contents = {p.name: p.read_bytes() for p in self.home.rglob("*") if p.is_file()}
+        encoded = [text.encode() for text in texts]
         return [
-            name
-            for name, content in contents.items()
-            if any(text.encode() in content for text in texts)
+            str(path.relative_to(self.home))
+            for path in self.home.rglob("*")
+            if path.is_file() and any(text in path.read_bytes() for text in encoded)
         ]
 
     def run(self, *arguments, succeeds=True) -> str:

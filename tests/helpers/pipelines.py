@@ -28,10 +28,8 @@ def load(warehouse, config, state=None, *, succeeds=True, commands=None) -> Run:
     tap += ["--config", write(folder / "tap.json", config)]
     if state is not None:
         tap += ["--state", write(folder / "state.json", state)]
-    target = [
-        "env",
-        *(f"{name}={text}" for name, text in warehouse.variables().items()),
-    ]
+    variables = warehouse.variables().items()
+    target: list[Any] = ["env", *(f"{name}={text}" for name, text in variables)]
     target += [(commands or commands_of(type(warehouse))) / warehouse.command]
     target += ["--config", write(folder / "target.json", warehouse.settings())]
     first, second = (shlex.join(map(str, command)) for command in (tap, target))
