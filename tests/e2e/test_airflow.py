@@ -16,18 +16,14 @@ from tests.helpers.targets import PostgreSQL
 from tests.helpers.truth import truth
 
 # Each command of Airflow takes seconds to start.
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
-STARTS = {"first": "2025-07-15", "second": "2025-09-15"}
-END = "2025-11-01"
+START, END = "2025-09-15", "2025-11-01"
 
 SHARDS = [
-    "first 2025-07-15 to 2025-08-01",
-    "first 2025-08-01 to 2025-09-01",
-    "first 2025-09-01 to 2025-10-01",
-    "first 2025-10-01 to 2025-11-01",
-    "second 2025-09-15 to 2025-10-01",
-    "second 2025-10-01 to 2025-11-01",
+    f"{name} {start} to {end}"
+    for name in ("first", "second")
+    for start, end in ((START, "2025-10-01"), ("2025-10-01", END))
 ]
 
 MEET = 14
@@ -54,7 +50,7 @@ class Company:
             "organizations": {
                 name: {
                     "connection": name,
-                    "start": start,
+                    "start": START,
                     "end": END,
                     "settings": {
                         "organization_id": name,
@@ -63,23 +59,30 @@ class Company:
                         "concurrency": 1,
                     },
                 }
-                for name, start in STARTS.items()
+                for name in ("first", "second")
             },
             **config,
         }
         self.airflow = Airflow(folder / "airflow", config, settings)
-        warehouse = {**postgres.connection(), "password": PASSWORD}
-        first, second = sandboxes
-        self.airflow.connect(warehouse=warehouse, **key(first), **key(second))
+        self.warehouse = {**postgres.connection(), "password": PASSWORD}
 
-    def past(self):
-        """Return the rows of the backfill."""
-        return {
-            name: row
-            for sandbox in self.sandboxes
-            for name, row in truth(sandbox).items()
-            if row["timestamp"] < history.END
+    def connect(self, *keys):
+        """Give Airflow the key of each organization."""
+        connections = {
+            sandbox.organization_id: {
+                "conn_type": "generic",
+                "host": sandbox.url,
+                "login": sandbox.api_key_id,
+                "password": secret,
+            }
+            for sandbox, secret in zip(self.sandboxes, keys, strict=True)
         }
+        self.airflow.connect(warehouse=self.warehouse, **connections)
+
+    def truth(self):
+        """Return the rows that should be there."""
+        first, second = self.sandboxes
+        return truth(first) | truth(second)
 
     def loaded(self):
         return {row["id"] for row in self.table.rows()}
@@ -102,25 +105,12 @@ class Company:
         return places + self.airflow.places_of(*keys, PASSWORD, WRONG)
 
 
-def key(sandbox, secret=None):
-    """Return the key of an organization as a connection."""
-    connection = {
-        "conn_type": "generic",
-        "host": sandbox.url,
-        "login": sandbox.api_key_id,
-        "password": secret or sandbox.api_key_secret,
-    }
-    return {sandbox.organization_id: connection}
-
-
 @pytest.fixture
 def sandboxes():
     """Serve an organization, and a larger one with a month of events."""
-    recent = Dataset(12_000, seed=2, until=history.UNTIL, days=31, distribution="even")
-    with (
-        organization("first", history.before()) as first,
-        organization("second", recent) as second,
-    ):
+    small = Dataset(1_500, seed=1, until=history.UNTIL, days=45)
+    large = Dataset(12_000, seed=2, until=history.UNTIL, days=31, distribution="even")
+    with organization("first", small) as first, organization("second", large) as second:
         yield first, second
 
 
@@ -129,19 +119,18 @@ def test_shards_make_up_the_whole_and_the_schedule_continues(
 ):
     company = Company(tmp_path, postgres, sandboxes, {}, retries=0)
     first, second = sandboxes
-    assert "No data found" in company.airflow.run("dags", "list-import-errors")
-    past = company.past()
-    of_first = {name: past[name] for name in past.keys() & truth(first).keys()}
+    past = company.truth()
+    of_first = truth(first)
     of_second = len(past) - len(of_first)
 
-    company.airflow.connect(**key(second, WRONG))
+    company.connect(first.api_key_secret, WRONG)
     said, read = company.read("akuity_backfill", succeeds=False)
     assert "Akuity refused the API key" in said
     # Each event was read by one shard, and by no other.
     assert read == len(of_first)
     assert company.table.problems(of_first) == []
 
-    company.airflow.connect(**key(second))
+    company.connect(first.api_key_secret, second.api_key_secret)
     second.state.faults = Faults(Plan(kinds=("500",), after=MEET))
     said, _ = company.read("akuity_backfill", succeeds=False)
     assert "Akuity is having trouble" in said
@@ -166,7 +155,7 @@ def test_shards_make_up_the_whole_and_the_schedule_continues(
         # From now on it begins at its own state.
         again = [moment for moment in new if moment >= max(new) - history.LOOKBACK]
         assert company.read(dag)[1] == len(again) < len(new)
-    assert company.table.problems(truth(first) | truth(second)) == []
+    assert company.table.problems(company.truth()) == []
     assert company.leaks() == []
 
 
@@ -177,7 +166,8 @@ def test_a_worker_that_is_killed(tmp_path, postgres, sandboxes):
     retries = {"retries": 3, "retry_delay_seconds": 0.1, "shards_at_a_time": 2}
     company = Company(tmp_path, postgres, sandboxes, settings, **retries)
     first, second = sandboxes
-    past, of_first = company.past(), truth(first).keys()
+    company.connect(first.api_key_secret, second.api_key_secret)
+    past, of_first = company.truth(), truth(first).keys()
     with running(company.airflow, tmp_path) as workers:
         company.airflow.run("dags", "unpause", "akuity_backfill")
         company.airflow.run("dags", "trigger", "akuity_backfill")

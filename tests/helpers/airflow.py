@@ -1,7 +1,5 @@
 """The real Airflow: with a home of the tests' own, and with workers."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import secrets
@@ -23,7 +21,7 @@ from tests.helpers.projects import all_processes
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 DAGS = ROOT / "examples" / "airflow" / "dags"
 
-SECONDS = 300
+SECONDS = 600  # A command takes seconds to start, or minutes on a busy machine.
 
 _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_", "PG")
 

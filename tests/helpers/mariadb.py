@@ -1,7 +1,5 @@
 """The target for MySQL, and a MariaDB of the tests' own, without a port."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -9,16 +7,14 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sandbox.timestamps import SECOND
 from tests.helpers.commands import write
 from tests.helpers.targets import STREAM, Warehouse, from_json
 from tests.helpers.truth import COLUMNS, OBJECTS, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults", "mariadb")
 INSTALL = (

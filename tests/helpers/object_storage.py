@@ -1,10 +1,9 @@
 """Targets for S3, and a bucket of moto's server."""
 
-from __future__ import annotations
-
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import boto3  # type: ignore[import-untyped]
 import duckdb
@@ -13,9 +12,6 @@ from moto.server import ThreadedMotoServer
 from sandbox.timestamps import SECOND
 from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
 from tests.helpers.truth import Row, flattened
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MOTO: tuple[str, ...] = ()
 

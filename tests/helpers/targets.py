@@ -4,8 +4,6 @@
 sandbox's events and the rows.
 """
 
-from __future__ import annotations
-
 import abc
 import ast
 import csv
@@ -13,16 +11,14 @@ import io
 import itertools
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from sandbox.timestamps import SECOND, from_record
 from tests.helpers.truth import OBJECTS, TIMES, Row, differences
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
 
 STREAM = "audit_logs"
 SCHEMA = "akuity"
