@@ -90,7 +90,6 @@ def test_postgresql_says_the_same(tmp_path, postgres, database):
     assert run("detections/new_findings.sql") == []
     for form, (view, column) in FORMS.items():
         run(f"{form}/postgresql.sql")
-        lines = postgres.lines(f"{SCHEMA}.{view}").split("\n")[:-1]
-        rows = [json.loads(line) for line in lines]
+        rows = postgres.rows(f"{SCHEMA}.{view}")
         assert len(rows) == len(ITEMS)
         assert {row["id"]: row[column] for row in rows} == events_in(database, form)

@@ -16,13 +16,9 @@ from tests.helpers.commands import write
 from tests.helpers.targets import STREAM, Warehouse, from_json
 from tests.helpers.truth import COLUMNS, OBJECTS, Row
 
-PROGRAMS = ("mariadbd", "mariadb-install-db", "my_print_defaults", "mariadb")
-INSTALL = (
-    "with Debian, apt-get install mariadb-server-core mariadb-client-core "
-    "libmariadb-dev pkg-config gcc"
-)
-
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+
+INSTALLED = shutil.which("mariadbd", path=_PATH) is not None
 
 
 class MariaDBServer(NamedTuple):
@@ -36,11 +32,6 @@ class MariaDBServer(NamedTuple):
         command += ["--default-character-set=utf8mb4", "--batch", "--raw"]
         command += ["--skip-column-names", "--execute", query]
         return subprocess.check_output(command, text=True, timeout=60)
-
-
-def missing_programs() -> list[str]:
-    """Name what is not installed."""
-    return [name for name in PROGRAMS if not shutil.which(name, path=_PATH)]
 
 
 @contextlib.contextmanager

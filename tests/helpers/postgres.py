@@ -45,19 +45,17 @@ class Postgres(NamedTuple):
         """Return another database of the server."""
         return self._replace(uri=urlsplit(self.uri)._replace(path=f"/{name}").geturl())
 
-    def run(self, query: str) -> str:
-        """Return the result as text."""
-        command = [self.psql, self.uri, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query]
-        return subprocess.check_output(command, text=True, timeout=60)
-
     def ask(self, query: str) -> list[str]:
         """Return the lines of the result."""
+        command = [self.psql, self.uri, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query]
+        said = subprocess.check_output(command, text=True, timeout=60)
         # Not `splitlines`, which also splits at what is no end of a line to psql.
-        return self.run(query).split("\n")[:-1]
+        return said.split("\n")[:-1]
 
-    def lines(self, table: str) -> str:
+    def rows(self, table: str) -> list[dict[str, Any]]:
         """Return the rows of a table, as PostgreSQL itself writes them as JSON."""
-        return self.run(f"SELECT to_json(t) FROM {table} t")  # noqa: S608 - ours
+        lines = self.ask(f"SELECT to_json(t) FROM {table} t")  # noqa: S608 - ours
+        return [json.loads(line) for line in lines]
 
 
 @contextlib.contextmanager

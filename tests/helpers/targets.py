@@ -39,6 +39,7 @@ class Warehouse(abc.ABC):
     upserts = True  # one row for each `id`
     updates = True  # a record whose `id` is already there replaces its row
     unit = MICROSECOND  # nanoseconds to which times are truncated
+    rounds = False  # times are rounded to microseconds instead
     blanks = True  # empty text in a column of its own stays empty, not null
     lower = False  # names are in lower case
 
@@ -80,7 +81,11 @@ class Warehouse(abc.ABC):
 
     def time(self, instant: int) -> int:
         """Return what is stored of a time."""
-        return instant // self.unit * self.unit
+        if not self.rounds:
+            return instant // self.unit * self.unit
+        # PostgreSQL reads the fraction of a second as a float.
+        seconds, fraction = divmod(instant, SECOND)
+        return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
 
 
 class Jsonl(Warehouse):
@@ -154,7 +159,7 @@ class PostgreSQL(Warehouse):
 
     def rows(self) -> list[Row]:
         schema = self.settings()["default_target_schema"]
-        return from_json(self._server.lines(f"{schema}.{STREAM}"))
+        return [instants(row) for row in self._server.rows(f"{schema}.{STREAM}")]
 
 
 class Audit(PostgreSQL):
@@ -173,6 +178,7 @@ class PipelinewisePostgreSQL(PostgreSQL):
 
     requirements = ("pipelinewise-target-postgres==2.1.2",)
     environment = "pipelinewise-target-postgres"
+    rounds = True
     blanks = False
     lower = True
 
@@ -186,9 +192,6 @@ class PipelinewisePostgreSQL(PostgreSQL):
             "dbname": connection["schema"],
             "default_target_schema": self._name,
         }
-
-    def time(self, instant: int) -> int:
-        return rounded(instant)
 
 
 class _InBatches(Warehouse):
@@ -212,14 +215,7 @@ class CsvInBatches(_InBatches, Csv):
 class PostgreSQLInBatches(_InBatches, PostgreSQL):
     """PostgreSQL, from batches, whose times it parses, and rounds, itself."""
 
-    def time(self, instant: int) -> int:
-        return rounded(instant)
-
-
-def rounded(instant: int) -> int:
-    """Do as PostgreSQL does, which reads the fraction of a second as a float."""
-    seconds, fraction = divmod(instant, SECOND)
-    return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
+    rounds = True
 
 
 def rows_in_duckdb(path: Path, table: str = TABLE) -> list[Row]:
