@@ -47,16 +47,16 @@ NASTY = (
 
 def before():
     """Return the events before the first run."""
-    known = [event for n, event in enumerate(_recent()[:KNOWN]) if n != LATE]
+    known = [event for n, event in enumerate(recent()[:KNOWN]) if n != LATE]
     return [*Dataset(1500, SEED, UNTIL), *map(_nasty, NASTY), *known]
 
 
 def meanwhile(sandbox):
     """Let more happen: new events, one that comes late, one that is seen again."""
-    recent = _recent()
-    sandbox.store.add([recent[LATE], *recent[KNOWN:]])
+    events = recent()
+    sandbox.store.add([events[LATE], *events[KNOWN:]])
     last = END + RECENT * 10 * SECOND + 123_456_789
-    sandbox.store.bump(recent[SEEN_AGAIN], last, 4)
+    sandbox.store.bump(events[SEEN_AGAIN], last, 4)
 
 
 def since(rows, instant):
@@ -64,7 +64,8 @@ def since(rows, instant):
     return sum(row["timestamp"] >= instant for row in rows.values())
 
 
-def _recent():
+def recent():
+    """Return the events from `END` on."""
     organization = Organization(Random(SEED))
     # Truncating and rounding these fractions to microseconds differ.
     instants = [END + n * 10 * SECOND + 999_999_900 - n for n in range(RECENT)]
