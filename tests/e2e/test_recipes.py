@@ -105,8 +105,8 @@ def test_a_backfill_by_duckdb_itself(tmp_path, sandbox):
     batches.mkdir()
     text = text.replace("file:///home/me/audit/batches", batches.as_uri())
     settings = config_for(sandbox, **json.loads(text))
-    command = [TAP, "--config", write(tmp_path / "config.json", settings)]
-    messages = subprocess.check_output(command, timeout=60).splitlines()
+    path = write(tmp_path / "config.json", settings)
+    messages = subprocess.check_output([TAP, "--config", path], timeout=60).splitlines()
     warehouse = BlanksKept(tmp_path)
     with duckdb.connect(warehouse.settings()["filepath"]) as connection:
         connection.execute(sql.replace("batches/", f"{batches}/"))
