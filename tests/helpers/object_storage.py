@@ -13,7 +13,7 @@ from sandbox.timestamps import SECOND
 from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
 from tests.helpers.truth import Row, flattened
 
-MOTO: tuple[str, ...] = ()
+MOTO = ("moto[server]>=5.1",)
 
 _NAME = "audit"
 _REGION = "us-east-1"
