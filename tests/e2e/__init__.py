@@ -1,4 +1,1 @@
-"""End to end: real targets, a real database and the real Meltano.
-
-Not part of the default run. The tests install what they need beside the project.
-"""
+"""Real targets, databases, Meltano and Airflow; not part of the default run."""

@@ -1,227 +1,146 @@
 """The examples that need Meltano, PostgreSQL or matplotlib."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
-import re
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from io import StringIO
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from harness import ROOT
-from harness.processes import inherited, started
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
-from scripts.examples import HISTORY, load, queries
-from tests.helpers import history
-from tests.helpers.environments import commands_of
+from scripts.examples import EXAMPLES, HISTORY, load, queries
+from tests.helpers import history, pipelines
 from tests.helpers.findings import planted
 from tests.helpers.history import LOOKBACK, NEWEST, since
-from tests.helpers.pipelines import run
-from tests.helpers.projects import MELTANO, wait_for_end
+from tests.helpers.projects import Project, records_read, wait_for_end
 from tests.helpers.questions import expected, with_gaps
 from tests.helpers.readme import blocks
 from tests.helpers.running import config_for, organization
-from tests.helpers.targets import SCHEMA, Audit, DuckDB, rows_in_duckdb
-from tests.helpers.truth import differences, truth
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from tests.helpers.postgres import Postgres
+from tests.helpers.targets import Audit, DuckDB, rows_in_duckdb
+from tests.helpers.truth import truth
 
 # The first to ask for a target also waits for its installation.
-pytestmark = pytest.mark.timeout(360)
+pytestmark = pytest.mark.timeout(600)
 
-EXAMPLES = ROOT / "examples"
-PYTHON = ROOT / ".venv-chart" / "bin" / "python"
-RUN_SECONDS = 120
-
-# What makes the checkout that the project's `pip_url` leads to.
-SOURCE = ("LICENSE", "README.md", "pyproject.toml", "tap_akuity")
-
-_FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_DUCKDB_", "PROD_", "STAGING_")
-
-
-class Project:
-    """A copy of `examples/meltano`, used as its README says."""
-
-    def __init__(self, checkout: Path) -> None:
-        self.folder = checkout / "examples" / "meltano"
-        for name in SOURCE:
-            (checkout / name).symlink_to(ROOT / name)
-        ignored = shutil.ignore_patterns(".meltano", ".env", "*.duckdb*")
-        shutil.copytree(EXAMPLES / "meltano", self.folder, ignore=ignored)
-        text = (self.folder / "README.md").read_text(encoding="utf-8")
-        self.prepare, self.use = blocks(text, "sh")
-        (crontab,) = blocks(text, "text")
-        self.cron = dict(
-            line.replace("/path/to/project", f"'{self.folder}'").rsplit(" cd ", 1)
-            for line in crontab.splitlines()
-        )
-
-    def bash(
-        self, script: str, sandbox: Sandbox | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Run commands to their end."""
-        with self.started(script, sandbox) as process:
-            output, errors = process.communicate(timeout=RUN_SECONDS)
-        return subprocess.CompletedProcess(script, process.returncode, output, errors)
-
-    def started(
-        self, script: str, sandbox: Sandbox | None = None
-    ) -> AbstractContextManager[subprocess.Popen[str]]:
-        """Run commands, and end what is left of them after the block."""
-        environment = inherited(*_FOREIGN_SETTINGS) | {
-            "PATH": f"{MELTANO.parent}{os.pathsep}{os.environ['PATH']}",
-            "NO_COLOR": "1",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-            "XDG_STATE_HOME": str(self.folder / "log"),
-        }
-        if sandbox:
-            environment["TAP_AKUITY_API_URL"] = sandbox.url
-        return started(["bash", "-euc", script], self.folder, environment)
-
-    def fill_in(self, values: Mapping[str, str]) -> None:
-        """Fill in `.env`."""
-        text = (self.folder / ".env.example").read_text(encoding="utf-8")
-        for name, value in values.items():
-            assert f"\n{name}=\n" in text
-            text = text.replace(f"\n{name}=\n", f"\n{name}={value}\n")
-        (self.folder / ".env").write_text(text, encoding="utf-8")
-
-    def problems(self, environment: str, sandbox: Sandbox) -> list[str]:
-        """Say how a table differs from what should be in it."""
-        stored = DuckDB(self.folder).stored
-        rows = {name: stored(row) for name, row in truth(sandbox).items()}
-        found = rows_in_duckdb(self.folder / f"{environment}.duckdb")
-        return differences(rows, found)
+SECRETS = ("organization_id", "api_key_id", "api_key_secret")
 
 
 @pytest.fixture
-def organizations() -> Iterator[dict[str, Sandbox]]:
-    """Serve both organizations."""
-    others = Dataset(300, seed=2, until=history.UNTIL)
-    with (
-        organization("prod", history.before()) as prod,
-        organization("staging", others) as staging,
-    ):
-        yield {"prod": prod, "staging": staging}
+def example(tmp_path):
+    """Copy `examples/meltano` into what stands for a checkout, which it installs."""
+    for name in ("LICENSE", "README.md", "pyproject.toml", "tap_akuity"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    folder = tmp_path / "examples" / "meltano"
+    ignored = shutil.ignore_patterns(".meltano", ".env", "*.duckdb*")
+    shutil.copytree(EXAMPLES / "meltano", folder, ignore=ignored)
+    return Project(folder)
 
 
-def test_meltano(
-    tmp_path: Path, organizations: dict[str, Sandbox], summary: list[str]
-) -> None:
-    if not MELTANO.exists():
-        pytest.fail(
-            "Meltano is not installed here: run `make test-examples`.", pytrace=False
-        )
-    project = Project(tmp_path)
-    prod, staging = organizations["prod"], organizations["staging"]
+def fill_in(example, values):
+    """Fill in `.env`."""
+    text = (example.folder / ".env.example").read_text(encoding="utf-8")
+    for name, value in values.items():
+        assert f"\n{name}=\n" in text
+        text = text.replace(f"\n{name}=\n", f"\n{name}={value}\n")
+    (example.folder / ".env").write_text(text, encoding="utf-8")
 
-    assert project.bash(project.prepare).returncode == 0
-    assert (project.folder / ".env").stat().st_mode & 0o777 == 0o600
+
+def problems(example, sandbox):
+    """Say how a table differs from what should be in it."""
+    name = sandbox.organization_id
+    rows = rows_in_duckdb(example.folder / f"{name}.duckdb")
+    return DuckDB(example.folder).problems(truth(sandbox), rows)
+
+
+@pytest.fixture
+def prod():
+    with organization("prod", history.before()) as server:
+        yield server
+
+
+@pytest.fixture
+def staging():
+    with organization("staging", Dataset(300, seed=2, until=history.UNTIL)) as server:
+        yield server
+
+
+def test_meltano(example, prod, staging):
+    page = (example.folder / "README.md").read_text(encoding="utf-8")
+    (prepare, use), (crontab,) = blocks(page, "sh"), blocks(page, "text")
+    crontab = crontab.replace("cd /path/to/project", f"cd '{example.folder}'")
+    first, second = (f"cd {line.split(' cd ')[1]}" for line in crontab.splitlines())
+
+    def run(script, sandbox, **options):
+        example.environment["TAP_AKUITY_API_URL"] = sandbox.url
+        return example.bash(script, **options)
+
+    example.bash(prepare)
+    assert (example.folder / ".env").stat().st_mode & 0o777 == 0o600
     values = {
-        f"{name.upper()}_{setting.upper()}": getattr(sandbox, setting)
-        for name, sandbox in organizations.items()
-        for setting in ("organization_id", "api_key_id", "api_key_secret")
+        f"{name}_{setting}".upper(): getattr(sandbox, setting)
+        for name, sandbox in (("prod", prod), ("staging", staging))
+        for setting in SECRETS
     }
-    project.fill_in(values)
-
-    # Both lines: the plugins are installed, and production is loaded.
-    done = project.bash(project.use, prod)
-    assert done.returncode == 0, done.stderr
-    assert project.problems("prod", prod) == []
-    loaded = len(truth(prod))
+    fill_in(example, values)
+    run(use, prod)
+    assert problems(example, prod) == []
 
     # What cron runs, and when, is what Meltano tells orchestrators.
-    listed = project.bash("meltano schedule list --format=json")
-    (schedule,) = json.loads(listed.stdout)["schedules"]["job"]
-    assert schedule["job"]["tasks"] == ["tap-akuity target-duckdb"]
-    first, second = project.cron
-    assert first == schedule["cron_interval"]
-    assert second.split()[1:] == first.split()[1:]
-    for command in project.cron.values():
-        assert command.endswith(f"schedule run {schedule['name']}")
+    listed = json.loads(
+        example.meltano("--log-level=error", "schedule", "list", "--format=json")
+    )
+    (schedule,) = listed["schedules"]["job"]
+    assert crontab.startswith(f"{schedule['cron_interval']} cd ")
+    assert first.endswith(f"schedule run {schedule['name']}")
 
-    # The second run of one, the first of the other.
     history.meanwhile(prod)
     new = since(truth(prod), from_record(NEWEST) - LOOKBACK)
-    done = project.bash(f"cd {project.cron[first]}", prod)
-    assert done.returncode == 0, done.stderr
-    assert f"metric_name=record_count metric_value={new}\n" in done.stderr
-    assert project.problems("prod", prod) == []
-    done = project.bash(f"cd {project.cron[second]}", staging)
-    assert done.returncode == 0, done.stderr
-    assert project.problems("staging", staging) == []
-    states = project.bash("meltano --environment=prod state list").stdout.split()
-    assert sorted(states) == [
-        f"{name}:tap-akuity-to-target-duckdb" for name in ("prod", "staging")
-    ]
+    assert records_read(run(first, prod)) == new
+    assert problems(example, prod) == []
+    run(second, staging)
+    assert problems(example, staging) == []
 
     # A run that finds another one.
     staging.state.options = replace(staging.state.options, latency_seconds=600)
     staging.state.stats.reset()
-    with project.started(f"cd {project.cron[second]}", staging) as running:
+    with example.started(f"{second} >out 2>&1") as running:
         while not staging.state.stats.requests:
             assert running.poll() is None
             time.sleep(0.01)
-        late = project.bash(f"cd {project.cron[second]}", staging)
-        assert late.returncode != 0
+        run(second, staging, succeeds=False)
         assert staging.state.stats.requests == 1
     wait_for_end(running.pid)
-    assert project.problems("staging", staging) == []
+    assert problems(example, staging) == []
 
     # A run that fails.
-    project.fill_in(values | {"PROD_API_KEY_SECRET": "wrong"})
-    done = project.bash(f"cd {project.cron[first]}", prod)
-    assert done.returncode != 0
-    assert "Akuity refused the API key" in done.stderr
-    assert project.problems("prod", prod) == []
-    for secret in ("s3cr3t-of-prod", "s3cr3t-of-staging"):
-        assert secret not in done.stdout + done.stderr
-    summary.append(
-        f"{'examples/meltano, on schedule':70} {loaded} + {new} rows loaded, "
-        f"{len(truth(prod))} + {len(truth(staging))} compared"
-    )
+    fill_in(example, values | {"PROD_API_KEY_SECRET": "wrong"})
+    said = run(first, prod, succeeds=False)
+    assert "Akuity refused the API key" in said
+    assert "s3cr3t-of" not in said
+    assert problems(example, prod) == []
 
 
-@pytest.mark.parametrize("change", [list, with_gaps])
-def test_questions_in_postgresql(
-    tmp_path: Path, postgres: Postgres, summary: list[str], change: Any
-) -> None:
-    items = [*change(HISTORY), *(item for item, _ in planted())]
-    postgres.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+def test_questions_in_postgresql(tmp_path, postgres):
+    items = [*with_gaps(HISTORY), *(item for item, _ in planted())]
     with Sandbox(items) as sandbox:
-        done = run(
-            commands_of(Audit),
-            Audit(tmp_path, postgres),
-            tmp_path,
-            config_for(sandbox),
-        )
-    assert (done.tap_code, done.target_code) == (0, 0), done.errors
+        pipelines.load(Audit(tmp_path, postgres), config_for(sandbox))
     answers = expected(items, sandbox.organization_id)
+    assert answers.keys() == queries().keys()
     for name, rows in answers.items():
+        command = [postgres.psql, postgres.uri, "--no-psqlrc", "--csv"]
+        command += ["--pset=null=nobody knows", "--set=ON_ERROR_STOP=1"]
+        command += ["--file", str(EXAMPLES / "sql" / f"{name}.sql")]
         said = subprocess.run(
-            [
-                *(postgres.psql, postgres.uri, "--no-psqlrc", "--csv"),
-                *("--pset=null=nobody knows", "--set=ON_ERROR_STOP=1"),
-                *("--file", str(EXAMPLES / "sql" / f"{name}.sql")),
-            ],
+            command,
             env=os.environ | {"TZ": "America/New_York"},
-            capture_output=True,
+            stdout=subprocess.PIPE,
             text=True,
             check=True,
             timeout=60,
@@ -231,42 +150,14 @@ def test_questions_in_postgresql(
             ["nobody knows" if value is None else str(value) for value in row]
             for row in rows
         ]
-    assert answers.keys() == queries().keys()
-    summary.append(
-        f"{'examples/sql, in PostgreSQL':70} "
-        f"{done.read} rows loaded, {sum(map(len, answers.values()))} rows of "
-        f"{len(answers)} answers compared"
-    )
 
 
-def test_the_picture_is_drawn_anew(tmp_path: Path) -> None:
-    if not PYTHON.exists():
-        pytest.fail(
-            "matplotlib is not installed here: run `make test-examples`.",
-            pytrace=False,
-        )
+def test_the_picture_is_drawn_anew(tmp_path):
     drawn = tmp_path / "events_per_day.svg"
-    program = EXAMPLES / "chart" / drawn.name.replace(".svg", ".py")
+    program = EXAMPLES / "chart" / "events_per_day.py"
+    python = str(ROOT / ".venv-chart" / "bin" / "python")
     database = load(tmp_path / "examples")
     for _ in range(2):
-        subprocess.run(
-            [str(PYTHON), str(program), str(database), str(drawn)],
-            check=True,
-            timeout=RUN_SECONDS,
-        )
+        command = [python, str(program), str(database), str(drawn)]
+        subprocess.run(command, check=True, timeout=120)
         assert drawn.read_bytes() == program.with_suffix(".svg").read_bytes()
-
-
-def test_make_examples_says_what_the_page_says() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "scripts.examples"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=RUN_SECONDS,
-    )
-    page = (ROOT / "docs" / "questions.md").read_text(encoding="utf-8")
-    tables = [part for part in done.stdout.split("\n\n") if part.startswith("| ")]
-    assert len(tables) == len(re.findall(r": [1-9]\d* of", done.stdout)) > 0
-    assert all(one.strip() in page for one in tables)

@@ -1,18 +1,17 @@
-"""The real Meltano: its state, its environments, and what becomes of killed runs."""
-
-from __future__ import annotations
+"""The real Meltano: its state, its commands, and what becomes of killed runs."""
 
 import json
 import os
 import random
+import shutil
 import signal
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-import duckdb
 import pytest
+import yaml
 
+from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.state import Options
@@ -24,122 +23,72 @@ from tests.helpers.projects import (
     TAP,
     TARGET,
     Project,
-    is_installed,
+    as_variables,
     processes,
+    read_yaml,
+    use_installed,
     wait_for_end,
 )
+from tests.helpers.readme import blocks, section
+from tests.helpers.running import bookmark, config_for
 from tests.helpers.targets import DuckDB
-from tests.helpers.truth import differences, truth
+from tests.helpers.truth import find, truth
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+pytestmark = pytest.mark.timeout(300)
 
-    from tests.helpers.truth import Row
-
-pytestmark = pytest.mark.timeout(180)
-
-STATE = f"first:{TAP}-to-{TARGET}"
-OTHER_STATE = f"second:{TAP}-to-{TARGET}"
+STATE = f"prod:{TAP}-to-{TARGET}"
 
 
-@pytest.fixture(autouse=True)
-def _installed() -> None:
-    if not is_installed():
-        pytest.fail("Meltano is not installed here: run `make meltano`.", pytrace=False)
+def project_for(sandbox, folder, **variables):
+    """Make a project of the repository's `meltano.yml`."""
+    settings = config_for(sandbox)
+    project = Project(folder, **as_variables(settings), **variables)
+    shutil.copy(ROOT / "meltano.yml", folder)
+    use_installed(project, "extractors", "loaders")
+    return project
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """Serve what happened before the first run."""
-    with Sandbox(history.before()) as server:
-        yield server
+def project(tmp_path, sandbox):
+    return project_for(sandbox, tmp_path)
 
 
-@pytest.fixture
-def project(tmp_path: Path, sandbox: Sandbox) -> Project:
-    """Make a project with one environment."""
-    return Project(tmp_path / "project", {"first": sandbox})
+def reached(project, state_id=STATE):
+    """Return the bookmark of a state, if it has one."""
+    said = project.meltano("--log-level=error", "state", "get", state_id)
+    state = json.loads(said).get("singer_state") or {}
+    return bookmark(state) if state.get("bookmarks") else None
 
 
-def problems(project: Project, environment: str, rows: dict[str, Row]) -> list[str]:
-    """Say how a table differs from what should be in it."""
-    stored = DuckDB(project.folder).stored
-    expected = {name: stored(row) for name, row in rows.items()}
-    return differences(expected, project.rows(environment))
-
-
-def test_state_get_set_and_clear(project: Project, sandbox: Sandbox) -> None:
+def test_states(project, sandbox):
+    table = DuckDB(project.folder)
     before = truth(sandbox)
-    assert project.run("first") == len(before)
-    assert problems(project, "first", before) == []
-    assert project.states("first") == [STATE]
-    assert project.bookmark(STATE) == NEWEST
+    assert project.run() == len(before)
+    assert table.problems(before) == []
+    assert reached(project) == NEWEST
 
     history.meanwhile(sandbox)
     after = truth(sandbox)
-    newest = from_record(NEWEST)
-    assert project.run("first") == since(after, newest - LOOKBACK)
-    assert problems(project, "first", after) == []
-    assert (project.bookmark(STATE) or "") > NEWEST
+    assert project.run() == since(after, from_record(NEWEST) - LOOKBACK)
+    assert table.problems(after) == []
+    newest = reached(project)
+    assert newest > NEWEST
 
     two_days_ago = {"replication_key_value": "2025-10-30T00:00:00Z"}
     value = {"singer_state": {"bookmarks": {"audit_logs": two_days_ago}}}
-    project.meltano("first", "state", "set", "--force", STATE, json.dumps(value))
-    assert project.run("first") == since(after, history.END - 2 * DAY - LOOKBACK)
+    project.meltano("state", "set", "--force", STATE, json.dumps(value))
+    assert project.run() == since(after, history.END - 2 * DAY - LOOKBACK)
 
-    project.meltano("first", "state", "clear", "--force", STATE)
-    assert project.bookmark(STATE) is None
-    assert project.run("first") == len(after)
-    assert problems(project, "first", after) == []
+    assert project.run("--state-id-suffix=2024") == len(after)
+    project.meltano("state", "clear", "--force", STATE)
+    assert reached(project) is None
+    assert reached(project, f"{STATE}:2024") == newest
+    assert project.run() == len(after)
 
-
-def test_full_refresh(project: Project, sandbox: Sandbox) -> None:
-    rows = truth(sandbox)
-    project.run("first")
-    with duckdb.connect(str(project.database("first"))) as connection:
-        connection.execute(
-            "DELETE FROM akuity.audit_logs WHERE timestamp < '2025-10-01'"
-        )
-    assert project.run("first") < len(rows)
-    assert len(project.rows("first")) < len(rows)
-
-    assert project.run("first", "--full-refresh") == len(rows)
-    assert problems(project, "first", rows) == []
-    assert project.bookmark(STATE) == NEWEST
-    assert project.run("first") == since(rows, from_record(NEWEST) - LOOKBACK)
-
-
-def test_two_environments(tmp_path: Path, sandbox: Sandbox) -> None:
-    data = Dataset(400, seed=2, until=history.UNTIL)
-    with Sandbox(data, options=Options(organization_id="other")) as another:
-        sandboxes = {"first": sandbox, "second": another}
-        project = Project(tmp_path / "project", sandboxes)
-        expected = {name: truth(one) for name, one in sandboxes.items()}
-        for name in sandboxes:
-            assert project.run(name) == len(expected[name])
-        assert sorted(project.states("first")) == [STATE, OTHER_STATE]
-
-        history.meanwhile(sandbox)
-        expected["first"] = truth(sandbox)
-        project.run("first")
-        project.meltano("first", "state", "clear", "--force", STATE)
-        # The other one goes on from where it was.
-        assert 0 < project.run("second") < len(expected["second"])
-        for name in sandboxes:
-            assert problems(project, name, expected[name]) == []
-
-
-def test_a_suffix_of_the_state_id(project: Project, sandbox: Sandbox) -> None:
-    rows = truth(sandbox)
-    assert project.run("first") == len(rows)
-    assert project.run("first", "--state-id-suffix=again") == len(rows)
-    assert sorted(project.states("first")) == [STATE, f"{STATE}:again"]
-
-    project.meltano("first", "state", "clear", "--force", STATE)
-    assert project.bookmark(f"{STATE}:again") == NEWEST
-    assert project.run("first", "--state-id-suffix=again") < len(rows)
-    assert problems(project, "first", rows) == []
+    (project.folder / "audit.duckdb").unlink()
+    assert project.run("--full-refresh") == len(after)
+    assert table.problems(after) == []
+    assert reached(project) == newest
 
 
 EVENTS = 60_000
@@ -147,50 +96,42 @@ PAGE = 1_000
 
 
 @pytest.mark.parametrize("victim", [TAP, TARGET, "meltano"])
-def test_killed_and_resumed(tmp_path: Path, victim: str, summary: list[str]) -> None:
+def test_killed_and_resumed(tmp_path, victim):
     rng = random.Random(victim)
     data = Dataset(EVENTS, seed=3, until=history.UNTIL, distribution="even")
     # Slow enough to be met in the middle.
     options = Options(latency_seconds=0.04)
-    kept = []
-    reached = 0
     with Sandbox(data, options=options) as sandbox:
         expected = truth(sandbox)
-        project = Project(
-            tmp_path / "project",
-            {"first": sandbox},
-            # One window after the other, so that what is kept grows all the time.
-            tap={"lookback_seconds": 0, "page_size": PAGE, "concurrency": 1},
-            # More than one load in each window of the tap, and none at its end.
-            target={"batch_size_rows": 2_300},
-        )
+        # One window after the other, so that what is kept grows all the time.
+        slow = {"lookback_seconds": 0, "page_size": PAGE, "concurrency": 1}
+        # More than one load in each window of the tap, and none at its end.
+        variables = {**as_variables(slow), "TARGET_DUCKDB_BATCH_SIZE_ROWS": "2300"}
+        project = project_for(sandbox, tmp_path, **variables)
+        table = DuckDB(tmp_path)
+        until = 0
         for number in (signal.SIGTERM, signal.SIGKILL):
-            pages = since(expected, reached + 1) / PAGE
-            requests = 1 + int(rng.uniform(0.1, 0.8) * pages)
-            kill(project, sandbox, victim, number, requests)
-            reached = bookmark(project)
-            rows = check_what_is_kept(project, expected, reached)
-            kept.append(f"{rows} rows loaded")
+            pages = since(expected, until + 1) / PAGE
+            kill(project, sandbox, victim, number, 1 + rng.uniform(0.1, 0.8) * pages)
+            text = reached(project)
+            until = from_record(text) if text else 0
+            # All up to the bookmark is there, and nothing else than what should be.
+            path = tmp_path / "audit.duckdb"
+            rows = table.rows() if path.exists() else []
+            loaded = {row["id"] for row in rows}
+            assert table.problems({name: expected[name] for name in loaded}, rows) == []
+            missing = expected.keys() - loaded
+            assert all(expected[name]["timestamp"] > until for name in missing)
         sandbox.state.options = replace(options, latency_seconds=0)
         # A run that was killed stands in the way for five minutes without `--force`.
-        read = project.run("first", "--force")
-    assert problems(project, "first", expected) == []
-    summary.append(
-        f"{f'{TAP} to {TARGET}, {victim} killed':70} {' and then '.join(kept)}, "
-        f"{read} read by the next run, {len(expected)} compared"
-    )
+        assert project.run("--force") == since(expected, until)
+    assert table.problems(expected) == []
 
 
-def kill(
-    project: Project,
-    sandbox: Sandbox,
-    victim: str,
-    number: signal.Signals,
-    requests: int,
-) -> None:
+def kill(project, sandbox, victim, number, requests):
     """Run the pipeline, and kill one of its processes after so many requests."""
     sandbox.state.stats.reset()
-    with project.started("first", *RUN, "--force", quiet=True) as meltano:
+    with project.started(f"meltano {' '.join(RUN)} --force >out 2>&1") as meltano:
         while sandbox.state.stats.requests < requests:
             assert meltano.poll() is None, "too early: the run has ended"
             time.sleep(0.002)
@@ -202,49 +143,50 @@ def kill(
         wait_for_end(meltano.pid)
 
 
-def check_what_is_kept(project: Project, expected: dict[str, Row], reached: int) -> int:
-    """See that the table has all up to the bookmark, and nothing wrong."""
-    rows = project.rows("first")
-    stored = DuckDB(project.folder).stored
-    assert all(row == stored(expected[row["id"]]) for row in rows)
-    missing = expected.keys() - {row["id"] for row in rows}
-    assert all(expected[name]["timestamp"] > reached for name in missing)
-    return len(rows)
-
-
-def bookmark(project: Project) -> int:
-    """Give the instant up to which the log has been read, as the state says."""
-    text = project.bookmark(STATE)
-    return from_record(text) if text else 0
-
-
-def test_the_check(project: Project, sandbox: Sandbox) -> None:
-    said = project.meltano("first", "invoke", TAP, "--test")
-    assert "Organization: Northwind." in said.stderr
-    assert "A sync can work." in said.stderr
-    assert said.stdout == ""
+def test_the_check(project, sandbox):
+    said = project.meltano("invoke", TAP, "--test")
+    assert "Organization: Northwind." in said
+    assert "A sync can work." in said
     # Meltano's own waits for a record, which is there whenever it happened.
-    assert "Plugin configuration is valid" in project.test("first", succeeds=True)
-
-    sandbox.store.remove_before(history.END + DAY)
-    assert len(sandbox.store) == 0
-    said = project.meltano("first", "invoke", TAP, "--test")
-    assert "Newest event: there is none." in said.stderr
-    assert "No RECORD or BATCH message received" in project.test(
-        "first", succeeds=False
-    )
+    assert "Plugin configuration is valid" in project.meltano("config", "test", TAP)
 
     sandbox.state.options = replace(sandbox.state.options, role="member")
-    with pytest.raises(AssertionError, match="The API key may not read the audit log"):
-        project.meltano("first", "invoke", TAP, "--test")
-    said_by_test = project.test("first", succeeds=False)
-    assert "The API key may not read the audit log" in said_by_test
-    assert sandbox.api_key_secret not in said_by_test
+    for command in (("invoke", TAP, "--test"), ("config", "test", TAP)):
+        said = project.meltano(*command, succeeds=False)
+        assert "The API key may not read the audit log" in said
+        assert sandbox.api_key_secret not in said
 
 
-def test_a_select_that_leaves_nothing_fails(project: Project) -> None:
-    project.meltano("first", "select", TAP, "--exclude", "audit_logs", "details.patch")
-    with pytest.raises(AssertionError, match="does not select `audit_logs`, so that"):
-        project.meltano("first", *RUN)
-    project.meltano("first", "select", TAP, "audit_logs", "*")
-    assert project.run("first") > 0
+def test_select(project, sandbox):
+    project.meltano("select", TAP, "--exclude", "audit_logs", "details.patch")
+    said = project.meltano(*RUN, succeeds=False)
+    assert "does not select `audit_logs`, so that" in said
+
+    project.meltano("select", TAP, "audit_logs", "*")
+    project.run()
+    expected = truth(sandbox)
+    for row in expected.values():
+        (row["details"] or {}).pop("patch", None)
+    assert DuckDB(project.folder).problems(expected) == []
+
+
+def test_a_mapper(project, sandbox):
+    page = section("Stream maps between the tap and the target")
+    (text,) = blocks(page, "yaml")
+    plugins = yaml.safe_load(text)["plugins"]
+    path = project.folder / "meltano.yml"
+    content = read_yaml(path)
+    content["plugins"] |= plugins
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    (mapper,) = plugins["mappers"]
+    project.meltano("install", "mapper", mapper["name"])
+
+    (mapping,) = mapper["mappings"]
+    command = f"meltano run {TAP} {mapping['name']} {TARGET}"
+    assert f"`{command}`" in page
+    project.bash(command.replace("run", "run --no-install"))
+    expected = truth(sandbox)
+    for row in expected.values():
+        del row["details"]
+        row["actor_id"] = find(row, ("actor", "id"))
+    assert DuckDB(project.folder).problems(expected) == []

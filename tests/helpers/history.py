@@ -1,31 +1,28 @@
 """What happens in the sandbox: before the first run, and between it and the second."""
 
-from __future__ import annotations
-
 from datetime import datetime, timezone
 from random import Random
-from typing import TYPE_CHECKING, Any
 
 from sandbox.data import Dataset, Organization
 from sandbox.timestamps import DAY, SECOND, to_go
 
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
-    from tests.helpers.truth import Row
-
 UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
 END = int(UNTIL.timestamp()) * SECOND
 SEED = 6
-RECORDS = 1500
 
 RECENT = 60
 """Events in the last minutes, ten seconds apart, the first of them at `END`."""
 
 KNOWN = 40
-"""So many of them have happened before the first run, but for the late one."""
+"""How many of them happen before the first run, except the late one."""
 
 LATE = 30
-BUMPED = 35
+SEEN_AGAIN = 35
+
+NEWEST = "2025-11-01T00:06:30.999999861Z"
+"""The newest event before the first run."""
+
+LOOKBACK = 300 * SECOND
 
 NASTY = (
     "e\u0301 and é, ß and ẞ, \u0130 and \u0131, \ufb01 and fi, \U0001d4b3",
@@ -48,53 +45,46 @@ NASTY = (
 )
 
 
-def before() -> list[dict[str, Any]]:
-    """Give the events before the first run."""
-    known = [event for n, event in enumerate(_recent()[:KNOWN]) if n != LATE]
-    return [*Dataset(RECORDS, SEED, UNTIL), *_nasty(), *known]
+def before():
+    """Return the events before the first run."""
+    known = [event for n, event in enumerate(recent()[:KNOWN]) if n != LATE]
+    return [*Dataset(1500, SEED, UNTIL), *map(_nasty, NASTY), *known]
 
 
-def meanwhile(sandbox: Sandbox) -> None:
+def meanwhile(sandbox):
     """Let more happen: new events, one that comes late, one that is seen again."""
-    recent = _recent()
-    sandbox.store.add([recent[LATE], *recent[KNOWN:]])
-    sandbox.store.bump(recent[BUMPED], END + RECENT * 10 * SECOND + 123_456_789, 4)
+    events = recent()
+    sandbox.store.add([events[LATE], *events[KNOWN:]])
+    last = END + RECENT * 10 * SECOND + 123_456_789
+    sandbox.store.bump(events[SEEN_AGAIN], last, 4)
 
 
-def _recent() -> list[dict[str, Any]]:
+def since(rows, instant):
+    """Count the events from an instant on."""
+    return sum(row["timestamp"] >= instant for row in rows.values())
+
+
+def recent():
+    """Return the events from `END` on."""
     organization = Organization(Random(SEED))
-    # Fractions that cutting and rounding to microseconds make different things of.
+    # Truncating and rounding these fractions to microseconds differ.
     instants = [END + n * 10 * SECOND + 999_999_900 - n for n in range(RECENT)]
     return [organization.event(at, at + 1) for at in instants]
 
 
-def _nasty() -> list[dict[str, Any]]:
-    """Give events with text that is easily spoilt, all at the same nanosecond."""
+def _nasty(text):
+    """Return an event with text that is easily spoilt."""
     at = to_go(END - DAY + 1)
-    return [
-        {
-            "timestamp": at,
-            "action": "updated",
-            "actor": {"type": "user", "id": text, "ip": "2001:db8::1"},
-            "object": {
-                "type": "k8s_resource",
-                "id": {"name": text, "kind": "Pod", "group": ""},
-                "parentId": {"name": "", "parentName": text, "applicationName": ""},
-            },
-            "details": {"message": text, "patch": text, "actionType": "UPDATE"},
-            "count": 1,
-            "lastOccurredTimestamp": at,
-        }
-        for text in NASTY
-    ]
-
-
-NEWEST = "2025-11-01T00:06:30.999999861Z"
-
-
-LOOKBACK = 300 * SECOND
-
-
-def since(rows: dict[str, Row], instant: int) -> int:
-    """Count the events from an instant on."""
-    return sum(row["timestamp"] >= instant for row in rows.values())
+    return {
+        "timestamp": at,
+        "action": "updated",
+        "actor": {"type": "user", "id": text, "ip": "2001:db8::1"},
+        "object": {
+            "type": "k8s_resource",
+            "id": {"name": text, "kind": "Pod", "group": ""},
+            "parentId": {"name": "", "parentName": text, "applicationName": ""},
+        },
+        "details": {"message": text, "patch": text, "actionType": "UPDATE"},
+        "count": 1,
+        "lastOccurredTimestamp": at,
+    }

@@ -1,211 +1,145 @@
 """Targets for S3, and a bucket of moto's server."""
 
-from __future__ import annotations
-
 import contextlib
-import csv
-import io
-import json
-import re
-import subprocess
-import threading
-from typing import TYPE_CHECKING, Any, NamedTuple
-from xml.etree import ElementTree as ET
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
+import boto3  # type: ignore[import-untyped]
 import duckdb
-import requests
+from moto.server import ThreadedMotoServer
 
 from sandbox.timestamps import SECOND
-from tests.helpers.targets import (
-    MICROSECOND,
-    Warehouse,
-    blanks_null,
-    cut,
-    instants,
-)
-from tests.helpers.truth import LEAVES, OBJECTS, TIMES, Row, find, flattened
+from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
+from tests.helpers.truth import Row, flattened
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-MOTO = ("moto[server]==5.2.5",)
+MOTO = ("moto[server]>=5.1",)
 
 _NAME = "audit"
-_ADDRESS = re.compile(r"Running on (http://127\.0\.0\.1:\d+)")
-_SECONDS = 30
-
-_CREDENTIAL = "-/20250101/us-east-1/s3/aws4_request"
-# The server verifies no signature, but shows nobody else what is private.
-_OWNER = {"Authorization": f"AWS4-HMAC-SHA256 Credential={_CREDENTIAL}"}
+_REGION = "us-east-1"
 
 
 class Bucket(NamedTuple):
     """A bucket."""
 
     url: str
+    client: Any
 
     def objects(self, prefix: str) -> list[bytes]:
-        """Give the objects whose keys begin like this, in the order they came."""
-        listed = ET.fromstring(  # noqa: S314 - our own server's
-            self._get("", {"list-type": "2", "prefix": prefix})
-        )
-        keys = [
-            (entry.findtext("{*}LastModified"), entry.findtext("{*}Key"))
-            for entry in listed.iterfind("{*}Contents")
-        ]
-        return [self._get(f"/{key}") for _, key in sorted(keys)]
-
-    def _get(self, path: str, parameters: dict[str, str] | None = None) -> bytes:
-        response = requests.get(
-            f"{self.url}/{_NAME}{path}", parameters, headers=_OWNER, timeout=_SECONDS
-        )
-        response.raise_for_status()
-        return response.content
+        """Return the objects with this prefix, in the order they were written."""
+        listed = self.client.list_objects_v2(Bucket=_NAME, Prefix=prefix)["Contents"]
+        listed.sort(key=lambda entry: (entry["LastModified"], entry["Key"]))
+        found = [self.client.get_object(Bucket=_NAME, Key=e["Key"]) for e in listed]
+        return [each["Body"].read() for each in found]
 
 
 @contextlib.contextmanager
-def serve_bucket(commands: Path) -> Iterator[Bucket]:
-    """Run a server for as long as the block takes.
-
-    Args:
-        commands: The folder with moto's commands.
-    """
-    with subprocess.Popen(
-        [str(commands / "moto_server"), "-H", "127.0.0.1", "-p", "0"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        try:
-            match = next(filter(None, map(_ADDRESS.search, process.stderr)))
-            requests.put(f"{match[1]}/{_NAME}", timeout=_SECONDS).raise_for_status()
-            # Or the server would wait for somebody to read what it says.
-            threading.Thread(target=list, args=(process.stderr,), daemon=True).start()
-            yield Bucket(match[1])
-        finally:
-            process.kill()
+def serve_bucket(_commands: Any = None) -> Iterator[Bucket]:
+    """Run a server for the block."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    client = boto3.client(
+        "s3",
+        endpoint_url=url,
+        region_name=_REGION,
+        aws_access_key_id="-",
+        aws_secret_access_key="-",
+    )
+    client.create_bucket(Bucket=_NAME)
+    try:
+        yield Bucket(url, client)
+    finally:
+        server.stop()
 
 
-class S3Jsonl(Warehouse):
-    """Lines of JSON in S3; each run adds objects. Times are cut to microseconds."""
+class _S3(Warehouse):
+    server = "s3"
+    upserts = False
+
+    def _objects(self) -> list[bytes]:
+        return self._server.objects(f"{self._name}/")
+
+
+class S3Jsonl(_S3):
+    """Lines of JSON in S3; each run adds objects."""
 
     requirements = ("plinxore-target-s3==0.1.7",)
     command = "target-s3"
-    server = "s3"
-    upserts = False
     format = "jsonl"
-
-    def __init__(self, folder: Path, bucket: Bucket) -> None:
-        super().__init__(folder)
-        self._bucket = bucket
 
     def settings(self) -> dict[str, Any]:
         return {
             "format": {"format_type": self.format},
             "compression": "none",
-            "prefix": self.folder.name,
+            "prefix": self._name,
             "cloud_provider": {
                 "cloud_provider_type": "aws",
                 "aws": {
                     "aws_access_key_id": "-",
                     "aws_secret_access_key": "-",
-                    "aws_region": "us-east-1",
+                    "aws_region": _REGION,
                     "aws_bucket": _NAME,
-                    "aws_endpoint_override": self._bucket.url,
+                    "aws_endpoint_override": self._server.url,
                 },
             },
         }
 
     def rows(self) -> list[Row]:
-        text = b"\n".join(self._bucket.objects(f"{self.folder.name}/")).decode()
-        # Not `splitlines`, which also splits at what JSON leaves as it is.
-        return [instants(json.loads(line)) for line in text.split("\n") if line]
-
-    def stored(self, row: Row) -> Row:
-        return cut(row)
+        return from_json(b"\n".join(self._objects()).decode())
 
 
 class S3Parquet(S3Jsonl):
-    """Parquet in S3. Times are cut to seconds.
-
-    Objects are structures, without what the schema does not name.
-    """
+    """Parquet in S3. Objects are structures, whose missing members are null."""
 
     format = "parquet"
+    unit = SECOND
 
     def rows(self) -> list[Row]:
         rows: list[Row] = []
-        times = ", ".join(f"epoch_us({name}) AS {name}" for name in TIMES)
         path = self.folder / "object.parquet"
-        for content in self._bucket.objects(f"{self.folder.name}/"):
+        for content in self._objects():
             path.write_bytes(content)
-            # From this folder, and named above.
-            query = f"SELECT * REPLACE ({times}) FROM '{path}'"  # noqa: S608
-            answer = duckdb.sql(query)
-            rows += [
-                dict(zip(answer.columns, row, strict=True)) for row in answer.fetchall()
-            ]
-        for row in rows:
-            for name in TIMES:
-                row[name] = None if row[name] is None else row[name] * MICROSECOND
+            rows += map(_pruned, rows_of(duckdb, f"'{path}'"))
         return rows
 
     def stored(self, row: Row) -> Row:
-        return cut(row, SECOND) | {name: _structure(row, (name,)) for name in OBJECTS}
+        return _pruned(super().stored(row))
 
 
-def _structure(row: Row, path: tuple[str, ...]) -> Row | None:
-    """Give an object with all members that the schema names, and no other."""
-    if find(row, path) is None:
-        return None
-    members: Row = {}
-    for leaf in LEAVES.values():
-        if leaf[: len(path)] == path:
-            inner = (*path, leaf[len(path)])
-            members[inner[-1]] = (
-                find(row, inner) if inner == leaf else _structure(row, inner)
-            )
-    return members
+def _pruned(value: Any) -> Any:
+    """Leave out null members."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _pruned(one) for name, one in value.items() if one is not None}
 
 
-class S3Csv(Warehouse):
+class S3Csv(_S3):
     """CSV in S3, an object for each run. Only right if the tap flattens."""
 
     # No later Python than 3.10 is allowed, and none is needed.
     requirements = ("--ignore-requires-python", "pipelinewise-target-s3-csv==2.0.0")
     command = "target-s3-csv"
-    server = "s3"
-    upserts = False
-    tap = {"flattening_enabled": True, "flattening_max_depth": 3}  # noqa: RUF012
+    unit = 1
+    blanks = False
 
-    def __init__(self, folder: Path, bucket: Bucket) -> None:
-        super().__init__(folder)
-        self._bucket = bucket
-        self._runs = 0
+    @property
+    def tap(self) -> dict[str, Any]:
+        return {"flattening_enabled": True, "flattening_max_depth": 3}
 
     def settings(self) -> dict[str, Any]:
-        self._runs += 1
         return {
             "aws_access_key_id": "-",
             "aws_secret_access_key": "-",
-            "aws_endpoint_url": self._bucket.url,
+            "aws_endpoint_url": self._server.url,
             "s3_bucket": _NAME,
             # Two runs in one second have one name, and the second replaces the first.
-            "s3_key_prefix": f"{self.folder.name}/{self._runs}/",
+            "s3_key_prefix": f"{self._name}/{time.time_ns()}/",
         }
 
     def rows(self) -> list[Row]:
-        rows: list[Row] = []
-        for content in self._bucket.objects(f"{self.folder.name}/"):
-            file = io.StringIO(content.decode(), newline="")
-            for cells in csv.DictReader(file):
-                assert len(cells) == len(set(cells)), "a column is there twice"
-                row: Row = {name: text or None for name, text in cells.items()}
-                rows.append(instants(row | {"count": int(row["count"])}))
-        return rows
+        return from_csv(self._objects())
 
     def stored(self, row: Row) -> Row:
-        return blanks_null(flattened(row))
+        return super().stored(flattened(row))

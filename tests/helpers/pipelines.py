@@ -1,103 +1,48 @@
 """`tap-akuity --config … --state … | target-… --config …`, as a shell runs it."""
 
-from __future__ import annotations
-
 import json
 import re
-import subprocess
-from typing import TYPE_CHECKING, Any, NamedTuple
+import shlex
+from typing import Any, NamedTuple
 
 from harness.processes import inherited, started
-from tests.helpers.commands import TAP, write
-
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
-    from tests.helpers.targets import Warehouse
-
-RUN_SECONDS = 60
+from tests.helpers.commands import BIN, write
+from tests.helpers.environments import commands_of
 
 _FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG")
 _RECORD_COUNT = re.compile(r'"metric":"record_count","value":(\d+)')
 
 
 class Run(NamedTuple):
-    """How a pipeline ended."""
+    """What a pipeline did."""
 
-    tap_code: int
-    target_code: int
-    read: int
-    """How many records the tap says it wrote."""
-
-    state: dict[str, Any] | None
-    """The last state that the target passed on."""
-
+    read: int  # records that the tap wrote, as it says
+    state: Any  # the last one that the target passed on
     errors: str
-    """What the target, and then the tap, wrote on stderr."""
 
 
-def run(  # noqa: PLR0913 - what a shell command would name
-    commands: Path,
-    warehouse: Warehouse,
-    folder: Path,
-    config: dict[str, Any],
-    *,
-    state: dict[str, Any] | None = None,
-    catalog: dict[str, Any] | None = None,
-    tap_command: str = TAP,
-) -> Run:
-    """Run the tap into a target.
-
-    Args:
-        commands: The folder with the target's commands.
-        warehouse: Where to.
-        folder: For the files of this run.
-        config: The tap's.
-        state: The tap's.
-        catalog: The tap's.
-        tap_command: The tap.
-
-    Returns:
-        How it ended, with no process left behind.
-    """
-    tap = [tap_command, "--config", str(write(folder / "tap.json", config))]
+def load(warehouse, config, state=None, *, succeeds=True, commands=None) -> Run:
+    """Run the tap into a target, and leave no process behind."""
+    folder = warehouse.folder
+    tap: list[Any] = [(commands or BIN) / "tap-akuity"]
+    tap += ["--config", write(folder / "tap.json", config)]
     if state is not None:
-        tap += ["--state", str(write(folder / "state.json", state))]
-    if catalog is not None:
-        tap += ["--catalog", str(write(folder / "catalog.json", catalog))]
-    target = [str(commands / warehouse.command), "--config"]
-    target += [str(write(folder / "target.json", warehouse.settings()))]
-    with (
-        (folder / "tap.log").open("w+", encoding="utf-8") as tap_log,
-        (folder / "target.log").open("w+", encoding="utf-8") as target_log,
-        _started(tap, folder, subprocess.DEVNULL, tap_log) as first,
-    ):
-        assert first.stdout is not None
-        variables = warehouse.variables()
-        with _started(target, folder, first.stdout, target_log, **variables) as second:
-            # Now the target alone reads it, and its end is the tap's.
-            first.stdout.close()
-            output, _ = second.communicate(timeout=RUN_SECONDS)
-        tap_code = first.wait(RUN_SECONDS)
-        tap_log.seek(0)
-        target_log.seek(0)
-        told, errors = tap_log.read(), target_log.read()
-    states = [json.loads(line) for line in output.splitlines()]
-    return Run(
-        tap_code,
-        second.returncode,
-        sum(int(count) for count in _RECORD_COUNT.findall(told)),
-        states[-1] if states else None,
-        errors + told,
-    )
-
-
-def _started(
-    command: list[str], folder: Path, stdin: Any, stderr: Any, **variables: str
-) -> AbstractContextManager[subprocess.Popen[str]]:
+        tap += ["--state", write(folder / "state.json", state)]
+    variables = warehouse.variables().items()
+    target: list[Any] = ["env", *(f"{name}={text}" for name, text in variables)]
+    target += [(commands or commands_of(type(warehouse))) / warehouse.command]
+    target += ["--config", write(folder / "target.json", warehouse.settings())]
+    first, second = (shlex.join(map(str, command)) for command in (tap, target))
+    script = f"{first} 2>tap.log | {second} 2>target.log"
     # target-postgres gives PostgreSQL times with a zone for columns without one, and
     # they become the session's.
     environment = inherited(*_FOREIGN_SETTINGS) | {"TMPDIR": str(folder), "PGTZ": "UTC"}
-    environment |= variables
-    return started(command, folder, environment, stdin=stdin, stderr=stderr)
+    bash = ["bash", "-o", "pipefail", "-c", script]
+    with started(bash, folder, environment) as process:
+        output, _ = process.communicate(timeout=120)
+    told = (folder / "tap.log").read_text(encoding="utf-8")
+    errors = (folder / "target.log").read_text(encoding="utf-8") + told
+    assert (process.returncode == 0) is succeeds, errors
+    states = [json.loads(line) for line in output.splitlines()]
+    read = sum(map(int, _RECORD_COUNT.findall(told)))
+    return Run(read, states[-1] if states else None, errors)

