@@ -56,8 +56,7 @@ def serve(name: str) -> Any:  # noqa: ANN401 - types vary
     if name == "postgres":
         return postgres.serve(_commands(targets.PostgreSQL))
     if name == "s3":
-        moto = environments.build("moto", object_storage.MOTO)
-        return object_storage.serve_bucket(moto)
+        return object_storage.serve_bucket()
     return mariadb.serve_mariadb() if name == "mariadb" else search.serve_cluster()
 
 

@@ -12,13 +12,13 @@ from scripts.examples import EXAMPLES, ask
 from tests.helpers.detections import (
     DETECTIONS,
     FORMS,
+    HITS,
     ITEMS,
     RULES,
     events_in,
     query,
     with_views,
 )
-from tests.helpers.findings import hits
 from tests.helpers.pipelines import load
 from tests.helpers.running import config_for
 from tests.helpers.targets import SCHEMA, Audit
@@ -65,7 +65,7 @@ def test_the_published_back_end_finds_the_same(sigma, database):
         for name in set(RULES) - {"many_deletions"}:
             (sql,) = sigma["sqlite"][name]
             found = connection.execute(sql.replace("SELECT *", "SELECT id", 1))
-            assert {row[0] for row in found} == hits(ITEMS, "sandbox")[name], name
+            assert {row[0] for row in found} == HITS[name], name
 
 
 def _plain(value):
@@ -79,13 +79,12 @@ def test_postgresql_says_the_same(tmp_path, postgres, database):
     with Sandbox(ITEMS) as sandbox:
         load(Audit(tmp_path, postgres), config_for(sandbox))
     run("detections/events.sql")
-    expected = hits(ITEMS, sandbox.organization_id)
     for name in RULES:
         sql = query(name).rstrip(";\n")
         found = postgres.ask(f"SELECT id FROM ({sql}) AS found")  # noqa: S608
-        assert sorted(found) == sorted(expected[name]), name
+        assert sorted(found) == sorted(HITS[name]), name
     assert run("detections/findings.sql") == []
-    new = sum(map(len, expected.values()))
+    new = sum(map(len, HITS.values()))
     assert len(run("detections/new_findings.sql")) == new
     assert run("detections/new_findings.sql") == []
     for form, (view, column) in FORMS.items():

@@ -13,8 +13,6 @@ from sandbox.timestamps import SECOND
 from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
 from tests.helpers.truth import Row, flattened
 
-MOTO = ("moto[server]>=5.1",)
-
 _NAME = "audit"
 _REGION = "us-east-1"
 
@@ -34,7 +32,7 @@ class Bucket(NamedTuple):
 
 
 @contextlib.contextmanager
-def serve_bucket(_commands: Any = None) -> Iterator[Bucket]:
+def serve_bucket() -> Iterator[Bucket]:
     """Run a server for the block."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()

@@ -310,7 +310,8 @@ def test_every_promise_has_a_test():
         assert re.fullmatch(rf"{test}(, {test})*", tests), promise
 
 
-def test_the_readme_leads_to_every_page():
+def test_the_readme_is_short_and_leads_to_every_page():
+    assert read("README.md").count("\n") <= 250
     linked = re.findall(r"\]\((docs/\w+\.md)[)#]", read("README.md"))
     assert {"README.md", *linked} == set(MANUAL)
 
