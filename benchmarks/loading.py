@@ -32,7 +32,6 @@ from tests.helpers import (
 DLT = ("dlt[duckdb]==1.31.0", "duckdb==1.3.2", "pyarrow==26.0.1")
 EXECUTE = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
 
-
 KINDS: dict[str, Any] = {
     "jsonl": targets.Jsonl,
     "csv": targets.Csv,
@@ -51,13 +50,12 @@ KINDS: dict[str, Any] = {
 }
 
 
-def serve(name: str) -> Any:  # noqa: ANN401 - types vary
-    """Run the server that targets load into."""
-    if name == "postgres":
-        return postgres.serve(_commands(targets.PostgreSQL))
-    if name == "s3":
-        return object_storage.serve_bucket()
-    return mariadb.serve_mariadb() if name == "mariadb" else search.serve_cluster()
+SERVERS: dict[str, Callable[[], Any]] = {
+    "elasticsearch": search.serve_cluster,
+    "mariadb": mariadb.serve_mariadb,
+    "postgres": lambda: postgres.serve(_commands(targets.PostgreSQL)),
+    "s3": object_storage.serve_bucket,
+}
 
 
 def _commands(kind: Any) -> Any:  # noqa: ANN401 - of any target
@@ -71,7 +69,7 @@ def target(name: str, server: Callable[[str], Any]) -> Program:
 
     def command(job: Job) -> list[str]:
         nonlocal warehouse
-        warehouse = kind(job.folder, *([server(kind.server)] if kind.server else []))
+        warehouse = kind(job.folder, kind.server and server(kind.server))
         commands, config = _commands(kind), warehouse.settings()
         if name == "duckdb-10000":
             config["batch_size_rows"] = 10_000
@@ -117,7 +115,7 @@ def main() -> int:
     if unknown := {*options.names}.difference(known):
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
     with ExitStack() as stack:
-        server = cache(lambda name: stack.enter_context(serve(name)))
+        server = cache(lambda name: stack.enter_context(SERVERS[name]()))
         programs = [
             Program("dlt", "dlt", dlt_into_duckdb, same_count(printed))
             if name == "dlt"

@@ -27,6 +27,7 @@ def meltano(*arguments: str, sandbox: Sandbox, log: IO[Any]) -> None:
         message = "Meltano is not installed: run `make demo`."
         raise HarnessError(message)
     command = [str(MELTANO), "--environment=sandbox", f"--env-file={os.devnull}"]
+    command += arguments
     name = " ".join(["meltano", *arguments])
     environment = inherited(*_FOREIGN_SETTINGS) | {
         "SANDBOX_URL": sandbox.url,
@@ -39,13 +40,9 @@ def meltano(*arguments: str, sandbox: Sandbox, log: IO[Any]) -> None:
         # Keep Meltano's logs in this folder, not in the home directory.
         "XDG_STATE_HOME": str(ROOT / ".meltano" / "state"),
     }
+    streams = {"stdout": log, "stderr": subprocess.STDOUT}
     with started(
-        [*command, *arguments],
-        ROOT,
-        environment,
-        patience=_STOP_SECONDS,
-        stdout=log,
-        stderr=subprocess.STDOUT,
+        command, ROOT, environment, patience=_STOP_SECONDS, **streams
     ) as process:
         try:
             code = process.wait(_RUN_SECONDS)

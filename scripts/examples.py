@@ -21,15 +21,13 @@ ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 FOLDER = ROOT / "build" / "examples"
 
-HISTORY = Dataset(
-    records=1500, seed=95, until=datetime(2025, 11, 1, tzinfo=timezone.utc)
-)
+HISTORY = Dataset(1500, 95, datetime(2025, 11, 1, tzinfo=timezone.utc))
 """Independent of today's date, so that the results stay the same."""
 SHOWN = 4
 """How many rows of each result the page shows."""
 
 
-class Answer(NamedTuple):
+class Result(NamedTuple):
     """The result of a query."""
 
     columns: tuple[str, ...]
@@ -52,9 +50,7 @@ def load(folder: Path, items: Iterable[Item] = HISTORY) -> Path:
         }
         (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
         command = ["bash", "sync.sh"]
-        subprocess.run(  # noqa: S603 - our own
-            command, cwd=folder, check=True, capture_output=True, text=True
-        )
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True)  # noqa: S603
     return folder / "audit.duckdb"
 
 
@@ -64,17 +60,17 @@ def queries() -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8") for path in paths}
 
 
-def ask(database: Path, query: str) -> Answer:
+def ask(database: Path, query: str) -> Result:
     """Run a query on a DuckDB file."""
     with duckdb.connect(str(database), read_only=True) as connection:
         found = connection.execute(query)
         columns = tuple(name for name, *_ in found.description or ())
-        return Answer(columns, found.fetchall())
+        return Result(columns, found.fetchall())
 
 
-def table(answer: Answer) -> str:
+def table(result: Result) -> str:
     """Format the first rows as a Markdown table."""
-    lines = [answer.columns, ["---"] * len(answer.columns), *answer.rows[:SHOWN]]
+    lines = [result.columns, ["---"] * len(result.columns), *result.rows[:SHOWN]]
     texts = [["" if cell is None else str(cell) for cell in line] for line in lines]
     return "\n".join(f"| {' | '.join(line)} |" for line in texts)
 
@@ -88,11 +84,11 @@ def main() -> int:
         return 1
     sys.stdout.write(f"{database.relative_to(ROOT)}: {HISTORY.records:,} events\n")
     for name, query in queries().items():
-        answer = ask(database, query)
-        shown = min(SHOWN, len(answer.rows))
-        sys.stdout.write(f"\n{name}: {shown} of {len(answer.rows):,} rows\n")
+        result = ask(database, query)
+        shown = min(SHOWN, len(result.rows))
+        sys.stdout.write(f"\n{name}: {shown} of {len(result.rows):,} rows\n")
         if shown:
-            sys.stdout.write(f"\n{table(answer)}\n")
+            sys.stdout.write(f"\n{table(result)}\n")
     return 0
 
 
