@@ -89,8 +89,13 @@ edges = st.sampled_from(
     [0, 1, SECOND // 2, 5 * HOUR, DAY - SECOND // 2, DAY - 500_000, DAY - 5_000]
 )
 arrivals = st.lists(st.tuples(st.integers(0, DAYS + 1), edges), max_size=6)
+kills = st.none() | st.integers(0, 2)
 runs = st.lists(
-    st.tuples(st.sampled_from([1, 5, 12, 24, 24, 240]), arrivals, st.none() | st.integers(0, 2)),
+    st.tuples(
+        st.sampled_from([1, 5, 12, 24, 24, 240]),
+        arrivals,
+        st.none() | st.integers(0, 2),
+    ),
     min_size=3,
     max_size=9,
 )
@@ -121,13 +126,11 @@ def test_late_events_are_loaded_by_the_first_run_of_the_next_day(
         grown, found = pipeline.run(now, kill_at)
         assert max(Counter(one.id for one in found).values(), default=1) == 1
         assert found == sorted(found, key=server.time)
+        kept, oldest = oldest, now // DAY * DAY - DAYS * DAY
         if kill_at is None:
-            midnight = now // DAY * DAY
-            since = min(oldest, midnight - DAYS * DAY) if is_first else start
-            since = max(since, pipeline.bound)
+            since = max(pipeline.bound, min(kept, oldest) if is_first else start)
             due = {name for name, at in missing.items() if at >= since}
             assert due <= pipeline.loaded
-            oldest = midnight - DAYS * DAY
             # An event next to midnight may be counted on both sides of it.
             near = {
                 day_of(at + near)
@@ -137,3 +140,159 @@ def test_late_events_are_loaded_by_the_first_run_of_the_next_day(
             }
             assert set(grown) <= near or page_size == 3 or not is_exact
         is_exact = kill_at is None and (is_first or is_exact)
+
+
+def hourly(days):
+    return events(DAY_0 + hour * HOUR for hour in range(24 * days))
+
+
+def test_days_that_were_not_loaded_are_only_counted():
+    pipeline = Pipeline(Server(hourly(9)), bound=0)
+    pipeline.state["start"] = DAY_0 + 8 * DAY + 2 * HOUR - LOOKBACK
+    pipeline.server.events += events([DAY_0 + 8 * DAY + 90 * SECOND])
+    assert pipeline.run(DAY_0 + 8 * DAY + 3 * HOUR)[0] == []
+    counting = [query for query in pipeline.server.queries if query.limit == 1]
+    assert len(counting) == DAYS + 1
+    counted = {f"2026-03-0{day}": 24 for day in range(2, 9)}
+    assert pipeline.counts == {
+        "until": "2026-03-09T01:55:00Z",
+        "loaded": {"2026-03-09": 3},
+        "counted": counted,
+    }
+    pipeline.run(DAY_0 + 9 * DAY)
+    del counted["2026-03-02"]
+    assert pipeline.counts == {
+        "until": "2026-03-09T22:55:00Z",
+        "loaded": {"2026-03-09": 24},
+        "counted": counted,
+    }
+
+
+def test_fewer_events_are_noted_and_more_are_read_again(caplog):
+    caplog.set_level(logging.INFO)
+    server = Server(hourly(3))
+    pipeline = Pipeline(server)
+    pipeline.run(DAY_0 + 3 * DAY)
+    pipeline.run(DAY_0 + 3 * DAY + HOUR)
+    # Four are gone, and one of them comes back.
+    server.events = server.events[3:] + events([DAY_0 + DAY + HOUR // 2])
+    grown, found = pipeline.run(DAY_0 + 4 * DAY + HOUR)
+    assert grown == ["2026-03-02"]
+    assert len(found) == 24 + 1 + 1
+    assert caplog.messages == [
+        "3 fewer events of 2026-03-01 than before: Akuity no longer counts them.",
+        "1 more events of 2026-03-02 than before, which came late: reading that day "
+        "again.",
+    ]
+    # What was noted is what the day is compared with from then on.
+    assert pipeline.run(DAY_0 + 5 * DAY + HOUR)[0] == []
+    server.events += events([DAY_0 + 9 * HOUR + 1])
+    assert pipeline.run(DAY_0 + 6 * DAY + HOUR)[0] == ["2026-03-01"]
+
+
+def test_more_comes_while_days_are_counted_and_read():
+    server, late = Server(hourly(2), order="random"), count()
+    pipeline = Pipeline(server)
+    pipeline.run(DAY_0 + 2 * DAY - 1)
+
+    def respond(server, query):
+        number = next(late)
+        server.events.append(event(DAY_0 + number * SECOND, f"late {number}"))
+        return server.page(query)
+
+    server.respond = respond
+    for day in range(2, 5):
+        pipeline.run(DAY_0 + day * DAY + HOUR)
+    server.respond = Server.respond
+    pipeline.run(DAY_0 + 5 * DAY + HOUR)
+    assert len(pipeline.loaded) == len(server.events) > 60
+    assert not pipeline.run(DAY_0 + 6 * DAY + HOUR)[0]
+
+
+def test_identical_rows_are_read_again_once():
+    server = Server(hourly(2))
+    server.events.append(server.events[3])
+    pipeline = Pipeline(server)
+    pipeline.run(DAY_0 + 2 * DAY - 1)
+    grown = [pipeline.run(DAY_0 + day * DAY + HOUR)[0] for day in range(2, 5)]
+    assert grown == [["2026-03-01"], [], []]
+
+
+@pytest.mark.parametrize("cap", [1, 3, 10**9])
+def test_a_full_second_on_either_side_is_not_taken_for_late(cap):
+    """Nor read again more than once if a page cannot show all of it."""
+    instants = [
+        DAY_0 + day * DAY + offset * SECOND // 10
+        for day in range(4)
+        for offset in (*range(9), *range(-9, 0))
+    ]
+    server = Server(
+        events(instants), end_inclusive=True, unit=SECOND, cap=cap, shuffle=True
+    )
+    pipeline = Pipeline(server)
+    pipeline.run(DAY_0 + 2 * DAY + HOUR)
+    grown = [pipeline.run(DAY_0 + day * DAY + HOUR)[0] for day in range(3, 6)]
+    assert bool(grown[0]) is (cap < 9)
+    assert not grown[2]
+
+
+def test_events_that_happen_again_are_not_taken_for_late():
+    server = Server(hourly(3), last=True)
+    pipeline = Pipeline(server)
+    pipeline.run(DAY_0 + DAY + HOUR)
+    # It counts as one of the second day from then on.
+    server.events[5] = event(DAY_0 + 5 * HOUR, "5", DAY_0 + DAY + 2 * HOUR)
+    pipeline.run(DAY_0 + DAY + 12 * HOUR)
+    for day in (2, 3):
+        assert not pipeline.run(DAY_0 + day * DAY + HOUR)[0]
+
+
+def test_a_range_that_is_read_once_more_is_not_counted():
+    recount = Recount({}, "all", Range(DAY_0, DAY_0 + DAY), bound=DAY_0, days=DAYS)
+    window = Window(Range(DAY_0, DAY_0 + DAY), [], "", set(), [to_text(DAY_0)])
+    recount.add(window, DAY_0 + HOUR)
+    assert recount.keep()
+    recount.add(window, DAY_0 + HOUR)
+    assert recount.keep() == {}
+
+
+@pytest.mark.parametrize(
+    ("until", "name", "is_new"),
+    [
+        ("2026-03-01T22:55:00Z", "all", False),
+        ("2026-03-01T22:55:02Z", "all", True),
+        ("2020-01-01", "all", True),
+        ("2026-03-01T22:55:00Z", "other", True),
+    ],
+)
+def test_a_bookmark_that_was_moved_begins_anew(until, name, is_new):
+    pipeline = Pipeline(Server(hourly(1)))
+    pipeline.run(DAY_0 + DAY)
+    kept = {
+        key: value | {"until": until} for key, value in pipeline.state["kept"].items()
+    }
+    span = Range(pipeline.state["start"], DAY_0 + DAY)
+    assert Recount(kept, name, span, bound=DAY_0, days=DAYS).is_new is is_new
+
+
+def test_a_failed_count_ends_the_run():
+    steps = Recount({}, "all", Range(DAY_0, DAY_0), bound=0, days=1).ask(5)
+    next(steps)
+    with pytest.raises(OSError, match="failed"):
+        steps.send([OSError("failed")])
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        [],
+        {"x": {}},
+        {"x": {"until": "soon"}},
+        {"x": {"until": "2026-03-01", "loaded": {"then": 1}}},
+        {"x": {"until": "2026-03-01", "counted": {"then": 1}}},
+        {"x": {"until": "2026-03-01", "loaded": {"2026-03-01": -1}}},
+    ],
+)
+def test_malformed_counts_are_refused(kept):
+    with pytest.raises(ValueError, match=r"\S"):
+        understood(kept)
