@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from sandbox.server import Sandbox
 
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 # The same examples each time, and no timing; to look for others, see CONTRIBUTING.md.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
+# For `make mutants`, which does not need the simplest example.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("repeatable"),
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile("repeatable")
 
 FIXTURES = Path(__file__).parent / "fixtures"
