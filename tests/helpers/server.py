@@ -97,14 +97,16 @@ class Server:
         return [one for each in self.windows(start, end, limits) for one in each.events]
 
     def finish(self, steps):
-        """Respond to what a generator asks, and return its result."""
+        """Respond to what a generator asks, in any order, and return its result."""
         outcomes = None
         while True:
             try:
                 asks = steps.send(outcomes)
             except StopIteration as stop:
                 return stop.value
-            outcomes = [self.fetch(ask)() for ask in asks]
+            outcomes = [None] * len(asks)
+            for place in self.rng.sample(range(len(asks)), len(asks)):
+                outcomes[place] = self.fetch(asks[place])()
 
     @property
     def queries(self):

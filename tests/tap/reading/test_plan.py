@@ -1,6 +1,5 @@
 """Where a range is divided, and what that costs, without threads."""
 
-import random
 from itertools import pairwise
 
 import pytest
@@ -11,14 +10,13 @@ from tap_akuity.reading.asks import (
     Found,
     Nothing,
     Page,
-    Probe,
     Range,
     Refused,
 )
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece, plan
 from tap_akuity.records.timestamps import SECOND
-from tests.helpers.server import Server, events, seconds
+from tests.helpers.server import events, seconds
 
 SPAN = Range(*seconds(100, 200))
 MIDDLE = 150 * SECOND
@@ -27,23 +25,6 @@ MIDDLE = 150 * SECOND
 def limits(concurrency=4):
     """Return limits of windows of 20 events at most that aim at 15."""
     return Limits(5, concurrency, max_events=20, slack=5)
-
-
-def drive(server, concurrency):
-    """Return the pieces of a plan, what was asked at a time, and its result."""
-    planning = plan(server.whole(*SPAN, 5), limits(concurrency))
-    pieces, asked, outcomes = [], [], None
-    while True:
-        try:
-            step = planning.send(outcomes)
-        except StopIteration as stop:
-            return pieces, asked, stop.value
-        if isinstance(step, Piece):
-            pieces.append(step)
-            outcomes = None
-        else:
-            asked.append(step)
-            outcomes = [server.fetch(ask)() for ask in step]
 
 
 def of_total(total, span=SPAN):
@@ -59,33 +40,6 @@ def first_asks(total, outcomes):
 
 def queries(*edges):
     return [Range(*span).query(0, 5) for span in pairwise(edges)]
-
-
-@pytest.mark.parametrize("concurrency", [1, 4])
-@pytest.mark.parametrize("order", ["newest", "oldest", "random"])
-@pytest.mark.parametrize("count", [0, 20, 21, 150])
-def test_the_pieces_are_the_range(concurrency, order, count):
-    rng = random.Random(count)
-    server = Server(events(rng.sample(range(*SPAN), count)), order=order)
-    pieces, _, held = drive(server, concurrency)
-    assert pieces[0].range.start == SPAN.start
-    assert pieces[-1].range.end == SPAN.end
-    assert all(one.range.end == other.range.start for one, other in pairwise(pieces))
-    assert held == sum(piece.total for piece in pieces) >= count
-    assert all(piece.first.total == piece.total <= 20 for piece in pieces)
-
-
-@pytest.mark.parametrize("concurrency", [1, 2, 4])
-def test_each_cut_and_each_first_page_is_requested_once(concurrency):
-    server = Server(events(range(*SPAN, SECOND // 2)))
-    pieces, asked, _ = drive(server, concurrency)
-    probes = [asks for asks in asked if isinstance(asks[0], Probe)]
-    pages = [asks for asks in asked if asks not in probes]
-    assert max(map(len, probes)) == concurrency >= max(map(len, pages))
-    assert sum(map(len, pages)) == len(pieces) <= -(-200 // 15) + 4
-    assert sum(map(len, probes)) == len(pieces) - 1
-    # None is requested of what is known to be too large.
-    assert max(server.page(ask).total for asks in pages for ask in asks) <= 20
 
 
 def test_probes_are_for_the_events_before_the_cuts():

@@ -218,24 +218,6 @@ def test_identical_rows_are_read_again_once():
     assert grown == [["2026-03-01"], [], []]
 
 
-@pytest.mark.parametrize("cap", [1, 3, 10**9])
-def test_a_full_second_on_either_side_is_not_taken_for_late(cap):
-    """Nor read again more than once if a page cannot show all of it."""
-    instants = [
-        DAY_0 + day * DAY + offset * SECOND // 10
-        for day in range(4)
-        for offset in (*range(9), *range(-9, 0))
-    ]
-    server = Server(
-        events(instants), end_inclusive=True, unit=SECOND, cap=cap, shuffle=True
-    )
-    pipeline = Pipeline(server)
-    pipeline.run(DAY_0 + 2 * DAY + HOUR)
-    grown = [pipeline.run(DAY_0 + day * DAY + HOUR)[0] for day in range(3, 6)]
-    assert bool(grown[0]) is (cap < 9)
-    assert not grown[2]
-
-
 def test_events_that_happen_again_are_not_taken_for_late():
     server = Server(hourly(3), last=True)
     pipeline = Pipeline(server)
@@ -285,8 +267,6 @@ def test_a_failed_count_ends_the_run():
 @pytest.mark.parametrize(
     "kept",
     [
-        [],
-        {"x": {}},
         {"x": {"until": "soon"}},
         {"x": {"until": "2026-03-01", "loaded": {"then": 1}}},
         {"x": {"until": "2026-03-01", "counted": {"then": 1}}},
