@@ -8,7 +8,7 @@ import pytest
 
 from tap_akuity.api.neighbours import NEVER, NOT_VISIBLE, ApiKey, Organization
 from tap_akuity.daily import GapError, check_key, check_reach
-from tap_akuity.records.timestamps import DAY, months_before, parse, to_text
+from tap_akuity.records.timestamps import DAY, parse, to_text
 
 LOGGER = logging.getLogger("tests.daily")
 NOW = parse("2026-03-31T12:34:56.789Z")
@@ -88,8 +88,3 @@ def test_a_key_that_expires_soon(key, said, caplog):
     caplog.set_level(logging.DEBUG)
     check_key(SimpleNamespace(api_key=lambda: key), LOGGER, NOW)
     assert caplog.messages == [said] * (said is not None)
-
-
-def test_months_before():
-    for months, expected in ((1, "2026-02-28T12"), (15, "2024-12-28T12")):
-        assert to_text(months_before(NOW, months)).startswith(expected)

@@ -104,15 +104,8 @@ def test_every_event_once_and_in_order(end_date, caplog, monkeypatch):
     with Sandbox(data) as sandbox:
         sandbox.state.options = replace(sandbox.state.options, arrivals=3)
         emitted = records(sync(config_for(sandbox, page_size=20, end_date=end_date)))
-    times = [parse(record["timestamp"]) for record in emitted]
-    assert times == sorted(times)
     assert sorted(record["id"] for record in emitted) == sorted(ids(data))
-    assert {record["organization_id"] for record in emitted} == {"sandbox"}
-    by_id = dict(zip(ids(data), data, strict=True))
-    for record in emitted:
-        sent = by_id[record["id"]]
-        for name in sent.keys() - {"timestamp", "lastOccurredTimestamp"}:
-            assert record[name] == sent[name]
+    assert emitted == sorted(emitted, key=lambda record: parse(record["timestamp"]))
     assert any(" % of 30" in message for message in caplog.messages)
 
 
@@ -235,8 +228,7 @@ def test_filters_that_match_nothing_are_named(world, caplog):
 
 
 def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
-    options = Options(months_kept=6)
-    world.sandbox.state.options = options
+    world.sandbox.state.options = Options(months_kept=6)
     world.state = state_of(DAY_0 - 213 * DAY)
     world.settings |= {"start_date": None, "fail_on_gap": True}
     with pytest.raises(GapError, match="set `start_date` to 2025-09-01T00:00:00Z"):
@@ -283,16 +275,10 @@ def test_the_first_run_of_the_next_day_loads_what_arrived_days_late(world, caplo
     (line,) = [m for m in caplog.messages if m.startswith("Sync completed: ")]
     figures = dict(pair.split("=") for pair in line.split(": ")[1].split())
     assert float(figures.pop("seconds")) >= 0
-    assert figures == {
-        "counted": "1",
-        "emitted": "3",
-        "read_again": "2",
-        "first": to_text(DAY_0),
-        "last": to_text(DAY_0 + DAY),
-        "windows": "2",
-        "requests": str(world.requests + 1),  # The other is for the key.
-        "retries": "0",
-    }
+    assert " ".join(f"{name}={value}" for name, value in figures.items()) == (
+        f"counted=1 emitted=3 read_again=2 first={at(0)} last={at(86_400)} windows=2 "
+        f"requests={world.requests + 1} retries=0"  # One is for the key.
+    )
     (metric,) = [m for m in caplog.messages if '"sync_duration"' in m]
     tags = json.loads(metric.removeprefix("METRIC: "))["tags"]
     assert figures.items() <= {name: str(tag) for name, tag in tags.items()}.items()
