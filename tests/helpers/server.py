@@ -62,10 +62,12 @@ class Server:
 
     def fetch(self, ask):
         """Respond to a query or a probe."""
-        assert ask.offset >= 0
+        query = Query(*ask[:3], getattr(ask, "limit", 1))
+        assert query.offset >= 0
+        assert 1 <= query.limit <= 1000
         with self.lock:
             self.asked.append(ask)
-            page = self.respond(self, Query(*ask[:3], getattr(ask, "limit", 1)))
+            page = self.respond(self, query)
         response = page
         if not isinstance(ask, Query):
             if ask.offset > self.deepest:

@@ -10,9 +10,11 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api.client import PageResponse
 from tap_akuity.api.errors import BadRequestError
+from tap_akuity.api.query import Query
 from tap_akuity.reader import Reader
-from tap_akuity.reading.asks import Range
+from tap_akuity.reading.asks import Found, Nothing, Page, Probe, Range, Refused
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.plan import Piece
 from tap_akuity.reading.recount import Recount
 from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
 
@@ -93,7 +95,8 @@ FINE = [
     ],
 )
 def test_digits_are_not_cut_without_a_word(items, precision, first, caplog):
-    read(Client(items), precision=precision)
+    limits = Limits(1, 1, max_events=1, slack=0)
+    read(Client(items), precision=precision, limits=limits)
     assert caplog.messages == [
         "Setting `timestamp_precision` is `microseconds`, so the digits of timestamps "
         f"after the sixth are cut, first of the event of {at}."
@@ -101,10 +104,14 @@ def test_digits_are_not_cut_without_a_word(items, precision, first, caplog):
     ]
 
 
-def test_a_refused_probe_costs_only_requests():
-    client = Client(numbered(300))
-    client.deepest = 20
-    assert read(client) == list(range(300))
+def test_a_probe_finds_when_an_event_happened():
+    client = Client(numbered(9))
+    fetch = reader(client)._fetch
+    assert fetch(Probe(START, NOW, 2))() == Found(START + 6 * SECOND)
+    assert fetch(Probe(START, NOW, 9))() == Nothing(9)
+    client.deepest = 8
+    assert fetch(Probe(START, NOW, 9))() == Refused()
+    assert {query.limit for query in client.queries} == {1}
 
 
 def test_a_refused_page_is_the_user_s_error():
@@ -132,8 +139,11 @@ ACTORS = [
 def test_what_an_older_server_did_not_filter_is_filtered(settings, expected, caplog):
     items = [item(n, n=n, actor=actor) for n, actor in enumerate(ACTORS)]
     one = reader(Client(items), **settings)
-    (window,) = one.windows(one.begin(START, NOW))
-    assert [json.loads(event.json)["n"] for event in window.events] == expected
+    _, window = (next(one.windows(one.begin(START, NOW))) for _ in range(2))
+    found = [json.loads(event.json) for event in window.events]
+    assert [(one["n"], one["organization_id"]) for one in found] == [
+        (number, "org") for number in expected
+    ]
     assert caplog.messages == [
         "The server does not filter by `origins` or `actor_ips`, perhaps because it is "
         "too old: the tap filters its events."
@@ -151,16 +161,18 @@ def test_a_server_that_filters_is_not_complained_of(caplog):
 
 def test_what_is_unusual_is_logged_once_and_without_values(caplog):
     caplog.set_level(logging.INFO)
-    items = [item(n // 2, n=0, actor={"zone": f"secret{n}"}) for n in range(200)]
-    one = reader(Client(items), precision="microseconds")
-    for client in (Client(items), Client(items[:1])):
-        one._client = client
+    items = [item(n, actor={"zone": "secret"}) for n in range(50)]
+    first, last = item(0, actor={"zone": 1}), item(49, actor={"zone": 1, "site": 1})
+    one = reader(Client([first, *items, last]))
+    for _ in range(2):
         assert list(one.windows(one.begin(START, NOW)))
+        one._client = Client(items[5:6])
     assert caplog.messages == [
-        "Events of one instant differ only in `actor.zone`, which is now part of their "
-        "ids: please report this, so that the tap can take it into account.",
+        "Events of one instant differ only in `actor.site`, `actor.zone`, which is now "
+        "part of their ids: please report this, so that the tap can take it into "
+        "account.",
         "Akuity sends members that the schema does not describe yet; the records "
-        "include them anyway: `actor.zone`, `n`.",
+        "include them anyway: `actor.site`, `actor.zone`.",
     ]
 
 
@@ -177,31 +189,45 @@ def test_names_of_members_are_bounded(caplog):
     assert len(more) < 10_000
 
 
-@pytest.mark.parametrize("hours", [-1, 1, 0])
-def test_the_end_is_now_by_the_server_s_clock(hours, caplog):
+@pytest.fixture
+def _at_noon(monkeypatch):
+    monkeypatch.setattr(time, "time_ns", lambda: NOON)
+
+
+NOON = NOW + DAY // 2
+
+
+@pytest.mark.usefixtures("_at_noon")
+@pytest.mark.parametrize(
+    ("seconds", "off"), [(-4, None), (4, None), (-5, 5), (5, -5), (3600, -3600)]
+)
+def test_the_end_is_now_by_the_server_s_clock(seconds, off, caplog):
     caplog.set_level(logging.INFO)
-    client, here = Client([]), time.time_ns()
-    client.date = here + 3600 * hours * SECOND
-    assert reader(client).now() == client.date
-    end = reader(client).begin(0, None).range.end
-    assert abs(end - (client.date + SECOND * (hours != 0))) < SECOND
-    assert len(client.queries) == 2 + (hours != 0)
-    logged = [
-        f"Local clock is {seconds} seconds off; using the server's."
-        for seconds in (-hours * 3600, -hours * 3600 + 1)
-    ]
-    assert [line for line in caplog.messages if line in logged] == caplog.messages
-    assert len(caplog.messages) == (hours != 0)
-
-
-def test_an_end_in_the_past_is_kept_and_a_clock_is_not_needed():
     client = Client([])
-    assert reader(client).begin(0, NOW).range.end == NOW
-    assert abs(reader(client).now() - time.time_ns()) < 9 * SECOND
+    client.date = there = NOON + seconds * SECOND
+    assert reader(client).now() == there
+    assert client.queries == [Query(NOON, NOON + SECOND, 0, 1)]
+    end_date = NOON + 1800 * SECOND
+    whole = reader(client).begin(0, end_date)
+    span = Range(0, min(NOON if off is None else there + SECOND, end_date))
+    assert whole == Piece(span, 0, Page([], 0))
+    assert client.queries[-1] == span.query(0, 5)
+    assert len(client.queries) == 1 + 1 + (off is not None)
+    assert caplog.messages == [
+        f"Local clock is {off} seconds off; using the server's."
+    ] * (off is not None)
+
+
+@pytest.mark.usefixtures("_at_noon")
+def test_an_end_in_the_past_is_kept_and_the_server_needs_no_clock():
+    one = reader(client := Client([]))
+    assert one.now() == NOON
+    assert one.begin(0, None).range == (0, NOON)
     client.date = NOW
-    assert reader(client).begin(0, NOW).range == (0, NOW)
+    assert one.begin(0, NOW).range == (0, NOW)
+    assert len(client.queries) == 3
     # A range is never empty.
-    assert reader(client).begin(2 * NOW, None).range == (2 * NOW, 2 * NOW + 1)
+    assert one.begin(NOON, NOW).range == (NOON, NOON + 1)
 
 
 def test_more_rows_than_requested_are_bounded():

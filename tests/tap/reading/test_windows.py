@@ -162,7 +162,10 @@ def test_responses_in_any_order_hide_nothing(seed):
 
     server = Server(events(seconds(100)), respond=respond, rng=random.Random(seed))
     whole = server.whole(100 * SECOND, 101 * SECOND, 1)
-    assert "0" in ids(server.finish(read_window(whole, Limits(1, 1))))
+    steps = read_window(whole, Limits(1, 1), WIDE_MARGIN)
+    assert "0" in ids(server.finish(steps))
+    starts = {query.start for query in server.queries[1:]}
+    assert starts == {100 * SECOND - WIDE_MARGIN}
 
 
 # What the API returns only because of the margin.
@@ -335,14 +338,18 @@ def test_identical_rows_count_twice_and_are_kept_once(page_size):
     assert server.read(0, YEAR, Limits(page_size, 1)) == data
 
 
-def test_the_rest_of_a_short_page_is_requested_and_no_more():
+@pytest.mark.parametrize(
+    ("full_first", "cap", "limits"),
+    [(True, 3, {5, 2}), (False, 3, {5, 3}), (False, 1, {5, 1})],
+)
+def test_the_rest_of_a_short_page_is_requested_and_no_more(full_first, cap, limits):
     def respond(server, query):
-        page = server.page(query)
-        return replace(page, events=page.events[:3]) if query.offset else page
+        server.cap = 5 if full_first and not query.offset else cap
+        return server.page(query)
 
     server = Server(events(seconds(*range(1, 18))), respond=respond)
     assert len(server.read(0, YEAR, Limits(5, 1))) == 17
-    assert {query.limit for query in server.queries} == {2, 5}
+    assert {query.limit for query in server.queries} == limits
 
 
 def test_a_window_is_read_again_as_long_as_something_new_comes():
