@@ -100,13 +100,13 @@ def test_every_event_once_and_in_order(end_date, caplog, monkeypatch):
     """Though others arrive while they are read."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.0)
-    data = list(Dataset(records=300))
+    data = list(Dataset(records=100))
     with Sandbox(data) as sandbox:
         sandbox.state.options = replace(sandbox.state.options, arrivals=3)
-        emitted = records(sync(config_for(sandbox, page_size=20, end_date=end_date)))
+        emitted = records(sync(config_for(sandbox, page_size=9, end_date=end_date)))
     assert sorted(record["id"] for record in emitted) == sorted(ids(data))
     assert emitted == sorted(emitted, key=lambda record: parse(record["timestamp"]))
-    assert any(" % of 30" in message for message in caplog.messages)
+    assert any(" % of 10" in message for message in caplog.messages)
 
 
 def at(seconds, nanoseconds=0):
@@ -295,7 +295,7 @@ def test_killed_at_any_message_the_next_run_does_it_again(world):
     late.update(world.happen(DAY_0 + 3 * DAY + 23 * HOUR + 1))
     world.now = DAY_0 + 4 * DAY
     before, complete = world.state, world.messages()
-    for cut in rng.sample(range(len(complete)), 20):
+    for cut in rng.sample(range(len(complete)), 10):
         # A target passes on the last state before the end.
         taken = complete[: cut + 1]
         states = [one["value"] for one in taken if one["type"] == "STATE"]
