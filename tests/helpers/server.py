@@ -106,6 +106,7 @@ class Server:
                 asks = steps.send(outcomes)
             except StopIteration as stop:
                 return stop.value
+            assert asks
             outcomes = [None] * len(asks)
             for place in self.rng.sample(range(len(asks)), len(asks)):
                 outcomes[place] = self.fetch(asks[place])()

@@ -85,16 +85,14 @@ servers = st.builds(
     last=st.booleans(),
     order=st.sampled_from(["newest", "oldest"]),
 )
-edges = st.sampled_from(
-    [0, 1, SECOND // 2, 5 * HOUR, DAY - SECOND // 2, DAY - 500_000, DAY - 5_000]
-)
-arrivals = st.lists(st.tuples(st.integers(0, DAYS + 1), edges), max_size=6)
-kills = st.none() | st.integers(0, 2)
+edges = st.sampled_from([0, SECOND // 2, 5 * HOUR, DAY - SECOND // 2, DAY - 500_000])
+lateness = st.sampled_from([0, 0, 0, 1, 2, DAYS, DAYS + 1])
+arrivals = st.lists(st.tuples(lateness, edges), max_size=6)
 runs = st.lists(
     st.tuples(
         st.sampled_from([1, 5, 12, 24, 24, 240]),
         arrivals,
-        st.none() | st.integers(0, 2),
+        st.sampled_from([None, None, None, 0, 1, 2]),
     ),
     min_size=3,
     max_size=9,
@@ -174,7 +172,6 @@ def test_fewer_events_are_noted_and_more_are_read_again(caplog):
     pipeline = Pipeline(server)
     pipeline.run(DAY_0 + 3 * DAY)
     pipeline.run(DAY_0 + 3 * DAY + HOUR)
-    # Four are gone, and one of them comes back.
     server.events = server.events[3:] + events([DAY_0 + DAY + HOUR // 2])
     grown, found = pipeline.run(DAY_0 + 4 * DAY + HOUR)
     assert grown == ["2026-03-02"]
@@ -184,6 +181,7 @@ def test_fewer_events_are_noted_and_more_are_read_again(caplog):
         "1 more events of 2026-03-02 than before, which came late: reading that day "
         "again.",
     ]
+    assert pipeline.counts["loaded"].keys() == {"2026-03-03"}
     # What was noted is what the day is compared with from then on.
     assert pipeline.run(DAY_0 + 5 * DAY + HOUR)[0] == []
     server.events += events([DAY_0 + 9 * HOUR + 1])
@@ -218,6 +216,32 @@ def test_identical_rows_are_read_again_once():
     assert grown == [["2026-03-01"], [], []]
 
 
+outsides = st.tuples(st.integers(0, 3), st.integers(0, 3))
+
+
+@given(servers, st.integers(0, 9), outsides, st.booleans(), st.integers(4, 9))
+def test_events_outside_of_a_day_are_not_taken_for_late(
+    server, inside, outside, late, page_size
+):
+    before, after = outside
+    midnight, noon = DAY_0 + DAY, DAY_0 + DAY // 2
+    server.events = events(
+        [
+            *range(DAY_0 - before, DAY_0),
+            *range(noon, noon + inside + late),
+            *range(midnight, midnight + after),
+        ]
+    )
+    span = Range(midnight + HOUR, midnight + 2 * HOUR)
+    (name,) = Recount({}, "all", span, bound=0, days=1).keep()
+    loaded = {"2026-03-01": inside, "2026-03-02": after}
+    kept = {name: {"until": "2026-03-02T01:00:00Z", "loaded": loaded}}
+    recount = Recount(kept, "all", span, bound=0, days=1)
+    grown = server.finish(recount.ask(page_size))
+    found = [(day.range, day.inside) for day in grown]
+    assert found == [(Range(DAY_0, midnight), inside + late)] * late
+
+
 def test_events_that_happen_again_are_not_taken_for_late():
     server = Server(hourly(3), last=True)
     pipeline = Pipeline(server)
@@ -235,6 +259,8 @@ def test_a_range_that_is_read_once_more_is_not_counted():
     recount.add(window, DAY_0 + HOUR)
     assert recount.keep()
     recount.add(window, DAY_0 + HOUR)
+    assert recount.keep() == {}
+    recount.add(window._replace(range=Range(DAY_0 + DAY, DAY_0 + 2 * DAY)), DAY_0)
     assert recount.keep() == {}
 
 
