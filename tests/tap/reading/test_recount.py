@@ -157,7 +157,9 @@ def test_days_that_were_not_loaded_are_only_counted():
         "loaded": {"2026-03-09": 3},
         "counted": counted,
     }
+    pipeline.server.asked.clear()
     pipeline.run(DAY_0 + 9 * DAY)
+    assert len(pipeline.server.asked) == DAYS + 1 + 1
     del counted["2026-03-02"]
     assert pipeline.counts == {
         "until": "2026-03-09T22:55:00Z",
@@ -240,6 +242,7 @@ def test_events_outside_of_a_day_are_not_taken_for_late(
     grown = server.finish(recount.ask(page_size))
     found = [(day.range, day.inside) for day in grown]
     assert found == [(Range(DAY_0, midnight), inside + late)] * late
+    assert len(server.asked) <= 2 + 2 * (late + sum(outside))
 
 
 def test_events_that_happen_again_are_not_taken_for_late():
@@ -280,7 +283,10 @@ def test_a_bookmark_that_was_moved_begins_anew(until, name, is_new):
         key: value | {"until": until} for key, value in pipeline.state["kept"].items()
     }
     span = Range(pipeline.state["start"], DAY_0 + DAY)
-    assert Recount(kept, name, span, bound=DAY_0, days=DAYS).is_new is is_new
+    recount = Recount(kept, name, span, bound=DAY_0, days=DAYS)
+    assert recount.is_new is is_new
+    (kept,) = recount.keep().values()
+    assert kept["loaded"] == ({} if is_new else {"2026-03-01": 23})
 
 
 def test_a_failed_count_ends_the_run():
