@@ -5,7 +5,6 @@ from itertools import pairwise
 import pytest
 
 from tap_akuity.reading.asks import (
-    MARGIN,
     WIDE_MARGIN,
     Found,
     Nothing,
@@ -18,7 +17,7 @@ from tap_akuity.reading.plan import Piece, plan
 from tap_akuity.records.timestamps import SECOND
 from tests.helpers.server import events, seconds
 
-SPAN = Range(*seconds(100, 200))
+SPAN = Range(*seconds(100.5, 199.5))
 MIDDLE = 150 * SECOND
 
 
@@ -96,15 +95,16 @@ def test_a_failure_ends_the_plan():
 def test_a_first_page_that_failed_is_requested_again_when_it_is_due():
     planning = plan(of_total(40), limits())
     next(planning)
-    asks = planning.send([Found(120 * SECOND), Found(150 * SECOND)])
-    assert asks == queries(SPAN.start, 120 * SECOND, 150 * SECOND, SPAN.end)
-    few = [Page(events([ask.start + MARGIN]), n) for n, ask in enumerate(asks, 1)]
+    edges = [SPAN.start, 120 * SECOND, 150 * SECOND, SPAN.end]
+    asks = planning.send([Found(edges[1]), Found(edges[2])])
+    assert asks == queries(*edges)
+    few = [Page(events([start]), n) for n, start in enumerate(edges[:3], 1)]
     pieces = [planning.send([few[0], OSError("failed"), few[2]])]
     assert next(planning) == asks[1:]
     pieces += [planning.send(few[1:]), next(planning)]
     assert pieces == [
-        Piece(Range(ask.start + MARGIN, ask.end), page.total, page)
-        for ask, page in zip(asks, few, strict=True)
+        Piece(Range(*span), page.total, page)
+        for span, page in zip(pairwise(edges), few, strict=True)
     ]
     with pytest.raises(StopIteration) as caught:
         next(planning)
