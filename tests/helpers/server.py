@@ -62,21 +62,15 @@ class Server:
 
     def fetch(self, ask):
         """Respond to a query or a probe."""
-        query = Query(*ask[:3], getattr(ask, "limit", 1))
+        query = ask
+        if not isinstance(ask, Query):
+            query = Query(ask.start, ask.end, ask.offset, 1)
         assert query.offset >= 0
         assert 1 <= query.limit <= 1000
         with self.lock:
             self.asked.append(ask)
             page = self.respond(self, query)
-        response = page
-        if not isinstance(ask, Query):
-            if ask.offset > self.deepest:
-                response = Nothing(page.total) if self.hides else Refused()
-            elif page.events:
-                response = Found(parse(page.events[0].timestamp))
-            else:
-                response = Nothing(page.total)
-        return lambda: response
+        return lambda: page if ask is query else self._probed(query.offset, page)
 
     def page(self, query):
         """Return a page without surprises."""
@@ -115,6 +109,13 @@ class Server:
     def queries(self):
         """What was asked but probes."""
         return [ask for ask in self.asked if isinstance(ask, Query)]
+
+    def _probed(self, offset, page):
+        if offset > self.deepest and not self.hides:
+            return Refused()
+        if offset > self.deepest or not page.events:
+            return Nothing(page.total)
+        return Found(parse(page.events[0].timestamp))
 
     def _matches(self, one, query):
         when, start, end = map(self._rough, (self.time(one), query.start, query.end))

@@ -3,6 +3,7 @@
 import logging
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -56,7 +57,7 @@ UNKNOWN = "DEBUG: How long events can be searched is"
 def test_what_can_no_longer_be_fetched(organization, bookmark, bound, said, caplog):
     caplog.set_level(logging.DEBUG)
     neighbours = SimpleNamespace(organization=organization and (lambda: organization))
-    arguments = neighbours, LOGGER, bookmark, parse(bound)
+    arguments: Any = neighbours, LOGGER, bookmark, parse(bound)
     check_reach(*arguments, fail=False)
     found = [f"{one.levelname}: {one.getMessage()}" for one in caplog.records]
     assert found == [said] * (said is not None)
@@ -86,5 +87,6 @@ def test_what_can_no_longer_be_fetched(organization, bookmark, bound, said, capl
 )
 def test_a_key_that_expires_soon(key, said, caplog):
     caplog.set_level(logging.DEBUG)
-    check_key(SimpleNamespace(api_key=lambda: key), LOGGER, NOW)
+    neighbours: Any = SimpleNamespace(api_key=lambda: key)
+    check_key(neighbours, LOGGER, NOW)
     assert caplog.messages == [said] * (said is not None)

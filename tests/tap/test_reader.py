@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -255,9 +256,9 @@ def test_an_event_that_cannot_be_read_stops_the_sync_before_it():
 def test_days_with_late_events_are_read_again():
     client = Client(numbered(9))
     one = reader(client)
-    state, spans = {}, [Range(START, NOW), Range(NOW, NOW + DAY), Range(NOW, NOW + 1)]
+    state: dict[str, Any] = {}
     found = []
-    for span in spans:
+    for span in (Range(START, NOW), Range(NOW, NOW + DAY), Range(NOW, NOW + 1)):
         recount = Recount(state, "all", span, bound=START, days=1)
         again = list(one.recounted(recount))
         assert all(window.again for window in again)

@@ -1,6 +1,7 @@
 """Where a range is divided, and what that costs, without threads."""
 
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_a_first_page_that_failed_is_requested_again_when_it_is_due():
     edges = [SPAN.start, 120 * SECOND, 150 * SECOND, SPAN.end]
     asks = planning.send([Found(edges[1]), Found(edges[2])])
     assert asks == queries(*edges)
-    few = [Page(events([start]), n) for n, start in enumerate(edges[:3], 1)]
+    few: list[Any] = [Page(events([start]), n) for n, start in enumerate(edges[:3], 1)]
     pieces = [planning.send([few[0], OSError("failed"), few[2]])]
     assert next(planning) == asks[1:]
     pieces += [planning.send(few[1:]), next(planning)]

@@ -217,6 +217,8 @@ def test_few_events_cost_one_request(count):
 class Sorted(Server):
     """Responds quickly."""
 
+    times: list[int]
+
     def page(self, query):
         low, high = (bisect_left(self.times, at) for at in (query.start, query.end))
         last = max(high - query.offset, low)
@@ -285,7 +287,7 @@ def test_an_error_comes_after_the_windows_before_it(concurrency):
 
     threads = threading.active_count()
     server = Server(events(seconds(*range(400))), respond=respond)
-    found = []
+    found: list[Event] = []
     with pytest.raises(OSError, match="failed"):
         found.extend(
             one
