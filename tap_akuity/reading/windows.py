@@ -99,12 +99,14 @@ def _windows(
                 span = piece.range
                 first = span.start == whole.range.start
                 told = tell_apart(found)
+                kept = wanted(told.events, span, first=first, margin=margin)
                 events = [
                     event
-                    for event in wanted(told.events, span, first=first, margin=margin)
+                    for event in kept
                     if event.id not in before or before[event.id] != _digest(event)
                 ]
-                before = _shared(events, span, margin)
+                # Also what was in the last window, too: three may share an event.
+                before = _shared(kept, span, margin)
                 reached = events[-1].timestamp if events else ""
                 times = list(_times(events, span))
                 yield Window(span, events, reached, told.members, times)
