@@ -114,7 +114,7 @@ runs = st.lists(
 pipelines = st.builds(
     Pipeline,
     servers,
-    st.sampled_from([3, 50]).map(lambda size: Limits(size, 2, max_events=20, slack=2)),
+    st.sampled_from([3, 50]).map(lambda size: Limits(size, 2, max_events=5, slack=1)),
     st.sampled_from([DAY_0, DAY_0 + 2 * HOUR]),
 )
 

@@ -1,6 +1,7 @@
 """Ranges read from every kind of server, without HTTP and Singer."""
 
 import random
+import re
 import threading
 import time
 from bisect import bisect_left
@@ -56,7 +57,7 @@ def serve(times, *, last, **options):
 
 servers = st.builds(
     serve,
-    st.lists(st.tuples(instants, delays), max_size=120),
+    st.lists(st.tuples(instants, delays), min_size=8, max_size=120),
     last=st.booleans(),
     start_inclusive=st.booleans(),
     end_inclusive=st.booleans(),
@@ -69,19 +70,23 @@ servers = st.builds(
     hides=st.booleans(),
 )
 starts = st.integers(-5 * SECOND, 45 * SECOND) | st.integers(0, 300 * DAY)
-page_sizes = st.integers(1, 12)
+several = st.builds(
+    Limits,
+    st.integers(1, 12),
+    st.sampled_from([1, 3]),
+    max_events=st.just(5),
+    slack=st.just(1),
+)
 
 
 @given(
     servers,
     st.lists(starts, min_size=2, max_size=4, unique=True).map(sorted),
-    page_sizes,
-    st.sampled_from([1, 3]),
+    several,
 )
 @settings(max_examples=300)
-def test_each_event_once_and_in_order(server, cuts, page_size, concurrency):
+def test_each_event_once_and_in_order(server, cuts, limits):
     """Adjacent ranges are disjoint and together complete."""
-    limits = small(page_size, concurrency)
     found = []
     for start, end in pairwise(cuts):
         read = list(server.windows(start, end, limits))
@@ -112,9 +117,9 @@ def test_each_event_once_and_in_order(server, cuts, page_size, concurrency):
 changes = st.dictionaries(st.integers(2, 20), instants | st.none(), max_size=3)
 
 
-@given(servers, changes, page_sizes)
+@given(servers, changes, several)
 @settings(max_examples=200)
-def test_events_that_arrive_or_disappear_meanwhile(server, changes, page_size):
+def test_events_that_arrive_or_disappear_meanwhile(server, changes, limits):
     server.rounds = False
     before = set(ids(server.events))
 
@@ -129,10 +134,21 @@ def test_events_that_arrive_or_disappear_meanwhile(server, changes, page_size):
         return server.page(query)
 
     server.respond = respond
-    found = ids(server.read(0, YEAR, small(page_size)))
+    found = ids(server.read(0, YEAR, limits))
     assert before & set(ids(server.events)) <= set(found)
     both = None in changes.values() and len(set(changes.values())) > 1
     assert max(Counter(found).values(), default=1) <= 1 + both
+
+
+def test_a_range_that_lacks_events_is_read_once_more(caplog):
+    """From a server that rounds to seconds, and excludes the start."""
+    times = [n * SECOND // 4 for n in range(4, 400)]
+    server = Server(events(times), start_inclusive=False, unit=SECOND, rounds=True)
+    found = server.read(0, 1000 * SECOND, small())
+    assert set(ids(found)) == set(ids(server.events))
+    (warning,) = caplog.messages
+    pattern = "The windows held 3.. events, but their range 396; reading it once more."
+    assert re.fullmatch(pattern, warning)
 
 
 @pytest.mark.parametrize("arrives", [True, False])
@@ -174,34 +190,35 @@ SPAN = Range(10 * SECOND + 5, 20 * SECOND)
 
 
 @pytest.mark.parametrize(
-    ("instant", "last", "first", "kept"),
+    ("instant", "last", "bound", "kept"),
     [
-        (SPAN.start, None, True, True),
-        (SPAN.end - 1, None, True, True),
-        # Just before the first range nothing is wanted, …
-        (SPAN.start - 1, None, True, False),
-        (9 * SECOND, None, True, False),
+        (SPAN.start, None, SPAN.start, True),
+        (SPAN.end - 1, None, SPAN.start, True),
+        # Just before the first window nothing is wanted, …
+        (SPAN.start - 1, None, SPAN.start, False),
+        (9 * SECOND, None, SPAN.start, False),
         # … but what the server returns for another reason is.
-        (9 * SECOND - 1, None, True, True),
-        (SPAN.start - 1, SPAN.start - 1, True, False),
-        (SPAN.start - 1, SPAN.start, True, True),
-        # Before a later range, an event is kept unless the window before it had it.
-        (SPAN.start - 1, None, False, True),
+        (9 * SECOND - 1, None, SPAN.start, True),
+        (SPAN.start - 1, SPAN.start - 1, SPAN.start, False),
+        (SPAN.start - 1, SPAN.start, SPAN.start, True),
+        # Before a later window, an event is kept unless the window before it had it.
+        (SPAN.start - 1, None, SPAN.start - 1, True),
+        (SPAN.start - 2, None, SPAN.start - 1, False),
         # What is at the end is in the next window, or not wanted.
-        (SPAN.end, None, True, False),
-        (SPAN.end + SECOND - 1, SPAN.end, False, False),
-        (SPAN.end + SECOND, None, True, True),
+        (SPAN.end, None, SPAN.start, False),
+        (SPAN.end + SECOND - 1, SPAN.end, 0, False),
+        (SPAN.end + SECOND, None, SPAN.start, True),
     ],
 )
-def test_what_is_kept(instant, last, first, kept):
+def test_what_is_kept(instant, last, bound, kept):
     one = event(instant, "one", last)
-    assert wanted([one], SPAN, first=first) == [one] * kept
+    assert wanted([one], SPAN, bound) == [one] * kept
 
 
 @pytest.mark.parametrize(("margin", "early"), [(MARGIN, 9), (WIDE_MARGIN, 8)])
 def test_a_wide_margin_reaches_further_back(margin, early):
     before = [event(early * SECOND - 1, "far"), event(early * SECOND, "near")]
-    assert wanted(before, SPAN, first=True, margin=margin) == before[:1]
+    assert wanted(before, SPAN, SPAN.start, margin) == before[:1]
 
 
 # Requests.
