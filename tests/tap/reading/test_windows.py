@@ -46,8 +46,12 @@ instants = st.one_of(
 delays = st.sampled_from([0, 1, SECOND, 90 * SECOND, DAY])
 
 
-def serve(times, *, last, **options):
-    """Return a server of events that happened again, if that matters."""
+def serve(times, *, last, rounds, end_inclusive, **options):
+    """Return a server of events that happened again, if that matters.
+
+    One that rounds and includes the end counts some twice, which may hide missing ones.
+    """
+    options |= {"rounds": rounds, "end_inclusive": end_inclusive and not rounds}
     found = [
         event(instant, str(number), instant + delay if last else None)
         for number, (instant, delay) in enumerate(times)
