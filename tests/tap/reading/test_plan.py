@@ -94,11 +94,11 @@ def test_a_failure_ends_the_plan():
 
 
 def test_a_first_page_that_failed_is_requested_again_when_it_is_due():
-    planning = plan(of_total(40), limits())
+    planning = plan(of_total(40), limits(), WIDE_MARGIN)
     next(planning)
     edges = [SPAN.start, 120 * SECOND, 150 * SECOND, SPAN.end]
     asks = planning.send([Found(edges[1]), Found(edges[2])])
-    assert asks == queries(*edges)
+    assert asks == [Range(*span).query(0, 5, WIDE_MARGIN) for span in pairwise(edges)]
     few: list[Any] = [Page(events([start]), n) for n, start in enumerate(edges[:3], 1)]
     pieces = [planning.send([few[0], OSError("failed"), few[2]])]
     assert next(planning) == asks[1:]
