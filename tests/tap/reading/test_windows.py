@@ -19,7 +19,7 @@ from tap_akuity.reading.asks import MARGIN, WIDE_MARGIN, Page, Range
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.window import IncompleteError
 from tap_akuity.reading.window import read as read_window
-from tap_akuity.reading.windows import wanted, windows
+from tap_akuity.reading.windows import _times, wanted, windows
 from tap_akuity.records.event import Event
 from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
 from tests.helpers.server import Server, event, events, seconds
@@ -217,6 +217,12 @@ SPAN = Range(10 * SECOND + 5, 20 * SECOND)
 def test_what_is_kept(instant, last, bound, kept):
     one = event(instant, "one", last)
     assert wanted([one], SPAN, bound) == [one] * kept
+
+
+def test_an_event_counts_in_the_window_in_which_it_happened_last():
+    one, later = event(SECOND, "one", SPAN.end), Range(SPAN.end, 30 * SECOND)
+    assert not list(_times([one], SPAN))
+    assert list(_times([one], later)) == [to_text(SPAN.end)]
 
 
 @pytest.mark.parametrize(("margin", "early"), [(MARGIN, 9), (WIDE_MARGIN, 8)])
