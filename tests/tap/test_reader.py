@@ -163,8 +163,9 @@ def test_a_server_that_filters_is_not_complained_of(caplog):
 def test_what_is_unusual_is_logged_once_and_without_values(caplog):
     caplog.set_level(logging.INFO)
     items = [item(n, actor={"zone": "secret"}) for n in range(50)]
-    first, last = item(0, actor={"zone": 1}), item(49, actor={"zone": 1, "site": 1})
-    one = reader(Client([first, *items, last]))
+    items.insert(0, item(0, actor={"zone": 1}))
+    items.append(item(49, actor={"zone": "secret", "site": 1}))
+    one = reader(Client(items))
     for _ in range(2):
         assert list(one.windows(one.begin(START, NOW)))
         one._client = Client(items[5:6])
