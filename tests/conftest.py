@@ -4,13 +4,19 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from sandbox.server import Sandbox
 
 # The same examples each time, and no timing; to look for others, see CONTRIBUTING.md.
 settings.register_profile("repeatable", deadline=None, derandomize=True)
 settings.register_profile("explore", deadline=None)
+# For `make mutants`, which does not need the simplest example.
+settings.register_profile(
+    "mutants",
+    settings.get_profile("repeatable"),
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile("repeatable")
 
 

@@ -259,7 +259,7 @@ def _outside(span: Range, total: int, page_size: int) -> Asking[int]:
         size = min(len(newest), total - len(newest))
         events += (yield from _page(span, total - size, size)).events
     events.sort(key=attrgetter("timestamp"))
-    return len(events) - len(wanted(events, span, first=True))
+    return len(events) - len(wanted(events, span, span.start))
 
 
 def _page(span: Range, offset: int, limit: int) -> Asking[Page]:

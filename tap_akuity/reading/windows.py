@@ -97,14 +97,15 @@ def _windows(
             for piece, found in _read_pieces(fetch, rest, limits, margin):
                 held += piece.total
                 span = piece.range
-                first = span.start == whole.range.start
                 told = tell_apart(found)
+                kept = wanted(told.events, span, whole.range.start, margin)
                 events = [
                     event
-                    for event in wanted(told.events, span, first=first, margin=margin)
+                    for event in kept
                     if event.id not in before or before[event.id] != _digest(event)
                 ]
-                before = _shared(events, span, margin)
+                # Of all, not only of the new: three windows may share an event.
+                before = _shared(kept, span, margin)
                 reached = events[-1].timestamp if events else ""
                 times = list(_times(events, span))
                 yield Window(span, events, reached, told.members, times)
@@ -201,26 +202,28 @@ def _size(piece: Piece) -> int:
 
 
 def wanted(
-    events: list[Event], span: Range, *, first: bool, margin: int = MARGIN
+    events: list[Event], span: Range, bound: int, margin: int = MARGIN
 ) -> list[Event]:
     """Drop events that were returned only because of the margin.
 
-    Those are events just before the first range, and events at its end if the server's
-    end is inclusive: the next window has them, or they are not wanted. Other events
-    from outside the range are kept, as the server may filter on the last occurrence.
+    Those are events just before the bound, and events at the end of the range if the
+    server's end is inclusive: the next window has them, or they are not wanted. Other
+    events from outside the range are kept, as the server may filter on the last
+    occurrence.
 
     Args:
         events: The events that the server returned for `span.query`, in ascending
             order.
         span: The range.
-        first: Whether events before the range are not wanted. Otherwise they are kept,
-            in case the previous window does not have them.
+        bound: Where the first window starts: earlier events are not wanted. Others
+            from before the range are kept, in case the previous window does not have
+            them.
         margin: See `asks.MARGIN`.
 
     Returns:
         The others, in the same order.
     """
-    start, end = to_text(span.start), to_text(span.end)
+    start, end, lower = to_text(span.start), to_text(span.end), to_text(bound)
     early = to_text((span.start // SECOND * SECOND - margin) // SECOND * SECOND)
     late = to_text((-(-span.end // SECOND) + 1) * SECOND)
     begin = bisect_left(events, start, key=_timestamp)
@@ -228,7 +231,7 @@ def wanted(
     before = [
         event
         for event in events[:begin]
-        if not (first and early <= event.timestamp and event.last_occurred < start)
+        if not (early <= event.timestamp < lower and event.last_occurred < lower)
     ]
     after = [event for event in events[stop:] if event.timestamp >= late]
     return before + events[begin:stop] + after

@@ -1,27 +1,21 @@
-"""A server without HTTP: pages of events, with every answer to what is unknown."""
-
-from __future__ import annotations
+"""A server without HTTP that responds in every way that the API may."""
 
 import random
-from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Any
 
 from tap_akuity.api.query import Query
-from tap_akuity.reading.asks import Found, Nothing, Page, Probe, Range, Refused
+from tap_akuity.reading.asks import Ask, Found, Nothing, Page, Range, Refused
 from tap_akuity.reading.plan import Piece
+from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event
 from tap_akuity.records.timestamps import SECOND, parse, to_text
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
-    from tap_akuity.reading.asks import Ask, Response
-
-
-def event(instant: int, name: str, last: int | None = None) -> Event:
-    """Make an event."""
+def event(instant, name, last=None):
+    """Return an event."""
     return Event(
         timestamp=to_text(instant),
         last_occurred="" if last is None else to_text(last),
@@ -30,116 +24,115 @@ def event(instant: int, name: str, last: int | None = None) -> Event:
     )
 
 
-def events(instants: Iterable[int]) -> list[Event]:
-    """Make an event for each instant."""
+def events(instants):
+    """Return an event for each instant, named by its number."""
     return [event(instant, str(number)) for number, instant in enumerate(instants)]
+
+
+def seconds(*values):
+    """Return instants, so many seconds after the epoch."""
+    return [round(value * SECOND) for value in values]
 
 
 @dataclass
 class Server:
-    """Gives pages of events. Safe to use from several threads."""
+    """Returns pages of events. Thread-safe."""
 
     events: list[Event]
     start_inclusive: bool = True
     end_inclusive: bool = False
     unit: int = 1
-    """How exactly it looks at times, in nanoseconds."""
-
+    """Times are compared in units of so many nanoseconds."""
     rounds: bool = False
-    """Whether it rounds to the unit instead of dropping what is finer."""
-
+    """Whether they are rounded to the unit, not truncated."""
     last: bool = False
-    """Whether it looks at the last occurrence."""
-
+    """Whether it filters and sorts by the last occurrence."""
     order: str = "newest"
     shuffle: bool = False
+    """Whether events at one time are in another order on each page."""
     cap: int = 10**9
-    before: Callable[[Server, Query], None] = lambda _server, _query: None
-    """Called before each answer."""
-
     deepest: int = 10**9
-    """The largest offset that is not refused."""
-
-    queries: list[Query] = field(default_factory=list)
-    probes: list[Probe] = field(default_factory=list)
+    """The largest offset at which a probe finds an event."""
+    hides: bool = False
+    """Whether it returns nothing at larger ones, instead of refusing them."""
+    respond: Callable[["Server", Query], Page] = lambda self, query: self.page(query)
+    asked: list[Ask] = field(default_factory=list)
     rng: random.Random = field(default_factory=lambda: random.Random(0))
-    lock: Lock = field(default_factory=Lock)
+    lock: Any = field(default_factory=Lock)
 
-    def fetch(self, ask: Ask) -> Callable[[], Response]:
+    def fetch(self, ask):
         """Respond to a query or a probe."""
-        assert ask.offset >= 0
+        query = ask
+        if not isinstance(ask, Query):
+            query = Query(ask.start, ask.end, ask.offset, 1)
+        assert query.offset >= 0
+        assert 1 <= query.limit <= 1000
         with self.lock:
-            probe = isinstance(ask, Probe)
-            if isinstance(ask, Probe):
-                self.probes.append(ask)
-                query = Query(*ask, 1)
-            else:
-                self.queries.append(query := ask)
-            self.before(self, query)
-            page = self.page(query)
-        response: Response = page
-        if probe and query.offset > self.deepest:
-            response = Refused()
-        elif probe:
-            found = page.events
-            response = (
-                Found(parse(found[0].timestamp)) if found else Nothing(page.total)
-            )
-        return lambda: response
+            self.asked.append(ask)
+            page = self.respond(self, query)
+        return lambda: page if ask is query else self._probed(query.offset, page)
 
-    def page(self, query: Query) -> Page:
-        """Give a page; to be overridden by servers that misbehave."""
-        matching = [e for e in self.events if self._matches(e, query)]
-        page = self._ordered(matching)[query.offset :][: min(query.limit, self.cap)]
-        return Page(page, len(matching))
+    def page(self, query):
+        """Return a page without surprises."""
+        found = [one for one in self.events if self._matches(one, query)]
+        page = self._ordered(found)[query.offset :][: min(query.limit, self.cap)]
+        return Page(page, len(found))
 
-    def whole(self, start: int, end: int, limit: int) -> Piece:
-        """Give a range with its first page."""
+    def whole(self, start, end, limit):
+        """Return a range with its first page."""
         span = Range(start, end)
-        self.queries.append(query := span.query(0, limit))
-        page = self.page(query)
+        page = self.fetch(span.query(0, limit))()
         return Piece(span, page.total, page)
 
-    @property
-    def requests(self) -> int:
-        """How many requests were made."""
-        return len(self.queries) + len(self.probes)
+    def windows(self, start, end, limits):
+        """Read a range."""
+        return windows(self.fetch, self.whole(start, end, limits.page_size), limits)
+
+    def read(self, start, end, limits):
+        """Return the events of a range."""
+        return [one for each in self.windows(start, end, limits) for one in each.events]
+
+    def finish(self, steps):
+        """Respond to what a generator asks, in any order, and return its result."""
+        outcomes = None
+        while True:
+            try:
+                asks = steps.send(outcomes)
+            except StopIteration as stop:
+                return stop.value
+            assert asks
+            outcomes = [None] * len(asks)
+            for place in self.rng.sample(range(len(asks)), len(asks)):
+                outcomes[place] = self.fetch(asks[place])()
 
     @property
-    def largest_offset(self) -> int:
-        """How far a page began."""
-        return max(query.offset for query in self.queries)
+    def queries(self):
+        """What was asked but probes."""
+        return [ask for ask in self.asked if isinstance(ask, Query)]
 
-    def _seen(self, instant: int) -> int:
-        return (instant + (self.unit // 2 if self.rounds else 0)) // self.unit
+    def _probed(self, offset, page):
+        if offset > self.deepest and not self.hides:
+            return Refused()
+        if offset > self.deepest or not page.events:
+            return Nothing(page.total)
+        return Found(parse(page.events[0].timestamp))
 
-    def _key(self, one: Event) -> int:
-        text = one.last_occurred if self.last else None
-        return parse(text or one.timestamp)
-
-    def _matches(self, one: Event, query: Query) -> bool:
-        when = self._seen(self._key(one))
-        start, end = self._seen(query.start), self._seen(query.end)
+    def _matches(self, one, query):
+        when, start, end = map(self._rough, (self.time(one), query.start, query.end))
         after = when >= start if self.start_inclusive else when > start
         return after and (when <= end if self.end_inclusive else when < end)
 
-    def _ordered(self, matching: list[Event]) -> list[Event]:
+    def _rough(self, instant):
+        return (instant + (self.unit // 2 if self.rounds else 0)) // self.unit
+
+    def time(self, one):
+        """Return the time by which an event is filtered and sorted."""
+        return parse((self.last and one.last_occurred) or one.timestamp)
+
+    def _ordered(self, found):
         if self.order == "random":
-            return self.rng.sample(matching, len(matching))
+            return self.rng.sample(found, len(found))
         if self.shuffle:
-            ties = defaultdict(list)
-            for one in matching:
-                ties[self._key(one)].append(one)
-            matching = [
-                one
-                for key in sorted(ties)
-                for one in self.rng.sample(ties[key], len(ties[key]))
-            ]
-        else:
-            matching = sorted(matching, key=self._key)
-        return matching if self.order == "oldest" else matching[::-1]
-
-
-def seconds(*values: float) -> list[int]:
-    """Give instants, so many seconds after the epoch."""
-    return [round(value * SECOND) for value in values]
+            found = self.rng.sample(found, len(found))
+        found = sorted(found, key=self.time)
+        return found if self.order == "oldest" else found[::-1]

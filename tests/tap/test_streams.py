@@ -1,395 +1,352 @@
-from __future__ import annotations
+"""Runs against the sandbox: where they start and end, and what their state keeps."""
 
+import json
 import logging
+import random
 import time
-from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
-from singer_sdk.exceptions import FatalAPIError
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from sandbox.state import Options
 from sandbox.store import Behaviour
+from tap_akuity.daily import GapError
 from tap_akuity.output import progress
-from tap_akuity.records import timestamps
-from tests.helpers.events import (
-    NOW,
-    SECOND,
-    go,
-    ids,
-    item,
+from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
+from tests.helpers.events import go, ids
+from tests.helpers.running import (
+    bookmark,
+    config_for,
+    last_state,
+    organization,
+    records,
+    stats,
+    sync,
 )
-from tests.helpers.running import bookmark, config_for, last_state, records, stats, sync
+
+DAY_0 = parse("2026-03-01T00:00:00Z")
+HOUR = 3600 * SECOND
+RECOUNT_DAYS = 7
 
 
-def text(seconds: float) -> str:
-    return timestamps.to_text(NOW + round(seconds * SECOND))
+def item_at(instant, **members):
+    text = go(0, since=instant)
+    return {
+        "timestamp": text,
+        "action": "created",
+        "lastOccurredTimestamp": text,
+        **members,
+    }
 
 
-def state_of(value: str, **more: str) -> dict[str, Any]:
-    return {"bookmarks": {"audit_logs": {"replication_key_value": value, **more}}}
+class World:
+    """A sandbox, a pipeline that runs now and then, and the clock of both."""
+
+    def __init__(self, sandbox, monkeypatch):
+        self.sandbox = sandbox
+        self.now = DAY_0
+        self.skew = 0
+        self.state: Any = None
+        self.settings = {"start_date": "2026-02-01"}
+        sandbox.state.clock = lambda: self.now + self.skew
+        monkeypatch.setattr(time, "time_ns", lambda: self.now)
+
+    def happen(self, *instants, **members):
+        """Let Akuity learn of events, and return their ids."""
+        items = [item_at(instant, **members) for instant in instants]
+        self.sandbox.store.add(items)
+        return ids(items)
+
+    def messages(self):
+        self.sandbox.state.stats.reset()
+        return sync(config_for(self.sandbox, **self.settings), self.state)
+
+    def run(self, hour):
+        """Run the pipeline at that hour, and return the ids that it emits."""
+        self.now = DAY_0 + round(hour * HOUR)
+        messages = self.messages()
+        self.state = last_state(messages)
+        return [record["id"] for record in records(messages)]
+
+    @property
+    def requests(self):
+        return stats(self.sandbox)["requests"]
+
+    @property
+    def kept(self):
+        return self.state["bookmarks"]["audit_logs"]
 
 
-def test_every_event_once_and_in_order() -> None:
-    data = list(Dataset(records=1234))
-    with Sandbox(data) as sandbox:
-        emitted = records(sync(config_for(sandbox, page_size=100)))
-    assert sorted(r["id"] for r in emitted) == sorted(ids(data))
-    times = [timestamps.parse(record["timestamp"]) for record in emitted]
-    assert times == sorted(times)
-    assert {record["organization_id"] for record in emitted} == {"sandbox"}
-    by_id = dict(zip(ids(data), data, strict=True))
-    for record in emitted:
-        sent = by_id[record["id"]]
-        for name in sent.keys() - {"timestamp", "lastOccurredTimestamp"}:
-            assert record[name] == sent[name]
-
-
-@pytest.mark.parametrize("page_size", [1, 7, 50, 51, 5000])
-@pytest.mark.parametrize("max_limit", [10, 1000])
-def test_any_page_size_and_any_cap(page_size: int, max_limit: int) -> None:
-    data = list(Dataset(records=50))
-    with Sandbox(data, behaviour=Behaviour(max_limit=max_limit)) as sandbox:
-        emitted = records(sync(config_for(sandbox, page_size=page_size)))
-    assert Counter(r["id"] for r in emitted) == Counter(ids(data))
-
-
-@pytest.mark.parametrize("start_inclusive", [True, False])
-@pytest.mark.parametrize("end_inclusive", [True, False])
-@pytest.mark.parametrize("whole_seconds", [True, False])
-@pytest.mark.parametrize("filter_on", ["timestamp", "lastOccurredTimestamp"])
-def test_any_ends(
-    start_inclusive: bool,  # noqa: FBT001
-    end_inclusive: bool,  # noqa: FBT001
-    whole_seconds: bool,  # noqa: FBT001
-    filter_on: Any,
-) -> None:
-    data = [item(s) for s in (-9, -8.5, -8, -8 + 1e-9, -7.5, -6, -6 - 1e-9, -5.5, -1)]
-    behaviour = Behaviour(
-        start_inclusive=start_inclusive,
-        end_inclusive=end_inclusive,
-        whole_seconds=whole_seconds,
-        filter_on=filter_on,
-    )
-    with Sandbox(data, behaviour=behaviour) as sandbox:
-        cuts = [text(s) for s in (-10, -8, -7.5, -6, 0)]
-        parts = [
-            ids_of(sync(config_for(sandbox, start_date=start, end_date=end)))
-            for start, end in pairwise(cuts)
-        ]
-    assert [one for part in parts for one in part] == ids(
-        sorted(data, key=lambda one: timestamps.canonical(str(one["timestamp"])))
-    )
-
-
-def ids_of(messages: list[dict[str, Any]]) -> list[str]:
-    return [record["id"] for record in records(messages)]
-
-
-def test_every_request_asks_for_the_same_range(sandbox: Sandbox) -> None:
-    sync(config_for(sandbox, page_size=300))
-    queries = [
-        query.split("&filters.offset=")[0] for query in stats(sandbox)["queries"]
-    ]
-    assert len(queries) > 5
-    assert len(set(queries)) == 1
-
-
-def test_events_that_arrive_meanwhile_shift_nothing() -> None:
-    data = list(Dataset(records=300))
-    with Sandbox(data) as sandbox:
-        sandbox.state.options = replace(sandbox.state.options, arrivals=3)
-        emitted = records(sync(config_for(sandbox, page_size=20)))
-    assert set(ids(data)) <= {record["id"] for record in emitted}
-    assert max(Counter(r["id"] for r in emitted).values()) == 1
-
-
-@pytest.mark.parametrize("precision", timestamps.PRECISIONS)
-def test_the_bookmark_is_the_greatest_timestamp(precision: str) -> None:
-    data = [item(s) for s in (-30, -20)]
-    fine = go(0, since=NOW // 1000 * 1000 - 10 * SECOND + 1)
-    with Sandbox([*data, item(-10, timestamp=fine)]) as sandbox:
-        messages = sync(config_for(sandbox, timestamp_precision=precision))
-    greatest = timestamps.canonical(fine)
-    emitted = records(messages)[-1]["timestamp"]
-    assert emitted == timestamps.PRECISIONS[precision](greatest)
-    assert bookmark(last_state(messages)) == greatest
-    assert messages[-1]["type"] == "STATE"
-
-
-def test_the_next_sync_starts_at_the_bookmark_less_the_lookback() -> None:
-    data = [item(s) for s in (-1000, -131, -129, -30, -10)]
-    with Sandbox(data) as sandbox:
-        state = last_state(sync(config_for(sandbox)))
-        messages = sync(config_for(sandbox, lookback_seconds=120), state)
-    assert ids_of(messages) == ids(data[2:])
-
-
-def test_late_and_grown_events_come_again_with_their_id() -> None:
-    first, last = item(-100, "a"), item(-50, "b")
-    with Sandbox([first, last]) as sandbox:
-        state = last_state(sync(config_for(sandbox)))
-        late = item(-60, "late")
-        grown = first | {"count": 7, "lastOccurredTimestamp": go(-40)}
-        sandbox.store.add([late])
-        sandbox.store.bump(first, NOW - 40 * SECOND, 6)
-        messages = sync(config_for(sandbox), state)
-    assert ids_of(messages) == ids([first, late, last])
-    assert records(messages)[0]["count"] == grown["count"]
-    last_occurred = records(messages)[0]["lastOccurredTimestamp"]
-    assert timestamps.to_text(timestamps.parse(last_occurred)) == text(-40)
-    assert bookmark(last_state(messages)) == bookmark(state) == text(-50)
-
-
-def test_the_bookmark_never_moves_backwards() -> None:
-    with Sandbox([item(-100), item(-50)]) as sandbox:
-        state = state_of(text(-20))
-        messages = sync(config_for(sandbox), state)
-    assert len(records(messages)) == 2
-    assert bookmark(last_state(messages)) == text(-20)
-
-
-def test_the_bookmark_does_not_pass_the_end() -> None:
-    # The server may filter on something else, and give what lies after the end.
-    items = [item(-50), item(86400, lastOccurredTimestamp=go(-40))]
-    behaviour = Behaviour(filter_on="lastOccurredTimestamp")
-    with Sandbox(items, behaviour=behaviour) as sandbox:
-        messages = sync(config_for(sandbox, end_date=text(-10)))
-    assert ids_of(messages) == ids(items)
-    assert text(-50) <= (bookmark(last_state(messages)) or "") <= text(-10)
-
-
-def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Take the warnings so far."""
-    found = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
-    caplog.clear()
-    return found
-
-
-def test_without_start_date_and_state_nothing_past_is_emitted(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    with Sandbox([item(-100), item(-1)]) as sandbox:
-        before = time.time_ns() // SECOND * SECOND
-        config = config_for(sandbox, start_date=None)
-        messages = sync(config)
-        assert records(messages) == []
-        state = last_state(messages)
-        moment = bookmark(state)
-        assert moment is not None
-        assert warnings(caplog) == [
-            "Nothing was loaded, because there is neither a state nor the setting "
-            f"`start_date`: the next run starts at {moment}. To load what is past, set "
-            "`start_date`, and run without the state."
-        ]
-        assert state["bookmarks"]["audit_logs"] == {
-            "replication_key": "timestamp",
-            "replication_key_value": moment,
-            "not_before": moment,
-        }
-        assert before <= timestamps.parse(moment) <= time.time_ns()
-
-        later = item(0) | {"timestamp": moment.replace("T", " ")[:-1] + " +0000 UTC"}
-        sandbox.store.add([later])
-        again = sync(config, state)
-        assert ids_of(again) == ids([later])
-        # Nor does the lookback of any later run bring what was past.
-        assert ids_of(sync(config, last_state(again))) == ids([later])
-        assert warnings(caplog) == []
-
-
-MISSPELT: list[tuple[dict[str, list[str]], str]] = [
-    ({"actions": ["creatd"]}, "`actions`: creatd"),
-    ({"actions": ["created", "creatd", "gone"]}, "`actions`: creatd, gone"),
-    (
-        {"actions": ["creatd"], "actor_types": ["user"], "actor_ids": ["x"]},
-        "`actions`: creatd; `actor_types`: user; `actor_ids`: x",
-    ),
-    ({"actor_ips": ["::1", "192.0.2.1"]}, "`actor_ips`: 192.0.2.1"),
-    ({"origins": ["mpc", "mcp"]}, "`origins`: mpc"),
-]
-
-
-@pytest.mark.parametrize(("filters", "named"), MISSPELT)
-def test_filters_that_match_nothing_are_named(
-    filters: dict[str, list[str]], named: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    actor = {"type": "user", "id": "a", "ip": "0:0::1", "origin": "mcp"}
-    event = item(-50) | {"action": "created", "actor": actor}
-    with Sandbox([event, item(-40) | {"actor": None}]) as sandbox:
-        config = config_for(sandbox, **filters)
-        if "actor_ips" in filters:
-            config["actor_ips"] = [*filters["actor_ips"], "0:0::1"]
-        start, end = "2020-01-01T00:00:00Z", text(-30)
-        sync({**config, "start_date": start, "end_date": end})
-        (warning,) = warnings(caplog)
-        assert warning == (
-            f"From {start} to {timestamps.to_bound(timestamps.parse(end))} no event "
-            f"matches {named}: check the values, which must be as Akuity spells them."
-        )
-        # A later run that finds nothing new is what mostly happens.
-        asked = stats(sandbox)["requests"]
-        sync({**config, "recount_days": 0}, state_of(text(-20)))
-        assert warnings(caplog) == []
-        assert stats(sandbox)["requests"] == asked + 1
-        # Nothing is amiss if each value has an event.
-        sync(config_for(sandbox, actions=["created"], origins=["mcp"]))
-        assert warnings(caplog) == []
-
-
-def test_a_first_run_that_reads_nothing_is_still_remembered() -> None:
+@pytest.fixture
+def world(monkeypatch):
     with Sandbox([]) as sandbox:
-        messages = sync(config_for(sandbox, start_date=None))
-    assert bookmark(last_state(messages)) is not None
+        yield World(sandbox, monkeypatch)
 
 
-@pytest.mark.parametrize("skew", [-80_000, 80_000, 600])
-def test_now_is_the_server_s(skew: int) -> None:
-    with Sandbox([]) as sandbox:
-        sandbox.state.options = replace(sandbox.state.options, clock_skew_seconds=skew)
-        state = last_state(sync(config_for(sandbox, start_date=None)))
-        there = time.time_ns() + skew * SECOND
-        moment = timestamps.parse(bookmark(state) or "")
-        assert there - 10 * SECOND < moment <= there
-
-        later = (moment - NOW) / SECOND
-        data = [item(later + 1), item(later + 2)]
-        sandbox.store.add(data)
-        time_there = replace(sandbox.state.options, clock_skew_seconds=skew + 5)
-        sandbox.state.options = time_there
-        assert ids_of(sync(config_for(sandbox, start_date=None), state)) == ids(data)
+def warnings(caplog):
+    return [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
 
 
-def test_a_server_without_a_clock() -> None:
-    with Sandbox([item(-5)]) as sandbox:
-        sandbox.state.options = replace(sandbox.state.options, date_header=False)
-        state = last_state(sync(config_for(sandbox, start_date=None)))
-        assert (
-            abs(timestamps.parse(bookmark(state) or "") - time.time_ns()) < 9 * SECOND
-        )
-        assert len(records(sync(config_for(sandbox)))) == 1
+def state_of(instant, **more):
+    state = {"replication_key_value": to_text(instant), **more}
+    return {"bookmarks": {"audit_logs": state}}
 
 
-def test_a_sync_that_emits_nothing_keeps_the_bookmark() -> None:
-    with Sandbox([item(-9000)]) as sandbox:
-        messages = sync(config_for(sandbox, start_date=None), state_of(text(-5000)))
-        assert records(messages) == []
-        assert bookmark(last_state(messages)) == text(-5000)
-        messages = sync(config_for(sandbox, start_date=text(-1)))
-        assert bookmark(last_state(messages)) is None
-
-
-def test_a_bookmark_in_any_form() -> None:
-    data = [item(-300), item(-101), item(-99)]
-    forms = [
-        text(-100),
-        timestamps.to_bound(NOW - 100 * SECOND),
-        go(-100),
-        go(-100).replace(" +0000 UTC", "") + "+00:00",
-    ]
-    with Sandbox(data) as sandbox:
-        config = config_for(sandbox, lookback_seconds=0)
-        for form in forms:
-            assert ids_of(sync(config, state_of(form))) == ids(data[2:]), form
-
-
-def test_a_later_start_date_counts() -> None:
-    data = [item(-300), item(-100), item(-50)]
-    with Sandbox(data) as sandbox:
-        config = config_for(sandbox, start_date=text(-70))
-        assert ids_of(sync(config, state_of(text(-200)))) == ids(data[2:])
-
-
-def test_filters_are_pushed_down() -> None:
-    data = list(Dataset(records=400))
-    with Sandbox(data) as sandbox:
-        emitted = records(sync(config_for(sandbox, actions=["created", "deleted"])))
-        everyone = {(r["actor"] or {}).get("id") for r in emitted}
-        person = min(filter(None, everyone))
-        theirs = records(sync(config_for(sandbox, actor_ids=[person])))
-    wanted = [one for one in data if one["action"] in {"created", "deleted"}]
-    assert sorted(r["id"] for r in emitted) == sorted(ids(wanted))
-    assert {r["actor"]["id"] for r in theirs} == {person}
-
-
-def test_a_record_that_has_no_time_stops_the_sync_before_it() -> None:
-    data = [item(-30), item(-20), item(-10) | {"timestamp": "soon"}]
-    with Sandbox(data[:2]) as sandbox:
-        sandbox.store.add(data[2:], at=NOW - 10 * SECOND)
-        messages: list[Any] = []
-        with pytest.raises(FatalAPIError, match="'soon' is not a timestamp") as caught:
-            messages += sync(config_for(sandbox))
-    assert "An event from 2019-12-31T23:59:59.999Z to" in str(caught.value)
-    assert messages == []
-
-
-def test_catalog_selection() -> None:
-    from tap_akuity.tap import TapAkuity  # noqa: PLC0415
-
-    with Sandbox([item(-5)]) as sandbox:
-        config = config_for(sandbox)
-        catalog = TapAkuity(config=config).catalog_dict
-        (stream,) = catalog["streams"]
-        for entry in stream["metadata"]:
-            if entry["breadcrumb"] in (
-                ["properties", "details"],
-                ["properties", "actor", "properties", "id"],
-                ["properties", "id"],
-                ["properties", "timestamp"],
-            ):
-                entry["metadata"]["selected"] = False
-            if not entry["breadcrumb"]:
-                entry["metadata"]["selected"] = True
-        (record,) = records(sync(config, catalog=catalog))
-    assert "details" not in record
-    assert record["actor"] == {"type": "user"}
-    assert {"id", "timestamp"} <= record.keys()
-
-
-def test_unknown_fields_are_emitted() -> None:
-    added = item(-5) | {"new": {"x": [1, 2.50]}}
-    added["actor"] = {**added["actor"], "new": None}
-    with Sandbox([added]) as sandbox:
-        (record,) = records(sync(config_for(sandbox)))
-    assert record["new"] == {"x": [1, 2.5]}
-    assert record["actor"] == added["actor"]
-
-
-@pytest.mark.parametrize("reached", [-100, -200])
-def test_an_end_date_that_is_reached_is_not_passed(
-    caplog: pytest.LogCaptureFixture, reached: int
-) -> None:
-    caplog.set_level(logging.INFO)
-    data = [item(-300), item(-100), item(-50)]
-    with Sandbox(data) as sandbox:
-        config = config_for(sandbox, end_date=text(-200), lookback_seconds=0)
-        assert ids_of(sync(config, state_of(text(reached)))) == []
-        assert stats(sandbox)["requests"] == 0
-    said = "All before `end_date` has been read: there is nothing to do."
-    assert said in caplog.messages
-
-
-def test_a_sync_says_how_far_it_is(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("end_date", [None, "2100-01-01"])
+def test_every_event_once_and_in_order(end_date, caplog, monkeypatch):
+    """Though others arrive while they are read."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(progress, "INTERVAL_SECONDS", 0.0)
-    with Sandbox([item(-300), item(-200)]) as sandbox:
-        sync(config_for(sandbox))
-    assert "100 % of 2, 0 s left" in caplog.messages
+    data = list(Dataset(records=100))
+    with Sandbox(data) as sandbox:
+        sandbox.state.options = replace(sandbox.state.options, arrivals=3)
+        emitted = records(sync(config_for(sandbox, page_size=9, end_date=end_date)))
+    assert sorted(record["id"] for record in emitted) == sorted(ids(data))
+    assert emitted == sorted(emitted, key=lambda record: parse(record["timestamp"]))
+    assert any(" % of 10" in message for message in caplog.messages)
 
 
-def test_an_end_date_in_the_future_is_now() -> None:
-    with Sandbox([item(-300)]) as sandbox:
-        sandbox.state.options = replace(sandbox.state.options, arrivals=1)
-        config = config_for(sandbox, end_date=text(86_400), page_size=1)
-        assert len(records(sync(config))) == 1
+def at(seconds, nanoseconds=0):
+    return to_text(DAY_0 + seconds * SECOND + nanoseconds)
 
 
-@pytest.mark.parametrize("start", ["0001-01-01", "1970-01-01", "1969-12-31T23:59:59Z"])
-def test_a_start_date_before_everything(start: str) -> None:
-    with Sandbox([item(-300)]) as sandbox:
-        assert len(records(sync(config_for(sandbox, start_date=start)))) == 1
+@pytest.mark.parametrize(
+    ("settings", "since", "emitted", "reached"),
+    [
+        ({}, None, [-1000, -131, -129, -30, -10], -10),
+        ({"start_date": "0001-01-01"}, None, [-1000, -131, -129, -30, -10], -10),
+        ({"start_date": None, "lookback_seconds": 119}, -11, [-129, -30, -10], -10),
+        ({"lookback_seconds": 0}, -20, [-10], -10),
+        # It is exact, whatever the precision.
+        ({"timestamp_precision": "microseconds"}, -99, [-131, -129, -30, -10], -10),
+        # It stays if nothing is emitted, and never moves backwards.
+        ({}, -5, [-131, -129, -30, -10], -5),
+        ({"lookback_seconds": 0}, -5, [], -5),
+        ({"start_date": at(-1)}, None, [], None),
+        # Both dates bound every run.
+        ({"start_date": at(-130)}, -20, [-129, -30, -10], -10),
+        ({"end_date": at(-20)}, None, [-1000, -131, -129, -30], -30),
+        ({"end_date": at(-130)}, -20, [-131], -20),
+    ],
+)
+def test_where_a_run_starts_and_its_bookmark_ends(
+    world, settings, since, emitted, reached
+):
+    seconds = [-1000, -131, -129, -30, -10]
+    found = world.happen(*(DAY_0 + second * SECOND + 1 for second in seconds))
+    world.settings |= {"recount_days": 0, **settings}
+    if since is not None:
+        world.state = state_of(DAY_0 + since * SECOND)
+    by_second = dict(zip(seconds, found, strict=True))
+    assert world.run(0) == [by_second[second] for second in emitted]
+    kept = {"checked_on": "2026-03-01"} if "end_date" not in settings else {}
+    if reached is not None:
+        kept["replication_key"] = "timestamp"
+        kept["replication_key_value"] = at(reached, nanoseconds=reached != since)
+    assert world.kept == kept
+
+
+def test_nothing_is_requested_after_the_end_date_is_reached(world, caplog):
+    caplog.set_level(logging.INFO)
+    world.settings |= {"end_date": at(-20), "lookback_seconds": 0}
+    world.state = state_of(DAY_0 - 20 * SECOND)
+    assert world.run(0) == []
+    assert world.requests == 0
+    done = "All before `end_date` has been read: there is nothing to do."
+    assert done in caplog.messages
+
+
+def test_the_bookmark_does_not_pass_the_end(monkeypatch):
+    """If the server filters on something else, and returns what lies after it."""
+    behaviour = Behaviour(filter_on="lastOccurredTimestamp")
+    with Sandbox([], behaviour=behaviour) as sandbox:
+        world = World(sandbox, monkeypatch)
+        world.settings["end_date"] = at(-10)
+        found = world.happen(DAY_0 - 50 * SECOND)
+        found += world.happen(DAY_0 + DAY, lastOccurredTimestamp=go(-40, since=DAY_0))
+        assert world.run(0) == found
+        assert world.kept["replication_key_value"] == at(-10)
+
+
+def test_late_and_grown_events_come_again_with_their_id(world):
+    first, last = item_at(DAY_0 - 100 * SECOND, count=1), item_at(DAY_0 - 50 * SECOND)
+    world.sandbox.store.add([first, last])
+    world.run(0)
+    late = item_at(DAY_0 - 60 * SECOND)
+    world.sandbox.store.add([late])
+    world.sandbox.store.bump(first, DAY_0 - 40 * SECOND, 6)
+    messages = world.messages()
+    grown = records(messages)[0]
+    assert [record["id"] for record in records(messages)] == ids([first, late, last])
+    assert grown["count"] == 7
+    assert parse(grown["lastOccurredTimestamp"]) == DAY_0 - 40 * SECOND
+    assert bookmark(last_state(messages)) == at(-50)
+
+
+@pytest.mark.parametrize("skew", [0, -80_000, 80_000])
+def test_without_start_date_and_state_nothing_past_is_emitted(world, skew, caplog):
+    """From the server's now on, everything is."""
+    world.skew = skew * SECOND + 5
+    world.settings["start_date"] = None
+    world.happen(*(DAY_0 + (skew - age) * SECOND for age in (100, 1)))
+    assert world.run(0) == []
+    moment = at(skew)
+    assert world.kept == {
+        "replication_key": "timestamp",
+        "replication_key_value": moment,
+        "not_before": moment,
+    }
+    (warning,) = warnings(caplog)
+    assert warning == (
+        "Nothing was loaded, because there is neither a state nor the setting "
+        f"`start_date`: the next run starts at {moment}. To load what is past, set "
+        "`start_date`, and run without the state."
+    )
+    # Nor does the lookback of any later run bring what is past.
+    later = world.happen(DAY_0 + skew * SECOND)
+    assert world.run(0.01) == later
+    assert world.run(0.02) == later
+
+
+def test_filters_that_match_nothing_are_named(world, caplog):
+    world.settings |= {"actions": ["created", "creatd"], "origins": ["mpc", "mcp"]}
+    world.settings["end_date"] = at(-20)
+    wanted = world.happen(DAY_0 - 50 * SECOND, actor={"origin": "mcp"})
+    world.happen(DAY_0 - 40 * SECOND, actor=None)
+    assert world.run(0) == wanted
+    (warning,) = warnings(caplog)
+    assert warning == (
+        "From 2026-02-01T00:00:00Z to 2026-02-28T23:59:40Z no event matches `actions`: "
+        "creatd; `origins`: mpc: check the values, which must be as Akuity spells them."
+    )
+    # Most runs with a bookmark find nothing new.
+    assert world.run(0) == wanted
+    assert len(warnings(caplog)) == 1
+
+
+# The daily checks.
+
+
+def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
+    world.sandbox.state.options = Options(months_kept=6)
+    world.state = state_of(DAY_0 - 213 * DAY)
+    world.settings |= {"start_date": None, "fail_on_gap": True}
+    with pytest.raises(GapError, match="set `start_date` to 2025-09-01T00:00:00Z"):
+        world.run(0)
+    world.settings["fail_on_gap"] = False
+    for hour in (0, 1, 24):
+        world.run(hour)
+        assert world.kept["checked_on"] == to_text(world.now)[:10]
+    world.settings["start_date"] = at(-7 * 86_400)
+    world.run(48)
+    assert [message[:32] for message in warnings(caplog)] == [
+        "Events from 2025-07-31T00:00:00Z",
+        "Events from 2025-07-31T00:00:00Z",
+    ]
+
+
+def test_the_key_is_checked_once_a_day_by_the_server_s_clock(world, caplog):
+    expires = datetime(2026, 3, 16, tzinfo=timezone.utc)
+    world.sandbox.state.options = Options(key_expires=expires)
+    world.run(0)
+    world.skew = 23 * HOUR
+    world.run(1)
+    world.run(2)
+    (warning,) = warnings(caplog)
+    assert warning.startswith("The API key expires at 2026-03-16T00:00:00Z")
+    world.settings["end_date"] = at(0)
+    world.run(48)
+    assert len(warnings(caplog)) == 1
+
+
+# Events that arrive days late.
+
+
+def test_the_first_run_of_the_next_day_loads_what_arrived_days_late(world, caplog):
+    caplog.set_level(logging.INFO)
+    first, second = world.happen(DAY_0, DAY_0 + DAY)
+    assert world.run(25) == [first, second]
+    (late,) = world.happen(DAY_0 + 1)
+    assert world.run(26) == [second]
+    assert world.requests == 1
+    caplog.clear()
+    assert world.run(48) == [first, late, second]
+    assert world.requests == RECOUNT_DAYS + 1 + 1 + 1
+    (line,) = [m for m in caplog.messages if m.startswith("Sync completed: ")]
+    figures = dict(pair.split("=") for pair in line.split(": ")[1].split())
+    assert float(figures.pop("seconds")) >= 0
+    assert " ".join(f"{name}={value}" for name, value in figures.items()) == (
+        f"counted=1 emitted=3 read_again=2 first={at(0)} last={at(86_400)} windows=2 "
+        f"requests={world.requests + 1} retries=0"  # One is for the key.
+    )
+    (metric,) = [m for m in caplog.messages if '"sync_duration"' in m]
+    tags = json.loads(metric.removeprefix("METRIC: "))["tags"]
+    assert figures.items() <= {name: str(tag) for name, tag in tags.items()}.items()
+    assert world.run(72) == [second]
+
+
+def test_killed_at_any_message_the_next_run_does_it_again(world):
+    for day in range(4):
+        world.happen(*(DAY_0 + day * DAY + n * HOUR for n in range(9)))
+        world.run(24 * day + 23)
+    late = set(world.happen(*(DAY_0 + day * DAY + 5 for day in range(4))))
+    late.update(world.happen(DAY_0 + 3 * DAY + 23 * HOUR + 1))
+    world.now = DAY_0 + 4 * DAY
+    reached = world.kept["replication_key_value"]
+    before, complete = world.state, world.messages()
+    for cut in random.Random(7).sample(range(len(complete)), 10):
+        # A target passes on the last state before the end.
+        taken = complete[: cut + 1]
+        states = [one["value"] for one in taken if one["type"] == "STATE"]
+        world.state = states[-1] if states else before
+        assert world.kept["replication_key_value"] >= reached
+        emitted = {record["id"] for record in records(taken + world.messages())}
+        assert late <= emitted
+
+
+@pytest.mark.parametrize(
+    "settings", [{"end_date": at(3 * 86_400)}, {"recount_days": 0}]
+)
+def test_nothing_is_recounted(world, settings):
+    """In a shard, or if that is turned off."""
+    world.settings |= settings
+    world.happen(*(DAY_0 + day * DAY for day in range(3)))
+    world.run(5 * 24)
+    world.happen(DAY_0 + 1)
+    assert len(world.run(6 * 24)) == 1
+    assert world.requests == 1
+    assert "recount" not in world.kept
+
+
+def test_a_bound_within_a_day_bounds_it(world):
+    world.settings["start_date"] = at(7200)
+    world.happen(DAY_0 + HOUR, DAY_0 + 3 * HOUR)
+    world.run(4)
+    world.happen(DAY_0 + DAY + HOUR)
+    world.run(26)
+    world.happen(DAY_0 + HOUR + 1, DAY_0 + 2 * HOUR + 1)
+    assert len(world.run(48)) == 2 + 1
+    (kept,) = world.kept["recount"].values()
+    assert kept["counted"] == {"2026-03-01T02:00:00Z": 2}
+
+
+@pytest.mark.parametrize("changed", ["filters", "organization"])
+def test_other_events_are_counted_anew(world, changed, monkeypatch):
+    world.settings["actions"] = ["created"]
+    for action in ("created", "deleted"):
+        world.happen(DAY_0 + HOUR, DAY_0 + DAY + HOUR, action=action)
+    world.run(26)
+    with organization("other", []) as sandbox:
+        if changed == "organization":
+            state, world = world.state, World(sandbox, monkeypatch)
+            world.happen(DAY_0, DAY_0 + HOUR)
+            world.state = state
+        else:
+            world.settings["actions"] = ["created", "deleted"]
+        assert len(world.run(27)) == {"filters": 2, "organization": 0}[changed]
+        (kept,) = world.kept["recount"].values()
+        assert kept["counted"]["2026-03-01"] == 2
