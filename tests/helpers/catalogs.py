@@ -1,13 +1,16 @@
 """Catalogs, and what the tap makes of an event with them."""
 
-from __future__ import annotations
-
 from typing import Any
 
-from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 
 CONFIG = {"organization_id": "o", "api_key_id": "k", "api_key_secret": "s"}
+RECORD = {
+    "id": "0" * 64,
+    "organization_id": "o",
+    "timestamp": "2026-01-01T00:00:00.000000000Z",
+    "lastOccurredTimestamp": None,
+}
 
 
 def catalog_without(*deselected: list[str]) -> dict[str, Any]:
@@ -17,19 +20,7 @@ def catalog_without(*deselected: list[str]) -> dict[str, Any]:
     return catalog
 
 
-def convert(tap: TapAkuity, event: bytes) -> list[tuple[str, bytes]]:
-    stream = tap.streams["audit_logs"]
-    assert isinstance(stream, AuditLogsStream)
-    return [
-        (name, record)
-        for name, convert in stream.converters
-        if (record := convert(event)) is not None
-    ]
-
-
-RECORD = {
-    "id": "0" * 64,
-    "organization_id": "o",
-    "timestamp": "2026-01-01T00:00:00.000000000Z",
-    "lastOccurredTimestamp": None,
-}
+def convert(tap, event: bytes) -> list[tuple[str, bytes]]:
+    converters = tap.streams["audit_logs"].converters
+    made = [(name, convert(event)) for name, convert in converters]
+    return [(name, record) for name, record in made if record is not None]
