@@ -14,8 +14,13 @@ RECORD = {
 
 
 def catalog_without(*deselected: list[str]) -> dict[str, Any]:
+    """Return a catalog that selects all but these breadcrumbs, known or not."""
     catalog: dict[str, Any] = TapAkuity(config=CONFIG).catalog_dict
-    for entry in catalog["streams"][0]["metadata"]:
+    metadata = catalog["streams"][0]["metadata"]
+    known = [entry["breadcrumb"] for entry in metadata]
+    more = [one for one in deselected if one not in known]
+    metadata += [{"breadcrumb": one, "metadata": {}} for one in more]
+    for entry in metadata:
         entry["metadata"]["selected"] = entry["breadcrumb"] not in deselected
     return catalog
 

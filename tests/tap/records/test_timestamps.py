@@ -132,9 +132,9 @@ def test_a_day_that_is_not_in_the_calendar_is_refused(day):
 
 
 def test_what_is_quoted_is_bounded():
-    with pytest.raises(TimestampError, match="^'x{100}' is not"):
+    with pytest.raises(TimestampError, match=r"^'x{100}' is not"):
         parse("x" * 100)
-    with pytest.raises(TimestampError, match="^'x{100}…' is not"):
+    with pytest.raises(TimestampError, match=r"^'x{100}…' is not"):
         parse("x" * 101)
-    with pytest.raises(TimestampError, match="^.{,200}$"):
+    with pytest.raises(TimestampError, match=r"^.{,200}$"):
         parse("2025-01-01 00:00:00 +9999 " + "A" * 10**6)
