@@ -5,12 +5,6 @@ from typing import Any
 from tap_akuity.tap import TapAkuity
 
 CONFIG = {"organization_id": "o", "api_key_id": "k", "api_key_secret": "s"}
-RECORD = {
-    "id": "0" * 64,
-    "organization_id": "o",
-    "timestamp": "2026-01-01T00:00:00.000000000Z",
-    "lastOccurredTimestamp": None,
-}
 
 
 def catalog_without(*deselected: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from tap_akuity.records.event import Event, parse_items
 from tap_akuity.records.members import UnknownMembers
 
 NOW = time.time_ns()
+WHEN = {"timestamp": "2026-01-01 00:00:00 +0000 UTC"}
 
 
 def events_of(

@@ -20,8 +20,8 @@ def test_the_file_is_what_the_command_generates():
 def test_records_are_valid(precision):
     validator = jsonschema.Draft7Validator(FILE)
     validator.check_schema(FILE)
-    items = json.dumps([*Dataset(records=500)]).encode()
-    for event in events_of(items, most=500, precision=precision):
+    items = json.dumps([*Dataset(records=100)]).encode()
+    for event in events_of(items, most=100, precision=precision):
         validator.validate(json.loads(event.json))
 
 
@@ -31,15 +31,6 @@ def test_only_what_is_certain_is_required():
     assert lengths == {"id": 64, "timestamp": 30, "lastOccurredTimestamp": 30}
     required = {name for name, one in properties if "null" not in one["type"]}
     assert required == {*FILE["required"]} == {"id", "organization_id", "timestamp"}
-    times = {name for name, one in properties if one.get("format") == "date-time"}
-    assert times == {"timestamp", "lastOccurredTimestamp"}
-
-
-def test_every_object_allows_what_is_added():
-    def closed(schema, path="."):
-        for name, one in schema.get("properties", {}).items():
-            yield from closed(one, f"{path}{name}.")
-        if "properties" in schema and schema["additionalProperties"] is not True:
-            yield path
-
-    assert list(closed(FILE)) == []
+    # What Akuity may add is allowed everywhere.
+    text = json.dumps(FILE)
+    assert text.count('"additionalProperties": true') == text.count('"properties"') == 6

@@ -7,10 +7,11 @@ from singer_sdk.exceptions import ConfigurationError
 
 from tap_akuity.output.maps import StreamMapError
 from tap_akuity.tap import TapAkuity
-from tests.helpers.catalogs import CONFIG, RECORD, catalog_without, convert
+from tests.helpers.catalogs import CONFIG, catalog_without, convert
+from tests.helpers.events import WHEN, event_of
 
 ACTOR = {"id": "secret person", "ip": "1.1.1.1"}
-EVENT = json.dumps({**RECORD, "action": "created", "actor": ACTOR}).encode()
+EVENT = event_of(WHEN | {"action": "created", "actor": ACTOR}).json
 SALTED = "sha256(config['salt'] + actor['ip'])"
 
 
@@ -54,12 +55,8 @@ def test_what_is_of_another_stream_does_not_matter():
 def test_the_catalog_is_blamed_for_what_it_deselects():
     catalog = catalog_without()
     catalog["streams"][0]["schema"]["properties"].pop("timestamp")
-    for maps in ({"audit_logs": {"count": None}}, {"audit_logs": {"timestamp": None}}):
-        with pytest.raises(ConfigurationError, match="catalog deselects `timestamp`"):
-            tap_with(maps, catalog=catalog)
-    for maps in ({}, {"audit_logs": None}):
-        with pytest.raises(ConfigurationError, match="catalog does not select"):
-            tap_with(maps, catalog=catalog_without([]))
+    with pytest.raises(ConfigurationError, match="catalog deselects `timestamp`"):
+        tap_with({"audit_logs": {"timestamp": None}}, catalog=catalog)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +73,9 @@ def test_keys_keep_their_names_when_names_are_cut():
         TapAkuity(config={**CONFIG, **flat, "flattening_max_depth": 1})
 
 
-@pytest.mark.parametrize("expression", ["(", "", "x\0"])
-@pytest.mark.parametrize("place", ["who", "__filter__"])
+@pytest.mark.parametrize(
+    ("place", "expression"), [("who", "("), ("who", "x\0"), ("__filter__", "")]
+)
 def test_an_expression_that_is_not_valid_is_named(place, expression):
     named = f"^Stream map `audit_logs` has an expression for `{place}` that is not "
     with pytest.raises(StreamMapError, match=named + "valid Python: correct it"):
@@ -92,7 +90,7 @@ def test_an_expression_that_is_not_valid_is_named(place, expression):
         ("who", "_['acton']", "there is no 'acton'"),
         ("who", "hash(action)", "Function 'hash' not defined"),
         ("who", "action.nothing", "Attribute 'nothing' does not exist"),
-        ("who", "action + 1", 'can only concatenate str (not "int") to str'),
+        ("who", "config['set'] + 1", 'can only concatenate str (not "int") to str'),
         ("who", "int(actor['id'])", "ValueError"),
         ("who", "[]()", "Lambda Functions not implemented"),
     ],
@@ -101,10 +99,10 @@ def test_an_expression_that_fails_is_named(place, expression, reason):
     other = of_audit_logs(action="action", **{place: expression})
     maps = {"audit_logs": {"first": "action"}, "other": other}
     with pytest.raises(StreamMapError) as caught:
-        convert(tap_with(maps), EVENT)
+        convert(tap_with(maps, {"set": "x"}), EVENT)
     assert str(caught.value) == (
         f"Stream map `other` cannot compute `{place}` of the event of "
-        f"{RECORD['timestamp']}: correct the expression ({reason})."
+        f"2026-01-01T00:00:00.000000Z: correct the expression ({reason})."
     )
 
 
@@ -125,12 +123,6 @@ def test_no_hash_is_made_with_an_empty_salt():
     tap = tap_with({"audit_logs": {"who": "config['prefix'] + action"}}, {"prefix": ""})
     ((_, record),) = convert(tap, EVENT)
     assert json.loads(record)["who"] == "created"
-
-
-def test_a_setting_that_is_set_is_not_blamed():
-    tap = tap_with({"audit_logs": {"who": "config['prefix'] + 1"}}, {"prefix": "x"})
-    with pytest.raises(StreamMapError, match="cannot compute `who` of the event"):
-        convert(tap, EVENT)
 
 
 def test_the_map_of_the_stream_is_named_when_two_are_alike():

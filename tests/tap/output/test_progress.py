@@ -49,12 +49,6 @@ def test_a_long_sync_says_how_far_it_is(total, windows, messages, caplog):
     assert caplog.messages == messages
 
 
-def test_the_log_level_governs(caplog):
-    caplog.set_level(logging.WARNING)
-    progress_of(10, (60, 1))
-    assert caplog.messages == []
-
-
 def test_tens_of_millions_of_records_fit_into_100_columns(caplog):
     caplog.set_level(logging.INFO)
     many = window(33_000)

@@ -88,7 +88,9 @@ def test_each_content_has_an_id_of_its_own(found, rng):
     ids = told(found)
     assert ids.keys() == contents
     assert len(set(ids.values())) == len(contents)
-    # However the items come, and whatever is emitted of their timestamps.
+    # Whatever is added to all of them, however they come, and in any precision.
+    added = told([one | {"all": {"of": "them"}} for one in found])
+    assert list(added.values()) == list(ids.values())
     again = [dict(reversed(one.items())) for one in found[::-1]]
     if rng:
         rng.shuffle(again)
@@ -123,12 +125,6 @@ def test_the_id_of_a_twin_can_be_recomputed(sample):
     assert first.id == event_id(*args)
     assert second.id == event_id(*args, "/a/b~1c~0d", "2.5", "/a/e", "{}")
     assert third.id == event_id(*args, "/a/b~1c~0d", "", "/a/e", "")
-
-
-def test_what_is_added_to_every_event_changes_no_id(sample):
-    items = [sample, sample | {"cluster": "a"}, sample | {"cluster": "b"}]
-    later = [one | {"added": {"to": "all"}} for one in items]
-    assert list(told(later).values()) == list(told(items).values())
 
 
 def test_the_members_that_told_twins_apart_are_named(sample):
