@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from sandbox.timestamps import SECOND, to_go
+from sandbox.timestamps import to_go
 from tap_akuity.records.event import Event, parse_items
 from tap_akuity.records.members import UnknownMembers
 
 NOW = time.time_ns()
+SECOND = 10**9
 WHEN = {"timestamp": "2026-01-01 00:00:00 +0000 UTC"}
 
 

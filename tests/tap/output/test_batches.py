@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+from operator import length_hint
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -56,7 +57,7 @@ def test_nothing_is_written_of_nothing(tmp_path):
 def test_no_record_is_taken_before_its_batch(tmp_path, kind):
     left = iter(LINES)
     # The state that follows a batch covers no record that is not in a file.
-    rest = [left.__length_hint__() for _ in written(tmp_path, left, kind=kind)]
+    rest = [length_hint(left) for _ in written(tmp_path, left, kind=kind)]
     assert rest == [6, 2, 0]
 
 

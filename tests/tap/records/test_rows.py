@@ -14,7 +14,7 @@ from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.rows import GROWING, Rows, tell_apart
 from tap_akuity.records.timestamps import DAY, parse
-from tests.helpers.events import events_of
+from tests.helpers.events import events_of, values
 from tests.helpers.server import Server
 from tests.helpers.truth import event_id
 
@@ -37,46 +37,40 @@ def told(items, **more):
     """Return the contents and their ids."""
     rows = Rows()
     rows.add(parsed(items, **more))
-    events = tell_apart(rows.events()).events
-    records = [json.loads(event.json) for event in events]
-    assert [record["id"] for record in records] == [event.id for event in events]
-    return {content(record): record["id"] for record in records}
+    ids = {}
+    for event in tell_apart(rows.events()).events:
+        record = json.loads(event.json)
+        assert record["id"] == event.id
+        ids[content(record | {"timestamp": event.timestamp})] = event.id
+    return ids
 
 
 def twins(*values):
     return [{"timestamp": f"{DATE} 00:00:00 +0000 UTC", "a": one} for one in values]
 
 
-names = st.sampled_from(["a", "b", "a/b", "a~b", "a.b", "", "é"])
-values = st.recursive(
-    st.sampled_from([None, "", "x", 0, 1, True, [], {}]),
-    lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(names, inner, max_size=2)
-    ),
-    max_leaves=4,
-)
-more = st.dictionaries(names, values, max_size=2)
+more = st.dictionaries(st.sampled_from(["a", "b", "a/b", ""]), values, max_size=2)
 # Few values, so that many items are alike in all that the recipe knows, in one
 # microsecond.
 items = st.builds(
     lambda digit, added, actor, of_actor, target, count: {
         **added,
-        "timestamp": f"{DATE} 00:00:0{digit % 2}.00000000{digit} +0000 UTC",
+        "timestamp": f"{DATE} 00:00:00.00000000{digit} +0000 UTC",
         "actor": actor and {**of_actor, **actor},
         "object": target,
         "count": count,
         "lastOccurredTimestamp": f"2025-01-02 00:00:0{count} +0000 UTC",
     },
-    st.integers(1, 4),
+    st.integers(1, 2),
     more,
-    st.sampled_from([None, {}, {"id": ""}, {"id": "x"}, {"origin": "mcp"}]),
+    st.sampled_from([None, {}, {"id": ""}, {"id": "x"}]),
     more,
     st.sampled_from([None, {}, {"id": None}, {"id": {"namespace": ""}}]),
     st.integers(0, 2),
 )
 
 
-@given(st.lists(items, max_size=12), st.randoms())
+@given(st.lists(items, min_size=3, max_size=12), st.randoms())
 @example(twins({"b": 1}, {"b": 2}, {"b": None}, {}, None, ""), None)
 @example(twins({"b": {"c": 1}}, {"b/c": 1}, {"b": {"c": "1"}}, {"b": "c"}), None)
 @example(twins([1], [1, 1], "[1]", 1, 1.0, 1.5, "1"), None)
@@ -94,9 +88,8 @@ def test_each_content_has_an_id_of_its_own(found, rng):
     again = [dict(reversed(one.items())) for one in found[::-1]]
     if rng:
         rng.shuffle(again)
-    assert told(again, separators=(" ,", " : ")) == ids
-    assert told(again, precision="nanoseconds") == ids
-    assert {*told(again, precision="microseconds").values()} == {*ids.values()}
+    assert told(again, separators=(" ,", " : "), precision="nanoseconds") == ids
+    assert told(again, precision="microseconds") == ids
 
 
 @pytest.mark.parametrize(
