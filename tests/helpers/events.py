@@ -17,20 +17,9 @@ SECOND = 10**9
 WHEN = {"timestamp": "2026-01-01 00:00:00 +0000 UTC"}
 
 
-def events_of(
-    raw: bytes,
-    organization_id: str = "org",
-    most: int = 10,
-    unknown: UnknownMembers | None = None,
-    precision: str = "auto",
-) -> list[Event]:
-    return parse_items(
-        msgspec.Raw(raw),
-        organization_id,
-        most=most,
-        unknown=unknown or UnknownMembers(),
-        precision=precision,
-    )
+def events_of(raw: bytes, organization_id: str = "org", **more: Any) -> list[Event]:
+    options = {"most": 10, "unknown": UnknownMembers(), "precision": "auto", **more}
+    return parse_items(msgspec.Raw(raw), organization_id, **options)
 
 
 def event_of(item: Any, organization_id: str = "org") -> Event:

@@ -36,6 +36,7 @@ def written(root, lines=LINES, size=4, kind="jsonl", compression="gzip"):
 
 @pytest.mark.parametrize("compression", ["gzip", "none", None])
 def test_each_file_has_as_many_records_as_a_batch(tmp_path, compression):
+    assert list(written(tmp_path, [])) == list(tmp_path.iterdir()) == []
     paths = list(written(tmp_path, compression=compression))
     unpack, suffix = (bytes, "") if compression != "gzip" else (gzip.decompress, ".gz")
     texts = [unpack(path.read_bytes()).decode() for path in paths]
@@ -46,11 +47,6 @@ def test_each_file_has_as_many_records_as_a_batch(tmp_path, compression):
     names = [path.name.rpartition("-") for path in paths]
     assert names[0][0].startswith("ours-t--s-")
     assert [name[2] for name in names] == [f"{n}.json{suffix}" for n in (1, 2, 3)]
-
-
-def test_nothing_is_written_of_nothing(tmp_path):
-    assert list(written(tmp_path, [])) == []
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])

@@ -157,12 +157,6 @@ def test_records_are_what_the_sdk_makes_of_them(maps, catalog, flat, items):
             assert [(name, canonical(record)) for name, record in made] == wanted
 
 
-def test_what_nothing_is_done_to_stays_as_it_is():
-    event = b'{ "any": bytes'
-    tap = TapAkuity(config=CONFIG, catalog=catalog_without())
-    assert convert(tap, event) == [("audit_logs", event)]
-
-
 @pytest.mark.parametrize("number", ["1e400", "0.10", "12345678901234567890123", "1E-9"])
 def test_every_digit_stays(number):
     # The SDK would make null of what no float can hold.

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import RecordError
-from tap_akuity.records.members import MAX_KINDS, UnknownMembers
+from tap_akuity.records.members import MAX_KINDS, UnknownMembers, _members
 from tap_akuity.records.timestamps import PRECISIONS, to_text
 from tests.helpers.events import event_of, events_of, items, texts
-from tests.helpers.truth import LEAVES, TIMES, row
+from tests.helpers.truth import LEAVES, TIMES, find, row
 
 KNOWN = {*TIMES, "action", "count", *map(".".join, LEAVES.values())}
 OBJECTS = {path.rpartition(".")[0] for path in KNOWN} | {"object"}
@@ -25,6 +26,12 @@ def unknown_paths(item, path=""):
         elif path + name not in KNOWN:
             found.add(path + name)
     return found
+
+
+def test_what_is_documented_is_known():
+    known = _members(AuditLog)
+    assert unknown_paths(known) == set()
+    assert all(find(known, path.split(".")) == {} for path in KNOWN)
 
 
 def test_the_id_stays(sample):
