@@ -3,8 +3,10 @@
 import contextlib
 import copy
 import functools
+import gc
 import gzip
 import json
+import tracemalloc
 from bisect import bisect_right
 from decimal import Decimal
 from itertools import chain
@@ -19,7 +21,9 @@ from singer_sdk.exceptions import ConfigurationError
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from sandbox.timestamps import from_record
 from tap_akuity import streams
+from tap_akuity.output import flattening
 from tap_akuity.output.maps import StreamMapError
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.timestamps import parse
@@ -27,6 +31,7 @@ from tap_akuity.tap import TapAkuity
 from tests.helpers.catalogs import CONFIG, catalog_without, convert
 from tests.helpers.events import WHEN, event_of, items
 from tests.helpers.running import bookmark, config_for, last_state, records, sync
+from tests.helpers.truth import COLUMNS, TIMES, flattened, row
 
 
 def canonical(record):
@@ -112,7 +117,7 @@ MAPS = [
         "second": SOURCE | {"text": "json.dumps(_.get('details'))", "object": None},
     },
 ]
-flattening = st.fixed_dictionaries(
+flattenings = st.fixed_dictionaries(
     {"flattening_enabled": st.booleans()},
     optional={
         "flattening_max_depth": st.integers(0, 4),
@@ -134,7 +139,7 @@ CLASHES = {"a__b": 1, "a": {"b": None}, "object": {"id": {"a": {"b": 1}}}}
 @pytest.mark.parametrize("maps", MAPS)
 @example(catalog_of([], PROPERTIES), {}, [WHEN | ARRAYS])
 @example(None, FLAT, [WHEN | CLASHES])
-@given(st.none() | catalogs, flattening, st.lists(items, min_size=3, max_size=4))
+@given(st.none() | catalogs, flattenings, st.lists(items, min_size=3, max_size=4))
 @settings(max_examples=10)
 def test_records_are_what_the_sdk_makes_of_them(maps, catalog, flat, items):
     config = CONFIG | flat | {"stream_maps": maps, "stream_map_config": {"salt": "s"}}
@@ -155,6 +160,41 @@ def test_records_are_what_the_sdk_makes_of_them(maps, catalog, flat, items):
         else:
             made = convert(tap, event)
             assert [(name, canonical(record)) for name, record in made] == wanted
+
+
+FLATTENED = TapAkuity(config=CONFIG | {"flattening_enabled": True})
+
+
+@given(items)
+def test_a_flattened_record_has_what_the_schema_names(item):
+    (schema,) = FLATTENED.streams["audit_logs"]._generate_schema_messages()
+    columns = schema.schema["properties"]
+    nothing = dict.fromkeys(COLUMNS)
+    assert columns.keys() == flattened(nothing).keys()
+    ((_, record),) = convert(FLATTENED, event_of(item, "o").json)
+    record = json.loads(record)
+    for name in TIMES:
+        record[name] = record[name] and from_record(record[name])
+    expected = flattened(nothing | row(item, "o"))
+    assert [record[name] for name in columns] == [expected[name] for name in columns]
+
+
+def test_flattening_keeps_no_names_that_never_come_again(monkeypatch):
+    monkeypatch.setattr(flattening, "MAX_KEPT_NAMES", 30)
+    (stream_map,) = FLATTENED.streams["audit_logs"].stream_maps
+    flatten = flattening.flattening(stream_map)
+    tracemalloc.start()
+    kept = []
+    for number in range(300):
+        labels = {f"label-{number}": {"deep": {"deeper": number}}}
+        found = flatten({"actor": {"id": "a"}, "labels": labels})
+        assert found[f"labels__label-{number}__deep__deeper"] == number
+        assert found["actor__id"] == "a"
+        if number in {100, 299}:
+            gc.collect()
+            kept.append(tracemalloc.get_traced_memory()[0])
+    tracemalloc.stop()
+    assert kept[1] - kept[0] < 20_000
 
 
 @pytest.mark.parametrize("number", ["1e400", "0.10", "12345678901234567890123", "1E-9"])
@@ -264,10 +304,11 @@ def test_batches_of_two_maps_are_refused(served, tmp_path):
 
 
 def test_state_follows_the_batches(tmp_path, monkeypatch):
+    # Windows of 300 events.
     small = functools.partial(Limits, max_events=400, slack=0)
     monkeypatch.setattr(streams, "Limits", small)
     with Sandbox(Dataset(records=1_000)) as sandbox:
-        batch_config = in_batches(tmp_path, 300)
+        batch_config = in_batches(tmp_path, 250)
         config = config_for(sandbox, page_size=100, batch_config=batch_config)
         messages = sync(config)
     files = batched(messages)

@@ -74,6 +74,7 @@ items = st.builds(
 @example(twins({"b": 1}, {"b": 2}, {"b": None}, {}, None, ""), None)
 @example(twins({"b": {"c": 1}}, {"b/c": 1}, {"b": {"c": "1"}}, {"b": "c"}), None)
 @example(twins([1], [1, 1], "[1]", 1, 1.0, 1.5, "1"), None)
+@settings(max_examples=50)
 def test_each_content_has_an_id_of_its_own(found, rng):
     rows = Rows()
     keys = rows.add(parsed(found))
@@ -121,14 +122,9 @@ def test_the_id_of_a_twin_can_be_recomputed(sample):
 
 
 def test_the_members_that_told_twins_apart_are_named(sample):
-    target = sample["object"] | {"id": {"name": "dev-team", "zone": "secret"}}
+    target = sample["object"] | {"id": sample["object"]["id"] | {"zone": "secret"}}
     later = sample | {"timestamp": "2025-12-01 00:00:00 +0000 UTC"}
-    items = [
-        sample | {"object": target},
-        sample | {"object": target | {"id": {"name": "dev-team"}}},
-        later,
-        later | {"more": {"a": {}}},
-    ]
+    items = [sample, sample | {"object": target}, later, later | {"more": {"a": {}}}]
     for some in (items, items[::-1]):
         assert tell_apart(parsed(some)).members == {"object.id.zone", "more.a"}
     assert tell_apart(parsed(items[::2])).members == set()
