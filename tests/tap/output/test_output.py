@@ -24,6 +24,7 @@ from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
 from tap_akuity import streams
 from tap_akuity.output import flattening
+from tap_akuity.output.lines import unbroken
 from tap_akuity.output.maps import StreamMapError
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.timestamps import parse
@@ -186,9 +187,9 @@ def test_flattening_keeps_no_names_that_never_come_again(monkeypatch):
     tracemalloc.start()
     kept = []
     for number in range(300):
-        labels = {f"label-{number}": {"deep": {"deeper": number}}}
+        labels = {f"of-{number % 20}": {f"n-{number}": {"deep": number}}}
         found = flatten({"actor": {"id": "a"}, "labels": labels})
-        assert found[f"labels__label-{number}__deep__deeper"] == number
+        assert found[f"labels__of-{number % 20}__n-{number}__deep"] == number
         assert found["actor__id"] == "a"
         if number in {100, 299}:
             gc.collect()
@@ -248,6 +249,13 @@ def test_messages_hold_what_the_maps_make(served):
     assert [one["stream"] for one in found] == names
     assert all(one["time_extracted"].endswith("Z") for one in found)
     assert last_state(messages) == last_state(plain)
+
+
+@given(st.text("a\u2028\u2029\x85\u2014é", max_size=6))
+def test_no_reader_sees_a_line_end_in_a_text(text):
+    json_text = json.dumps([text], ensure_ascii=False)
+    (line,) = unbroken(json_text.encode()).decode().splitlines()
+    assert json.loads(line) == [text]
 
 
 def test_each_line_is_one_message_for_every_reader(capsysbinary):
