@@ -1,5 +1,6 @@
 """Stream maps that cannot work, and what is said of them."""
 
+import copy
 import json
 
 import pytest
@@ -16,6 +17,8 @@ SALTED = "sha256(config['salt'] + actor['ip'])"
 
 
 def tap_with(maps, settings=None, catalog=None):
+    # The SDK changes what it is given.
+    maps = copy.deepcopy(maps)
     config = {**CONFIG, "stream_maps": maps, "stream_map_config": settings}
     return TapAkuity(config=config, catalog=catalog)
 
