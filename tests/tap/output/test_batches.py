@@ -92,7 +92,7 @@ def test_parquet_needs_its_extra(tmp_path, monkeypatch):
         list(written(tmp_path, kind="parquet"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def s3():
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -101,35 +101,26 @@ def s3():
     server.stop()
 
 
-def rows_of(path, kind):
-    with path.open("rb") as file:
-        if kind == "parquet":
-            return parquet.read_table(file).to_pylist()
-        return [json.loads(line) for line in gzip.open(file)]
-
-
-@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_batches_in_s3(s3, kind):
+def test_batches_in_s3(s3):
     access = {
         "endpoint_url": s3,
         "key": "k",
         "secret": "s",
         "client_kwargs": {"region_name": "us-east-1"},
     }
-    root = f"s3://bucket-of-{kind}/folder"
-    requests.put(f"{s3}/bucket-of-{kind}", timeout=10).raise_for_status()
-    (UPath(root, **access) / "of-others.json").write_text("{}")
+    requests.put(f"{s3}/bucket", timeout=10).raise_for_status()
+    folder = UPath("s3://bucket/folder", **access)
+    (folder / "of-others.json").write_text("{}")
     batch_config = {
-        "encoding": {"format": kind, "compression": "gzip"},
-        "storage": {"root": root, "params": access},
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "storage": {"root": "s3://bucket/folder", "params": access},
         "batch_size": 30,
     }
     with Sandbox(Dataset(records=70)) as sandbox:
         messages = sync(config_for(sandbox, batch_config=batch_config))
         plain = records(sync(config_for(sandbox)))
     urls = [m["manifest"][0] for m in messages if m["type"] == "BATCH"]
+    files = [gzip.decompress(UPath(url, **access).read_bytes()) for url in urls]
+    assert [json.loads(line) for file in files for line in file.splitlines()] == plain
     assert len(urls) == 3
-    rows = [row for url in urls for row in rows_of(UPath(url, **access), kind)]
-    assert [row["id"] for row in rows] == [record["id"] for record in plain]
-    assert kind == "parquet" or rows == plain
-    assert len(list(UPath(root, **access).iterdir())) == 4
+    assert len(list(folder.iterdir())) == 4
