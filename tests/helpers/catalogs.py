@@ -1,10 +1,16 @@
 """Catalogs, and what the tap makes of an event with them."""
 
+import copy
 from typing import Any
 
 from tap_akuity.tap import TapAkuity
 
 CONFIG = {"organization_id": "o", "api_key_id": "k", "api_key_secret": "s"}
+
+
+def tap_of(catalog: Any = None, **settings: Any) -> TapAkuity:
+    # The SDK changes the settings that it is given.
+    return TapAkuity(config=copy.deepcopy(CONFIG | settings), catalog=catalog)
 
 
 def catalog_without(*deselected: list[str]) -> dict[str, Any]:

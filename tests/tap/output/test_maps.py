@@ -1,14 +1,12 @@
 """Stream maps that cannot work, and what is said of them."""
 
-import copy
 import json
 
 import pytest
 from singer_sdk.exceptions import ConfigurationError
 
 from tap_akuity.output.maps import StreamMapError
-from tap_akuity.tap import TapAkuity
-from tests.helpers.catalogs import CONFIG, catalog_without, convert
+from tests.helpers.catalogs import catalog_without, convert, tap_of
 from tests.helpers.events import WHEN, event_of
 
 ACTOR = {"id": "secret person", "ip": "1.1.1.1"}
@@ -17,10 +15,7 @@ SALTED = "sha256(config['salt'] + actor['ip'])"
 
 
 def tap_with(maps, settings=None, catalog=None):
-    # The SDK changes what it is given.
-    maps = copy.deepcopy(maps)
-    config = {**CONFIG, "stream_maps": maps, "stream_map_config": settings}
-    return TapAkuity(config=config, catalog=catalog)
+    return tap_of(catalog, stream_maps=maps, stream_map_config=settings)
 
 
 def of_audit_logs(**properties):
@@ -72,9 +67,9 @@ def test_maps_that_leave_no_stream(maps):
 
 
 def test_keys_keep_their_names_when_names_are_cut():
-    flat = {"flattening_enabled": True, "flattening_max_key_length": 9}
+    flat = {"flattening_enabled": True, "flattening_max_depth": 1}
     with pytest.raises(StreamMapError) as caught:
-        TapAkuity(config={**CONFIG, **flat, "flattening_max_depth": 1})
+        tap_of(**flat, flattening_max_key_length=9)
     assert str(caught.value) == (
         "Setting `flattening_max_key_length` cuts `timestamp` short, without which "
         "nothing can be loaded safely: give it a greater number."
