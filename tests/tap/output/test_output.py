@@ -163,16 +163,18 @@ def test_records_are_what_the_sdk_makes_of_them(catalog, flat, items):
                 assert made == wanted, maps
 
 
-FLATTENED = tap_of(flattening_enabled=True)
+@pytest.fixture(scope="module")
+def flat_tap():
+    return tap_of(flattening_enabled=True)
 
 
-@given(items)
-def test_a_flattened_record_has_what_the_schema_names(item):
-    (schema,) = FLATTENED.streams["audit_logs"]._generate_schema_messages()
+@given(item=items)
+def test_a_flattened_record_has_what_the_schema_names(flat_tap, item):
+    (schema,) = flat_tap.streams["audit_logs"]._generate_schema_messages()
     columns = schema.schema["properties"]
     nothing = dict.fromkeys(COLUMNS)
     assert columns.keys() == flattened(nothing).keys()
-    ((_, record),) = convert(FLATTENED, event_of(item, "o").json)
+    ((_, record),) = convert(flat_tap, event_of(item, "o").json)
     record = json.loads(record)
     for name in TIMES:
         record[name] = record[name] and from_record(record[name])
@@ -180,9 +182,9 @@ def test_a_flattened_record_has_what_the_schema_names(item):
     assert [record[name] for name in columns] == [expected[name] for name in columns]
 
 
-def test_flattening_keeps_no_names_that_never_come_again(monkeypatch):
+def test_flattening_keeps_no_names_that_never_come_again(flat_tap, monkeypatch):
     monkeypatch.setattr(flattening, "MAX_KEPT_NAMES", 30)
-    (stream_map,) = FLATTENED.streams["audit_logs"].stream_maps
+    (stream_map,) = flat_tap.streams["audit_logs"].stream_maps
     flatten = flattening.flattening(stream_map)
     tracemalloc.start()
     kept = []
