@@ -134,10 +134,15 @@ ARRAYS = {
     "a__b": {"x": 1},
     "_": {"ip": 1, "new": 1},
 }
+NESTED = {
+    "actor": {"id": "a", "ip": "b"},
+    "object": {"id": {}, "parentId": {"name": "c"}},
+}
 CLASHES = {"a__b": 1, "a": {"b": None}, "object": {"id": {"a": {"b": 1}}}}
 
 
 @example(catalog_of([], PROPERTIES), {}, [WHEN | ARRAYS])
+@example(catalog_of([one for one in BREADCRUMBS if one[2:]], []), {}, [WHEN | NESTED])
 @example(None, FLAT, [WHEN | CLASHES])
 @given(st.none() | catalogs, flattenings, st.lists(items, min_size=3, max_size=4))
 @settings(max_examples=30)
