@@ -1,22 +1,17 @@
-"""What should be in a table, worked out from the sandbox's own events.
+"""What should be in a table, computed from the sandbox's own events.
 
 Pure, and nothing here comes from the tap: a check that shares its code would share its
 mistakes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sandbox.server import Sandbox
 from sandbox.timestamps import SECOND, from_record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from sandbox.server import Sandbox
 
 Row = dict[str, Any]
 """A record. Points in time are nanoseconds since 1970, what is JSON is unpacked."""
@@ -25,44 +20,33 @@ TIMES = ("timestamp", "lastOccurredTimestamp")
 OBJECTS = ("actor", "object", "details")
 COLUMNS = ("id", "organization_id", "action", "count", *TIMES, *OBJECTS)
 
-# What is flattened, as `flattening_enabled` names it.
-LEAVES = {
-    f"{path[0]}__{'__'.join(path[1:])}": path
-    for path in (
-        ("actor", "id"),
-        ("actor", "ip"),
-        ("actor", "origin"),
-        ("actor", "type"),
-        ("object", "type"),
-        ("object", "id", "group"),
-        ("object", "id", "namespace"),
-        ("object", "id", "kind"),
-        ("object", "id", "name"),
-        ("object", "parentId", "applicationName"),
-        ("object", "parentId", "projectName"),
-        ("object", "parentId", "name"),
-        ("object", "parentId", "parentName"),
-        ("details", "actionType"),
-        ("details", "message"),
-        ("details", "patch"),
-    )
-}
+# In the order of the recipe in `docs/id.md`.
+_PATHS = """
+    actor.type actor.id actor.ip actor.origin
+    object.type
+    object.id.name object.id.kind object.id.group object.id.namespace
+    object.parentId.name object.parentId.parentName
+    object.parentId.applicationName object.parentId.projectName
+    details.message details.patch details.actionType
+"""
+
+LEAVES = {path.replace(".", "__"): tuple(path.split(".")) for path in _PATHS.split()}
+"""The members of objects, by the columns that `flattening_enabled` makes of them."""
 
 _MOST = 3  # differences that a message shows
 
 
 def truth(sandbox: Sandbox) -> dict[str, Row]:
-    """Give the rows that the sandbox's events should have become, by their ids."""
-    organization_id = sandbox.organization_id
+    """Return the rows that the sandbox's events should have become, by their ids."""
     items = map(json.loads, sandbox.store.bodies())
-    rows = [row(item, organization_id) for item in items]
+    rows = [row(item, sandbox.organization_id) for item in items]
     by_id = {one["id"]: one for one in rows}
     assert len(by_id) == len(rows), "two of the sandbox's events are the same"
     return by_id
 
 
 def row(item: Mapping[str, Any], organization_id: str) -> Row:
-    """Give the row that an item of the API should become."""
+    """Return the row that an item of the API should become."""
     timestamp = from_record(item["timestamp"])
     last = item.get("lastOccurredTimestamp")
     return {
@@ -74,35 +58,18 @@ def row(item: Mapping[str, Any], organization_id: str) -> Row:
     }
 
 
-def event_id(item: Mapping[str, Any], organization_id: str, timestamp: int) -> str:
-    """Compute an id by the recipe of the README."""
+def event_id(
+    item: Mapping[str, Any], organization_id: str, timestamp: int, *more: str
+) -> str:
+    """Compute an id by the recipe, with what a twin adds to it."""
     seconds, fraction = divmod(timestamp, SECOND)
     moment = datetime.fromtimestamp(seconds, timezone.utc)
     values = [
         organization_id,
         f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z",
         item.get("action") or "",
-        *(
-            find(item, path) or ""
-            for path in (
-                ("actor", "type"),
-                ("actor", "id"),
-                ("actor", "ip"),
-                ("actor", "origin"),
-                ("object", "type"),
-                ("object", "id", "name"),
-                ("object", "id", "kind"),
-                ("object", "id", "group"),
-                ("object", "id", "namespace"),
-                ("object", "parentId", "name"),
-                ("object", "parentId", "parentName"),
-                ("object", "parentId", "applicationName"),
-                ("object", "parentId", "projectName"),
-                ("details", "message"),
-                ("details", "patch"),
-                ("details", "actionType"),
-            )
-        ),
+        *(find(item, path) or "" for path in LEAVES.values()),
+        *more,
     ]
     array = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(array.encode()).hexdigest()
@@ -122,15 +89,7 @@ def flattened(one: Row) -> Row:
 
 
 def differences(expected: Mapping[str, Row], rows: Iterable[Row]) -> list[str]:
-    """Say how a table differs from what should be in it.
-
-    Args:
-        expected: The rows that should be there, by their ids.
-        rows: Those that are.
-
-    Returns:
-        The first few differences, none if each row is there once, and no other.
-    """
+    """Return how a table differs from what should be in it, at most a few sentences."""
     found: list[str] = []
     seen: set[str] = set()
     for one in rows:
