@@ -108,4 +108,4 @@ def _types(schema: Schema) -> set[str]:
 
 def _items(schema: Schema) -> Schema | None:
     items = schema.get("items")
-    return items if isinstance(items, dict) and "prefixItems" not in schema else None
+    return items if isinstance(items, dict) else None
