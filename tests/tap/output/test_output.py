@@ -65,8 +65,8 @@ def expected(tap, event):
 
 
 PATHS = """
-    action actor actor.ip actor.team added added.type count details details.patch
-    labels.type object.id object.parentId.name organization_id
+    action actor actor.ip actor.team added added.type count details details.patch id
+    labels.type object.id object.parentId.name organization_id timestamp
 """
 BREADCRUMBS = [
     ["properties", *path.replace(".", ".properties.").split(".")]
@@ -138,12 +138,15 @@ NESTED = {
     "actor": {"id": "a", "ip": "b"},
     "object": {"id": {}, "parentId": {"name": "c"}},
 }
+# Meltano deselects what its `select` does not name, keys included; they stay.
+KEYS = [["properties", "id"], ["properties", "timestamp"]]
 CLASHES = {"a__b": 1, "a": {"b": None}, "object": {"id": {"a": {"b": 1}}}}
 
 
 @example(catalog_of([], PROPERTIES), {}, [WHEN | ARRAYS])
 @example(catalog_of([one for one in BREADCRUMBS if one[2:]], []), {}, [WHEN | NESTED])
 @example(None, FLAT, [WHEN | CLASHES])
+@example(catalog_of(KEYS, []), {}, [WHEN])
 @given(st.none() | catalogs, flattenings, st.lists(items, min_size=3, max_size=4))
 @settings(max_examples=30)
 def test_records_are_what_the_sdk_makes_of_them(catalog, flat, items):
