@@ -116,19 +116,33 @@ meltano: .meltano/made ## Install Meltano with the tap and DuckDB, for your own 
 # Keeps .meltano/meltano.db, which has the state of your organization, and
 # warehouse.duckdb, which has its log.
 clean: ## Delete generated files, but none of your data
-	rm -rf .venv .venv-airflow .venv-audit .venv-bench .venv-chart .venv-detections
-	rm -rf .venv-docs .venv-mutants
-	rm -rf .venv-meltano .venv-newest .venv-oldest .venv-package
-	rm -rf .venv-targets .meltano/extractors .meltano/loaders .meltano/run
+	rm -rf .venv .venv-* .meltano/extractors .meltano/loaders .meltano/run
 	rm -rf .meltano/made .meltano/state .meltano/demo.log demo.duckdb demo.duckdb.wal
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist mutants
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/made: pyproject.toml $(call unless_made,.venv/made)
-	$(call new_environment,the project)
-	@.venv/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv/bin/python $(PIP_INSTALL) --editable . --group sandbox --group test
-	@echo "$(MADE_FOR)" > $@
+# A folder, what it holds, and what pip installs into it.
+define environment
+$(1)/made: pyproject.toml $(call unless_made,$(1)/made)
+	$$(call new_environment,$(2))
+	@$(1)/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
+	@$(1)/bin/python $(PIP_INSTALL) $(3)
+	@echo "$$(MADE_FOR)" > $$@
+endef
+
+PROJECT := --editable . --group sandbox --group test
+AIRFLOW := examples/airflow/requirements.txt
+
+$(eval $(call environment,.venv,the project,$(PROJECT)))
+$(eval $(call environment,.venv-airflow,Airflow,--group airflow --requirement $(AIRFLOW)))
+$(eval $(call environment,.venv-audit,the vulnerability scanner,--group audit))
+$(eval $(call environment,.venv-chart,the packages for the chart,--group chart))
+$(eval $(call environment,.venv-detections,the detection converter,--group detections))
+$(eval $(call environment,.venv-docs,the documentation builder,--group docs))
+$(eval $(call environment,.venv-mutants,the mutation tester,$(PROJECT) --group mutants))
+$(eval $(call environment,.venv-package,the packaging tools,--group package))
+
+.venv-airflow/made: $(AIRFLOW)
 
 # Separate, so that `make demo` does not wait for it.
 .venv/lint: .venv/made
@@ -136,36 +150,12 @@ clean: ## Delete generated files, but none of your data
 	@.venv/bin/python $(PIP_INSTALL) --group lint
 	@touch $@
 
-.venv-chart/made: pyproject.toml $(call unless_made,.venv-chart/made)
-	$(call new_environment,the packages for the chart)
-	@.venv-chart/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-chart/bin/python $(PIP_INSTALL) --group chart
-	@echo "$(MADE_FOR)" > $@
-
-.venv-docs/made: pyproject.toml $(call unless_made,.venv-docs/made)
-	$(call new_environment,the documentation builder)
-	@.venv-docs/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-docs/bin/python $(PIP_INSTALL) --group docs
-	@echo "$(MADE_FOR)" > $@
-
-.venv-detections/made: pyproject.toml $(call unless_made,.venv-detections/made)
-	$(call new_environment,the detection converter)
-	@.venv-detections/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-detections/bin/python $(PIP_INSTALL) --group detections
-	@echo "$(MADE_FOR)" > $@
-
-.venv-mutants/made: pyproject.toml $(call unless_made,.venv-mutants/made)
-	$(call new_environment,the project with the mutation tester)
-	@.venv-mutants/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-mutants/bin/python $(PIP_INSTALL) --editable . --group sandbox --group test --group mutants
-	@echo "$(MADE_FOR)" > $@
-
 # pip cannot choose the oldest versions; uv can.
 .venv-oldest/made: pyproject.toml $(call unless_made,.venv-oldest/made)
 	$(call new_environment,the project with its oldest dependencies)
 	@.venv-oldest/bin/python $(PIP_INSTALL) 'uv>=0.9'
 	@.venv-oldest/bin/uv pip install --quiet --python .venv-oldest/bin/python \
-		--resolution lowest-direct --editable . --group sandbox --group test
+		--resolution lowest-direct $(PROJECT)
 	@echo "$(MADE_FOR)" > $@
 
 # Ignores the upper bound in pyproject.toml, to find out what breaks before allowing it.
@@ -174,19 +164,7 @@ clean: ## Delete generated files, but none of your data
 	@.venv-newest/bin/python $(PIP_INSTALL) 'uv>=0.9'
 	@echo 'singer-sdk>=0.54.0a0' > .venv-newest/overrides.txt
 	@.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python \
-		--overrides .venv-newest/overrides.txt --editable . --group sandbox --group test
-	@echo "$(MADE_FOR)" > $@
-
-.venv-audit/made: pyproject.toml $(call unless_made,.venv-audit/made)
-	$(call new_environment,the vulnerability scanner)
-	@.venv-audit/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-audit/bin/python $(PIP_INSTALL) --group audit
-	@echo "$(MADE_FOR)" > $@
-
-.venv-package/made: pyproject.toml $(call unless_made,.venv-package/made)
-	$(call new_environment,the packaging tools)
-	@.venv-package/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-package/bin/python $(PIP_INSTALL) --group package
+		--overrides .venv-newest/overrides.txt $(PROJECT)
 	@echo "$(MADE_FOR)" > $@
 
 .venv-meltano/made: $(call unless_made,.venv-meltano/made)
@@ -195,13 +173,6 @@ clean: ## Delete generated files, but none of your data
 	earlier version, as in `make demo PYTHON=python3.13`.")'
 	$(call new_environment,Meltano)
 	@.venv-meltano/bin/python $(PIP_INSTALL) '$(MELTANO)'
-	@echo "$(MADE_FOR)" > $@
-
-.venv-airflow/made: examples/airflow/requirements.txt pyproject.toml $(call unless_made,.venv-airflow/made)
-	$(call new_environment,Airflow)
-	@.venv-airflow/bin/python $(PIP_INSTALL) --upgrade 'pip>=25.1'
-	@.venv-airflow/bin/python $(PIP_INSTALL) --group airflow \
-	  --requirement examples/airflow/requirements.txt
 	@echo "$(MADE_FOR)" > $@
 
 .meltano/made: .venv-meltano/made meltano.yml pyproject.toml $(call unless_made,.meltano/made)
