@@ -35,9 +35,7 @@ def flattening(stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, An
         null under a name that is not a column is dropped.
     """
     columns: dict[str, Any] = stream_map.transformed_schema["properties"]
-    empty = {
-        name: None for name, one in columns.items() if "null" in one.get("type", ())
-    }
+    empty = {name: None for name, one in columns.items() if "null" in one["type"]}
     root = _Members(stream_map, ())
 
     def flatten(record: dict[str, Any]) -> dict[str, Any]:

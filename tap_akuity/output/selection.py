@@ -82,7 +82,7 @@ class _Compiler:
         types = _types(schema)
         named = "object" in types and "properties" in schema
         members = self.of_object(schema if named else None, breadcrumb)
-        items = _items(schema) if "array" in types else None
+        items = schema.get("items") if "array" in types else None
         # No mask reaches into an array.
         each = items and _Compiler({}, self._unknown).of_value(items, breadcrumb)
         boolean = types in ({"boolean"}, {"boolean", "null"})
@@ -104,8 +104,3 @@ class _Compiler:
 def _types(schema: Schema) -> set[str]:
     kind = schema.get("type", ())
     return {kind} if isinstance(kind, str) else set(kind)
-
-
-def _items(schema: Schema) -> Schema | None:
-    items = schema.get("items")
-    return items if isinstance(items, dict) else None

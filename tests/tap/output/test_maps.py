@@ -51,6 +51,12 @@ def test_what_is_of_another_stream_does_not_matter():
     assert convert(tap_with(maps), EVENT)
 
 
+def test_a_source_may_be_a_pattern():
+    maps = {"audit_logs": None, "copy": {"__source__": "audit_*"}}
+    ((name, record),) = convert(tap_with(maps), EVENT)
+    assert (name, json.loads(record)) == ("copy", json.loads(EVENT))
+
+
 def test_the_catalog_is_blamed_for_what_it_deselects():
     catalog = catalog_without()
     catalog["streams"][0]["schema"]["properties"].pop("timestamp")
@@ -82,7 +88,7 @@ def test_keys_keep_their_names_when_names_are_cut():
 def test_an_expression_that_is_not_valid_is_named(place, expression):
     named = f"^Stream map `audit_logs` has an expression for `{place}` that is not "
     with pytest.raises(StreamMapError, match=named + "valid Python: correct it.$"):
-        tap_with({"audit_logs": {place: expression}})
+        tap_with({"others": {}, "audit_logs": {place: expression}})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +126,8 @@ def test_a_salt_that_is_not_set_is_named(settings):
 
 
 def test_no_hash_is_made_with_an_empty_salt():
-    with pytest.raises(StreamMapError, match="with `salt`, which is not set"):
+    named = "^Stream map `audit_logs` computes `actor` with `salt`, which is not set"
+    with pytest.raises(StreamMapError, match=named):
         tap_with({"audit_logs": {"actor": SALTED}}, {"salt": ""})
     # Elsewhere, an empty text is as good as another.
     tap = tap_with({"audit_logs": {"who": "config['prefix'] + action"}}, {"prefix": ""})

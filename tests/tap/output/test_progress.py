@@ -49,13 +49,18 @@ def test_a_long_sync_says_how_far_it_is(total, windows, messages, caplog):
 
 
 def test_figures():
-    windows = [(1, 3), (2, window(50, again=True)), (0, 0), (2.0004, 4)]
-    assert progress_of(7, *windows).figures() == {
+    windows = [(1, 3), (2, window(50, again=True)), (0, window(9, again=True)), (0, 0)]
+    assert progress_of(7, *windows, (2.2504, 4)).figures() == {
         "counted": 7,
-        "emitted": 57,
-        "read_again": 50,
+        "emitted": 66,
+        "read_again": 59,
         "first": to_text(REACHED - 3),
         "last": to_text(REACHED - 1),
-        "windows": 4,
-        "seconds": 5.0,
+        "windows": 5,
+        "seconds": 5.25,
+    }
+    figures = Progress(logging.getLogger("x")).figures()
+    assert figures | {"seconds": 0} == dict.fromkeys(figures, 0) | {
+        "first": "",
+        "last": "",
     }

@@ -12,7 +12,7 @@ def test_values_that_no_event_has_are_left():
     unmatched = Unmatched(
         {
             "actions": ["A", "crea\ntd", "gone"],
-            "actor_types": ["usr"],
+            "actor_types": ["usr", "user"],
             "actor_ids": ["ada", "x"],
             "actor_ips": ["::1", "::2"],
             "origins": ["mcp"],
@@ -22,6 +22,9 @@ def test_values_that_no_event_has_are_left():
     assert listed(unmatched.values) == (
         "`actions`: crea td, gone; `actor_types`: usr; `actor_ids`: x; `actor_ips`: ::2"
     )
+    of_few = Unmatched({"actions": ["a", "b"]})
+    of_few.see([EVENT])
+    assert of_few.values == {"actions": ["b"]}
 
 
 @pytest.mark.parametrize(
