@@ -67,9 +67,9 @@ def problems(
 def listed(document: Mapping[str, Any]) -> dict[Change, bool]:
     """Return the accepted mutants, each with whether it is equivalent."""
     return {
-        Change(one["function"], change): one["kind"] == "equivalent"
+        Change(*mutant.split(": ", 1)): one["kind"] == "equivalent"
         for one in document["accepted"]
-        for change in one["changes"]
+        for mutant in one["mutants"]
     }
 
 
