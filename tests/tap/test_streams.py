@@ -8,17 +8,21 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+import backoff
 import pytest
 
 from sandbox.data import Dataset
+from sandbox.faults import Faults, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
 from tap_akuity.daily import GapError
 from tap_akuity.output import progress
 from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
+from tap_akuity.tap import TapAkuity
 from tests.helpers.events import go, ids
 from tests.helpers.running import (
+    Output,
     bookmark,
     config_for,
     last_state,
@@ -235,8 +239,14 @@ def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
     world.sandbox.state.options = Options(months_kept=6)
     world.state = state_of(DAY_0 - 213 * DAY)
     world.settings |= {"start_date": None, "fail_on_gap": True}
+    output = Output()
+    config = config_for(world.sandbox, **world.settings)
+    tap = TapAkuity(config=config, state=world.state, message_writer=output)
     with pytest.raises(GapError, match="set `start_date` to 2025-09-01T00:00:00Z"):
-        world.run(0)
+        tap.sync_all()
+    # Nothing is emitted, and no state says that it has been reported.
+    assert {message["type"] for message in output.messages} <= {"SCHEMA", "STATE"}
+    assert "checked_on" not in json.dumps(output.messages)
     world.settings["fail_on_gap"] = False
     for hour in (0, 1, 24):
         world.run(hour)
@@ -261,6 +271,19 @@ def test_the_key_is_checked_once_a_day_by_the_server_s_clock(world, caplog):
     world.settings["end_date"] = at(0)
     world.run(48)
     assert len(warnings(caplog)) == 1
+
+
+def test_retries_and_their_waits_are_in_the_last_line(world, caplog, monkeypatch):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.05)
+    world.happen(DAY_0 - HOUR)
+    world.sandbox.state.faults = Faults(Plan(("503",), times=2))
+    world.settings |= {"end_date": at(0), "max_retries": 2}
+    world.run(0)
+    (line,) = [m for m in caplog.messages if m.startswith("Sync completed: ")]
+    assert line.endswith(" requests=3 retries=2")
+    # The waits for the first response count, too.
+    assert float(line.split(" seconds=")[1].split()[0]) >= 2 * 0.05
 
 
 # Events that arrive days late.
