@@ -17,7 +17,7 @@ from sandbox import instants as distributions
 from tap_akuity.api.query import Query
 from tap_akuity.reading.asks import MARGIN, WIDE_MARGIN, Page, Range
 from tap_akuity.reading.limits import Limits
-from tap_akuity.reading.window import IncompleteError
+from tap_akuity.reading.window import IncompleteError, TooLargeError
 from tap_akuity.reading.window import read as read_window
 from tap_akuity.reading.windows import _times, wanted, windows
 from tap_akuity.records.event import Event
@@ -491,6 +491,20 @@ def test_large_records_make_smaller_windows(which, order):
         assert window.range.start <= parse(window.events[0].timestamp)
         found += window.events
     assert found == data
+
+
+def test_a_window_that_can_be_divided_is_abandoned_and_a_second_is_not():
+    limits = Limits(5, 2, max_bytes=10_000)
+    server = Server([large(number, SECOND) for number in range(20)])
+    piece = server.whole(SECOND, 2 * SECOND, 5)
+    assert len(server.finish(read_window(piece, limits))) == 20
+
+    server = Server([large(number, number * SECOND) for number in range(20)])
+    piece = server.whole(0, 20 * SECOND, 5)
+    with pytest.raises(TooLargeError) as caught:
+        server.finish(read_window(piece, limits))
+    assert caught.value.range == piece.range
+    assert caught.value.limits.max_events == 9
 
 
 def test_a_second_too_large_for_the_memory_is_an_error():

@@ -22,8 +22,8 @@ def test_values_that_no_event_has_are_left():
     assert listed(unmatched.values) == (
         "`actions`: crea td, gone; `actor_types`: usr; `actor_ids`: x; `actor_ips`: ::2"
     )
-    of_few = Unmatched({"actions": ["a", "b"]})
-    of_few.see([EVENT])
+    of_few = Unmatched({"actions": ["a", "b"], "origins": [""]})
+    of_few.see([NOBODY, EVENT])
     assert of_few.values == {"actions": ["b"]}
 
 
