@@ -161,6 +161,21 @@ def test_a_range_that_lacks_events_is_read_once_more(times, page_size, caplog):
     assert re.fullmatch(pattern % len(times), warning)
 
 
+def test_a_range_that_is_read_once_more_keeps_its_start():
+    """As one event arrives late, and another disappears."""
+    late = event(10 * SECOND + 1, "late")
+
+    def respond(server, query):
+        if query.start > 50 * SECOND and late not in server.events:
+            server.events = [*server.events[:-1], late]
+        return server.page(query)
+
+    times = seconds(8.9, 8.9995, 9.5, *range(10, 90))
+    server = Server(events(times), respond=respond)
+    found = ids(server.read(10 * SECOND, 100 * SECOND, small()))
+    assert sorted(set(found)) == sorted(ids(server.events)[3:])
+
+
 @pytest.mark.parametrize("arrives", [True, False])
 def test_changes_that_never_cease(arrives):
     def respond(server, query):
