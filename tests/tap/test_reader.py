@@ -79,6 +79,12 @@ def read(client, **settings):
     ]
 
 
+@pytest.fixture(autouse=True)
+def _warnings(caplog):
+    # A tap made by another test may have set the level to `INFO`.
+    caplog.set_level(logging.WARNING)
+
+
 FINE = [
     item(1),
     item(2, lastOccurredTimestamp="2025-12-31 00:00:09.000000001 +0000 UTC"),
