@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from tap_akuity.masking import one_line
 from tap_akuity.reading.recount import understood
 from tap_akuity.records import timestamps
@@ -90,7 +88,7 @@ def normalize(
         bookmark[name] = timestamps.to_text(instant)
     try:
         understood(bookmark.get(RECOUNT, {}))
-    except (msgspec.MsgspecError, ValueError) as error:
+    except ValueError as error:
         msg = (
             f"`{RECOUNT}` of `{stream}` in the state is malformed: remove it, and the "
             f"last days are counted anew ({one_line(str(error))})."

@@ -61,7 +61,11 @@ def understood(kept: object) -> dict[str, Kept]:
     Raises:
         ValueError: If it is malformed.
     """
-    found = msgspec.convert(kept, dict[str, Kept])
+    try:
+        found = msgspec.convert(kept, dict[str, Kept])
+    except msgspec.ValidationError as error:
+        # A `ValueError` only since msgspec 0.21.
+        raise ValueError(str(error)) from error
     for one in found.values():
         for name in (one.until, *one.loaded, *one.counted):
             parse(name, assume_utc=True)
