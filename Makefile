@@ -162,7 +162,7 @@ $(eval $(call environment,.venv-package,the packaging tools,--group package))
 .venv-newest/made: pyproject.toml $(call unless_made,.venv-newest/made)
 	$(call new_environment,the project with the newest SDK)
 	@.venv-newest/bin/python $(PIP_INSTALL) 'uv>=0.9'
-	@echo 'singer-sdk>=0.54.0a0' > .venv-newest/overrides.txt
+	@echo 'singer-sdk[msgspec,parquet,s3,testing]>=0.54.0a0' > .venv-newest/overrides.txt
 	@.venv-newest/bin/uv pip install --quiet --python .venv-newest/bin/python \
 		--overrides .venv-newest/overrides.txt $(PROJECT)
 	@echo "$(MADE_FOR)" > $@
