@@ -323,5 +323,5 @@ def test_a_failed_count_ends_the_run():
     ],
 )
 def test_malformed_counts_are_refused(kept):
-    with pytest.raises(ValueError, match="soon|then|`int`"):
+    with pytest.raises(ValueError, match=r"soon|then|`int`"):
         understood(kept)
