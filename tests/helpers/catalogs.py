@@ -15,7 +15,7 @@ def tap_of(catalog: Any = None, **settings: Any) -> TapAkuity:
 
 def catalog_without(*deselected: list[str]) -> dict[str, Any]:
     """Return a catalog that selects all but these breadcrumbs, known or not."""
-    catalog: dict[str, Any] = TapAkuity(config=CONFIG).catalog_dict
+    catalog: dict[str, Any] = tap_of().catalog_dict
     metadata = catalog["streams"][0]["metadata"]
     known = [entry["breadcrumb"] for entry in metadata]
     more = [one for one in deselected if one not in known]

@@ -1,23 +1,23 @@
 """Running the command, and reading what it wrote."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
+
+from harness.processes import inherited
 
 BIN = Path(sys.executable).parent
 TAP = str(BIN / "tap-akuity")
 
 
 def run(*arguments, command=(TAP,), **environment):
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_AKUITY")}
     return subprocess.run(
         [*command, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
-        env=inherited | environment,
+        env=inherited("TAP_AKUITY") | environment,
         timeout=60,
     )
 

@@ -1,7 +1,6 @@
 """A server of raw bytes, for what no well-behaved server sends, and what it costs."""
 
 import contextlib
-import os
 import re
 import socket
 import subprocess
@@ -9,6 +8,8 @@ import sys
 import threading
 from collections import Counter
 from typing import NamedTuple
+
+from harness.processes import inherited
 
 KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
 
@@ -119,7 +120,6 @@ STARTED = "import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))"
 
 def run_tap(*urls, **environment):
     """Run the tap once for each URL, and measure its memory."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("TAP_AKUITY")}
     given = {
         "TAP_AKUITY_ORGANIZATION_ID": "o",
         "TAP_AKUITY_API_KEY_ID": KEY[0],
@@ -133,7 +133,7 @@ def run_tap(*urls, **environment):
         stderr=subprocess.PIPE,
         text=True,
         check=True,
-        env=inherited | given | environment,
+        env=inherited("TAP_AKUITY") | given | environment,
         timeout=200,
     )
     scale = 1 << 20 if sys.platform == "darwin" else 1 << 10

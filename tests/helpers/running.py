@@ -46,9 +46,9 @@ def organization(name, items):
     return Sandbox(items, options=options)
 
 
-def sync(config, state=None, catalog=None):
-    """Run the tap, and return the messages."""
-    output = Output()
+def sync(config, state=None, catalog=None, output=None):
+    """Run the tap, and return the messages; if it fails, `output` still has them."""
+    output = output or Output()
     tap = TapAkuity(config=config, state=state, catalog=catalog, message_writer=output)
     tap.sync_all()
     return output.messages

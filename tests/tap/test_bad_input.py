@@ -18,7 +18,7 @@ from tap_akuity.tap import TapAkuity
 from tests.helpers.catalogs import CONFIG, catalog_without
 from tests.helpers.commands import TAP, last_line, run, write
 from tests.helpers.events import item
-from tests.helpers.running import Output, bookmark, config_for
+from tests.helpers.running import Output, bookmark, config_for, sync
 
 
 def catalog_with(deselected=None, removed=None, **changes):
@@ -140,9 +140,8 @@ def test_records():
         bad = item(-30) | {"timestamp": "soon"}
         sandbox.store.add([bad], at=time.time_ns() - 10**9)
         output = Output()
-        tap = TapAkuity(config=config_for(sandbox), message_writer=output)
         with pytest.raises(FatalAPIError) as caught:
-            tap.sync_all()
+            sync(config_for(sandbox), output=output)
     said = str(caught.value)
     assert said.startswith("An event from 2019-12-31T23:59:59.999Z to 20")
     assert said.endswith(

@@ -19,7 +19,6 @@ from sandbox.store import Behaviour
 from tap_akuity.daily import GapError
 from tap_akuity.output import progress
 from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
-from tap_akuity.tap import TapAkuity
 from tests.helpers.events import go, ids
 from tests.helpers.running import (
     Output,
@@ -241,9 +240,8 @@ def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
     world.settings |= {"start_date": None, "fail_on_gap": True}
     output = Output()
     config = config_for(world.sandbox, **world.settings)
-    tap = TapAkuity(config=config, state=world.state, message_writer=output)
     with pytest.raises(GapError, match="set `start_date` to 2025-09-01T00:00:00Z"):
-        tap.sync_all()
+        sync(config, world.state, output=output)
     # Nothing follows: no event, and no state that says that it has been reported.
     assert [message["type"] for message in output.messages] == ["STATE", "SCHEMA"]
     world.settings["fail_on_gap"] = False
