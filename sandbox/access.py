@@ -32,8 +32,8 @@ def authenticate(state: State, request: Request) -> Options:
         ApiError: The key is missing, wrong or expired, or the request is about another
             organization or key.
     """
-    others = (replace(state.options, **key) for key in (VIEWER_KEY, EXPIRED_KEY))
-    for key in (state.options, *others):
+    for changes in ({}, VIEWER_KEY, EXPIRED_KEY):
+        key = replace(state.options, **changes)
         text = b64encode(f"{key.api_key_id}:{key.api_key_secret}".encode()).decode()
         if request.headers.get("authorization") == f"Basic {text}":
             break

@@ -66,8 +66,8 @@ class Store:
         """Set up the store with items, stored to match the behaviour."""
         self.behaviour = behaviour or Behaviour()
         self._lock = Lock()
-        self._by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
-        self._key = attrgetter("last" if self._by_last else "timestamp")
+        by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
+        self._key = attrgetter("last" if by_last else "timestamp")
         self._records: list[Record] = []
         self.add(items)
 
@@ -101,12 +101,6 @@ class Store:
             with self._lock:
                 self._records += added
                 self._records.sort(key=self._key)
-
-    def remove_before(self, ns: int) -> None:
-        """Delete the records before `ns`."""
-        with self._lock:
-            if self._by_last or (self._records and self._records[0].timestamp < ns):
-                self._records = [one for one in self._records if one.timestamp >= ns]
 
     def bump(self, item: Mapping[str, Any], at: int, times: int = 1) -> None:
         """Record that an event occurred again at `at`.
