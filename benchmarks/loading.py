@@ -53,13 +53,9 @@ KINDS: dict[str, Any] = {
 SERVERS: dict[str, Callable[[], Any]] = {
     "elasticsearch": search.serve_cluster,
     "mariadb": mariadb.serve_mariadb,
-    "postgres": lambda: postgres.serve(_commands(targets.PostgreSQL)),
+    "postgres": lambda: postgres.serve(environments.commands_of(targets.PostgreSQL)),
     "s3": object_storage.serve_bucket,
 }
-
-
-def _commands(kind: Any) -> Any:  # noqa: ANN401 - of any target
-    return environments.build(kind.environment or kind.command, kind.requirements)
 
 
 def target(name: str, server: Callable[[str], Any]) -> Program:
@@ -70,11 +66,12 @@ def target(name: str, server: Callable[[str], Any]) -> Program:
     def command(job: Job) -> list[str]:
         nonlocal warehouse
         warehouse = kind(job.folder, kind.server and server(kind.server))
-        commands, config = _commands(kind), warehouse.settings()
+        commands, config = environments.commands_of(kind), warehouse.settings()
         if name == "duckdb-10000":
             config["batch_size_rows"] = 10_000
         settings = dict(warehouse.tap)
         if name.endswith(("-batches", "-reader")):
+            # Of the default size, which that of the tests is not.
             settings["batch_config"] = job.batches()
         tap = job.executable("tap-akuity", "tap-akuity")
         first = shlex.join([tap, "--config", job.config(**settings)])
