@@ -53,14 +53,14 @@ def test_queries_are_those_of_the_rules(sigma):
 
 
 def test_the_published_back_end_finds_the_same(sigma, database):
-    answer = ask(database, "FROM akuity.detection_events")
-    columns = ", ".join(f"{name} COLLATE NOCASE" for name in answer.columns)
-    places = ", ".join("?" for _ in answer.columns)
+    result = ask(database, "FROM akuity.detection_events")
+    columns = ", ".join(f"{name} COLLATE NOCASE" for name in result.columns)
+    places = ", ".join("?" for _ in result.columns)
     with sqlite3.connect(":memory:") as connection:
         connection.execute(f"CREATE TABLE detection_events ({columns})")
         connection.executemany(
             f"INSERT INTO detection_events VALUES ({places})",  # noqa: S608
-            [[_plain(value) for value in row] for row in answer.rows],
+            [[_plain(value) for value in row] for row in result.rows],
         )
         for name in set(RULES) - {"many_deletions"}:
             (sql,) = sigma["sqlite"][name]

@@ -35,13 +35,13 @@ def test_questions(tmp_path):
 @NEEDS_DUCKDB
 @pytest.mark.parametrize("name", FOUND)
 def test_the_page_shows_what_is_found(name, database):
-    answer = ask(database, queries()[name])
+    result = ask(database, queries()[name])
     first, *parts = section("Questions to ask").split("\n## ")
     assert f"{HISTORY.records:,} events" in first
     (part,) = (one for one in parts if f"(../examples/sql/{name}.sql)" in one)
-    assert table(answer) in part
-    assert ("first rows" in part) is (len(answer.rows) > SHOWN)
-    assert part.count("\n| ") == min(SHOWN, len(answer.rows)) + 2
+    assert table(result) in part
+    assert ("first rows" in part) is (len(result.rows) > SHOWN)
+    assert part.count("\n| ") == min(SHOWN, len(result.rows)) + 2
 
 
 @NEEDS_DUCKDB

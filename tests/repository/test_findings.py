@@ -34,8 +34,8 @@ def database(tmp_path_factory):
 @NEEDS_DUCKDB
 def test_detections(database):
     for name, expected in HITS.items():
-        answer = ask(database, query(name))
-        found = [row[answer.columns.index("id")] for row in answer.rows]
+        result = ask(database, query(name))
+        found = [row[result.columns.index("id")] for row in result.rows]
         assert sorted(found) == sorted(expected), name
         assert found
 
