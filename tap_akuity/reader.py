@@ -171,21 +171,6 @@ class Reader:
                 executor.wait()
         return task.result()
 
-    def _fetch(self, ask: Ask) -> Callable[[], Response]:
-        if isinstance(ask, Query):
-            return partial(self.page, ask, self._client.fetch(ask))
-        try:
-            query = Query(ask.start, ask.end, ask.offset, 1)
-            return partial(self._found, query, self._client.fetch(query))
-        except BadRequestError:
-            return Refused
-
-    def _found(self, query: Query, response: PageResponse) -> Found | Nothing:
-        page = self.page(query, response)
-        if not page.events:
-            return Nothing(page.total)
-        return Found(timestamps.parse(page.events[0].timestamp))
-
     def page(self, query: Query, response: PageResponse) -> Page:
         """Decode a page.
 
@@ -212,6 +197,21 @@ class Reader:
             )
             raise FatalAPIError(msg) from error
         return Page(events, response.total_count)
+
+    def _fetch(self, ask: Ask) -> Callable[[], Response]:
+        if isinstance(ask, Query):
+            return partial(self.page, ask, self._client.fetch(ask))
+        try:
+            query = Query(ask.start, ask.end, ask.offset, 1)
+            return partial(self._found, query, self._client.fetch(query))
+        except BadRequestError:
+            return Refused
+
+    def _found(self, query: Query, response: PageResponse) -> Found | Nothing:
+        page = self.page(query, response)
+        if not page.events:
+            return Nothing(page.total)
+        return Found(timestamps.parse(page.events[0].timestamp))
 
     def _filtered(self, window: Window) -> Window:
         """Drop events that an older server did not filter out."""
