@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 
-from tap_akuity.masking import MAX_SENTENCE, guard_stderr, one_line
+from tap_akuity.text.masking import MAX_SENTENCE, guard_stderr, one_line
 
 _MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of malloc.h
 

@@ -12,8 +12,8 @@ from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.validators import extend
 from singer_sdk import typing as th
 
-from tap_akuity.records import timestamps
-from tap_akuity.records.timestamps import TimestampError
+from tap_akuity.text import timestamps
+from tap_akuity.text.timestamps import TimestampError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

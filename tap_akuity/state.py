@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tap_akuity.masking import one_line
 from tap_akuity.reading.recount import understood
-from tap_akuity.records import timestamps
-from tap_akuity.records.timestamps import TimestampError
+from tap_akuity.text import timestamps
+from tap_akuity.text.masking import one_line
+from tap_akuity.text.timestamps import TimestampError
 
 NOT_BEFORE = "not_before"
 """Where a replication without a start date began.

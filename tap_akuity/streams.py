@@ -16,17 +16,17 @@ from singer_sdk.streams import RESTStream
 
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
-from tap_akuity.api.neighbours import Neighbours
 from tap_akuity.api.query import Query
-from tap_akuity.daily import check_key, check_reach
+from tap_akuity.checks.account import Neighbours
+from tap_akuity.checks.daily import check_key, check_reach
 from tap_akuity.output.stream import WindowedStream
-from tap_akuity.reader import Reader
-from tap_akuity.reading.asks import Range
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.ranges import Range
+from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
-from tap_akuity.records import timestamps
 from tap_akuity.records.filters import Unmatched, listed
 from tap_akuity.state import CHECKED_ON, NOT_BEFORE, RECOUNT
+from tap_akuity.text import timestamps
 
 if sys.version_info >= (3, 12):
     from typing import override

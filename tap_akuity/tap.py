@@ -20,12 +20,12 @@ from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
 
 from tap_akuity import settings
-from tap_akuity.check import check
-from tap_akuity.masking import hide_key, one_line
+from tap_akuity.checks.preflight import check
 from tap_akuity.output import maps
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import AuditLogsStream
+from tap_akuity.text.masking import hide_key, one_line
 
 if sys.version_info >= (3, 12):
     from typing import override

@@ -27,8 +27,8 @@ from tap_akuity.api.errors import (
     UnreachableError,
 )
 from tap_akuity.api.session import BodyTooBigError, BoundedSession
-from tap_akuity.masking import one_line
-from tap_akuity.records import timestamps
+from tap_akuity.text import timestamps
+from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     import logging

@@ -17,7 +17,7 @@ import urllib3
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api.session import CABundleError
-from tap_akuity.masking import one_line
+from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     from tap_akuity.api.session import Response

@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tap_akuity.calls import DaemonPool
-from tap_akuity.reading.asks import OverloadError, Page
+from tap_akuity.reading.ranges import OverloadError, Page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from tap_akuity.reading.asks import Ask, Outcome, Response
+    from tap_akuity.reading.ranges import Ask, Outcome, Response
 
     Fetch: TypeAlias = Callable[[Ask], Callable[[], Response]]
     """Makes a request, and returns a function that decodes its response.

@@ -13,7 +13,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_akuity.reading.asks import (
+from tap_akuity.reading.ranges import (
     MARGIN,
     WIDE_MARGIN,
     Found,
@@ -22,14 +22,14 @@ from tap_akuity.reading.asks import (
     Range,
     leading,
 )
-from tap_akuity.records.timestamps import SECOND
+from tap_akuity.text.timestamps import SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import TypeAlias
 
-    from tap_akuity.reading.asks import Ask, Outcome
     from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.ranges import Ask, Outcome
 
 
 class Piece(NamedTuple):

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
-from tap_akuity.reading.asks import Range
+from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.windows import wanted
-from tap_akuity.records.timestamps import DAY, SECOND, parse, to_bound, to_text
+from tap_akuity.text.timestamps import DAY, SECOND, parse, to_bound, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_akuity.reading.asks import Asking, Page
+    from tap_akuity.reading.ranges import Asking, Page
     from tap_akuity.reading.windows import Window
 
 _logger = logging.getLogger(__name__)

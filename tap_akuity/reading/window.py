@@ -29,16 +29,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
-from tap_akuity.reading.asks import MARGIN, OverloadError, Page, leading
+from tap_akuity.reading.ranges import MARGIN, OverloadError, Page, leading
 from tap_akuity.records.rows import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from tap_akuity.api.query import Query
-    from tap_akuity.reading.asks import Ask, Asking, Outcome, Range
     from tap_akuity.reading.limits import Limits
     from tap_akuity.reading.plan import Piece
+    from tap_akuity.reading.ranges import Ask, Asking, Outcome, Range
     from tap_akuity.records.event import Event
     from tap_akuity.records.rows import Key
 
@@ -81,7 +81,7 @@ def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Even
     Args:
         piece: A range and its first page.
         limits: How much to request, and to hold in memory.
-        margin: See `asks.MARGIN`.
+        margin: See `ranges.MARGIN`.
 
     Yields:
         Queries, to be resumed with the outcomes in the same order.

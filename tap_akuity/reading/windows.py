@@ -9,12 +9,12 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_akuity.reading.asks import MARGIN, WIDE_MARGIN, Page, Range
 from tap_akuity.reading.executor import Executor
 from tap_akuity.reading.plan import Piece, plan
+from tap_akuity.reading.ranges import MARGIN, WIDE_MARGIN, Page, Range
 from tap_akuity.reading.window import TooLargeError, read
 from tap_akuity.records.rows import content, tell_apart
-from tap_akuity.records.timestamps import SECOND, to_text
+from tap_akuity.text.timestamps import SECOND, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -218,7 +218,7 @@ def wanted(
         bound: Where the first window starts: earlier events are not wanted. Others
             from before the range are kept, in case the previous window does not have
             them.
-        margin: See `asks.MARGIN`.
+        margin: See `ranges.MARGIN`.
 
     Returns:
         The others, in the same order.

@@ -12,7 +12,7 @@ import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.identity import event_id
-from tap_akuity.records.timestamps import PRECISIONS, TimestampError, canonical
+from tap_akuity.text.timestamps import PRECISIONS, TimestampError, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from tap_akuity.api.audit_log import Actor
-from tap_akuity.masking import one_line
+from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -7,11 +7,11 @@ from threading import Lock
 from typing import Any
 
 from tap_akuity.api.query import Query
-from tap_akuity.reading.asks import Ask, Found, Nothing, Page, Range, Refused
 from tap_akuity.reading.plan import Piece
+from tap_akuity.reading.ranges import Ask, Found, Nothing, Page, Range, Refused
 from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event
-from tap_akuity.records.timestamps import SECOND, parse, to_text
+from tap_akuity.text.timestamps import SECOND, parse, to_text
 
 
 def event(instant, name, last=None):

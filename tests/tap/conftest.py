@@ -1,5 +1,8 @@
 """An environment for the tests of the tap."""
 
+import time
+
+import backoff
 import pytest
 
 from tests.helpers.commands import write
@@ -28,3 +31,13 @@ def json_logs(tmp_path):
     }
     path = write(tmp_path / "logging.json", logs)
     return {"SINGER_SDK_LOG_CONFIG": str(path), "MELTANO_PROJECT_ROOT": str(tmp_path)}
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """Wait without waiting, with a jitter of a half, and tell how long it would be."""
+    waited: list[float] = []
+    monkeypatch.setattr(time, "sleep", waited.append)
+    monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
+    monkeypatch.setattr(backoff, "full_jitter", lambda value: value / 2)
+    return waited

@@ -13,7 +13,7 @@ import pytest
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
-from tap_akuity.records import timestamps
+from tap_akuity.text import timestamps
 from tests.helpers.commands import TAP, messages, write
 from tests.helpers.events import ids
 from tests.helpers.running import bookmark, config_for, last_state, records, sync

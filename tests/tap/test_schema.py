@@ -5,7 +5,7 @@ import pytest
 
 from sandbox.data import Dataset
 from scripts.generate_schema import SAMPLE, SCHEMA, generate
-from tap_akuity.records.timestamps import PRECISIONS
+from tap_akuity.text.timestamps import PRECISIONS
 from tests.helpers.events import events_of
 
 FILE = json.loads(SCHEMA.read_text(encoding="utf-8"))

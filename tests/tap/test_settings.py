@@ -4,8 +4,8 @@ import pytest
 from singer_sdk.exceptions import ConfigValidationError
 
 from tap_akuity import settings
-from tap_akuity.records import timestamps
 from tap_akuity.tap import TapAkuity
+from tap_akuity.text import timestamps
 
 NOW = timestamps.parse("2026-01-01T00:00:00Z")
 COMPLETE = {"organization_id": "org", "api_key_id": "key", "api_key_secret": "hush"}

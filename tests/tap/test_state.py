@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_akuity.records.timestamps import parse
 from tap_akuity.state import StateError, normalize
+from tap_akuity.text.timestamps import parse
 
 TIMES = ("replication_key_value", "not_before")
 

@@ -16,9 +16,9 @@ from sandbox.faults import Faults, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
-from tap_akuity.daily import GapError
+from tap_akuity.checks.daily import GapError
 from tap_akuity.output import progress
-from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
+from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
 from tests.helpers.events import go, ids
 from tests.helpers.running import (
     Output,

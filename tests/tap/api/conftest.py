@@ -1,19 +1,8 @@
 import ssl
-import time
 
 import backoff
 import pytest
 import trustme
-
-
-@pytest.fixture
-def waits(monkeypatch):
-    """Wait without waiting, with a jitter of a half, and tell how long it would be."""
-    waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
-    monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
-    monkeypatch.setattr(backoff, "full_jitter", lambda value: value / 2)
-    return waited
 
 
 @pytest.fixture

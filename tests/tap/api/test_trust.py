@@ -6,8 +6,8 @@ import traceback
 import pytest
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity import masking
 from tap_akuity.api.query import Query
+from tap_akuity.text import masking
 from tests.helpers.clients import client_of
 from tests.helpers.commands import run, write
 from tests.helpers.peer import Peer, head, page

@@ -29,8 +29,8 @@ from tap_akuity.output.lines import CHUNK_BYTES, chunks, unbroken
 from tap_akuity.output.maps import StreamMapError
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.event import RecordError
-from tap_akuity.records.timestamps import parse
 from tap_akuity.tap import TapAkuity
+from tap_akuity.text.timestamps import parse
 from tests.helpers.catalogs import catalog_without, convert, tap_of
 from tests.helpers.events import WHEN, event_of, items
 from tests.helpers.running import bookmark, config_for, last_state, records, sync

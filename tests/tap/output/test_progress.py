@@ -3,9 +3,9 @@ import logging
 import pytest
 
 from tap_akuity.output.progress import Progress
-from tap_akuity.reading.asks import Range
+from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.windows import Window
-from tap_akuity.records.timestamps import parse, to_text
+from tap_akuity.text.timestamps import parse, to_text
 from tests.helpers.server import events
 
 REACHED = parse("2025-11-21T16:26:40.5Z")

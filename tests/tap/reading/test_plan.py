@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from tap_akuity.reading.asks import (
+from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.plan import Piece, plan
+from tap_akuity.reading.ranges import (
     WIDE_MARGIN,
     Found,
     Nothing,
@@ -13,9 +15,7 @@ from tap_akuity.reading.asks import (
     Range,
     Refused,
 )
-from tap_akuity.reading.limits import Limits
-from tap_akuity.reading.plan import Piece, plan
-from tap_akuity.records.timestamps import SECOND
+from tap_akuity.text.timestamps import SECOND
 from tests.helpers.server import events, seconds
 
 SPAN = Range(*seconds(100.5, 199.5))

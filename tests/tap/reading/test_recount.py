@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tap_akuity.reading.asks import Range
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.recount import Recount, understood
 from tap_akuity.reading.windows import Window
-from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
+from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
 from tests.helpers.server import Server, event, events
 
 DAY_0 = parse("2026-03-01T00:00:00Z")

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from sandbox import instants as distributions
 from tap_akuity.api.query import Query
-from tap_akuity.reading.asks import MARGIN, WIDE_MARGIN, Page, Range
 from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.ranges import MARGIN, WIDE_MARGIN, Page, Range
 from tap_akuity.reading.window import IncompleteError, TooLargeError
 from tap_akuity.reading.window import read as read_window
 from tap_akuity.reading.windows import _times, wanted, windows
 from tap_akuity.records.event import Event
-from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
+from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
 from tests.helpers.server import Server, event, events, seconds
 
 YEAR = 365 * DAY

@@ -13,7 +13,7 @@ from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.rows import GROWING, Rows, tell_apart
-from tap_akuity.records.timestamps import DAY, parse
+from tap_akuity.text.timestamps import DAY, parse
 from tests.helpers.events import events_of, values
 from tests.helpers.server import Server
 from tests.helpers.truth import event_id

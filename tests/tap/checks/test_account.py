@@ -4,7 +4,7 @@ import pytest
 import requests
 from requests.auth import HTTPBasicAuth
 
-from tap_akuity.api.neighbours import (
+from tap_akuity.checks.account import (
     MAX_BYTES,
     NEVER,
     NOT_VISIBLE,

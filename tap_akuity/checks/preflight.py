@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tap_akuity.api.neighbours import NEVER, NOT_VISIBLE
 from tap_akuity.api.query import Query
-from tap_akuity.masking import one_line
-from tap_akuity.records import timestamps
+from tap_akuity.checks.account import NEVER, NOT_VISIBLE
 from tap_akuity.records.filters import listed
+from tap_akuity.text import timestamps
+from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     import logging
 
-    from tap_akuity.api.neighbours import ApiKey, Organization, Permissions
+    from tap_akuity.checks.account import ApiKey, Organization, Permissions
     from tap_akuity.streams import AuditLogsStream
 
 MAX_ATTEMPTS = 3

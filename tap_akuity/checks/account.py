@@ -14,8 +14,8 @@ import msgspec
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
-from tap_akuity.records import timestamps
-from tap_akuity.records.timestamps import TimestampError
+from tap_akuity.text import timestamps
+from tap_akuity.text.timestamps import TimestampError
 
 if TYPE_CHECKING:
     from tap_akuity.api.client import AkuityClient

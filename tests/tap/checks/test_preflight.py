@@ -17,7 +17,7 @@ from sandbox.options import read_options
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
-from tap_akuity.check import check
+from tap_akuity.checks.preflight import check
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.tap import TapAkuity
 from tests.helpers.commands import last_line, run, write

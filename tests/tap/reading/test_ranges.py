@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_akuity.api.query import Query
-from tap_akuity.reading.asks import (
+from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.ranges import (
     MARGIN,
     WIDE_MARGIN,
     Nothing,
@@ -15,8 +16,7 @@ from tap_akuity.reading.asks import (
     Refused,
     leading,
 )
-from tap_akuity.reading.limits import Limits
-from tap_akuity.records.timestamps import SECOND
+from tap_akuity.text.timestamps import SECOND
 from tests.helpers.server import events
 
 HALF = SECOND // 2

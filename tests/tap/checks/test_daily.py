@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tap_akuity.api.neighbours import NEVER, NOT_VISIBLE, ApiKey, Organization
-from tap_akuity.daily import GapError, check_key, check_reach
-from tap_akuity.records.timestamps import DAY, parse, to_text
+from tap_akuity.checks.account import NEVER, NOT_VISIBLE, ApiKey, Organization
+from tap_akuity.checks.daily import GapError, check_key, check_reach
+from tap_akuity.text.timestamps import DAY, parse, to_text
 
 LOGGER = logging.getLogger("tests.daily")
 NOW = parse("2026-03-31T12:34:56.789Z")

@@ -10,24 +10,24 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
-from tap_akuity.masking import one_line
-from tap_akuity.reading.asks import Found, Nothing, Page, Range, Refused
 from tap_akuity.reading.executor import Executor
 from tap_akuity.reading.plan import Piece
+from tap_akuity.reading.ranges import Found, Nothing, Page, Range, Refused
 from tap_akuity.reading.windows import windows
-from tap_akuity.records import timestamps
 from tap_akuity.records.event import RecordError, parse_items
 from tap_akuity.records.filters import ActorFilter
 from tap_akuity.records.members import UnknownMembers
+from tap_akuity.text import timestamps
+from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable, Collection, Iterator
 
     from tap_akuity.api.client import AkuityClient, PageResponse
-    from tap_akuity.reading.asks import Ask, Asking, Response
     from tap_akuity.reading.executor import Task
     from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.ranges import Ask, Asking, Response
     from tap_akuity.reading.recount import Recount
     from tap_akuity.reading.windows import Window
     from tap_akuity.records.event import Event

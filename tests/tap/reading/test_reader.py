@@ -12,12 +12,12 @@ from singer_sdk.exceptions import FatalAPIError
 from tap_akuity.api.client import PageResponse
 from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
-from tap_akuity.reader import Reader
-from tap_akuity.reading.asks import Found, Nothing, Page, Probe, Range, Refused
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece
+from tap_akuity.reading.ranges import Found, Nothing, Page, Probe, Range, Refused
+from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
-from tap_akuity.records.timestamps import DAY, SECOND, parse, to_text
+from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
 
 NOW = parse("2026-01-01T00:00:00Z")
 START = NOW - DAY

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_akuity import masking
-from tap_akuity.masking import guard_stderr, hide, hide_key, hide_proxies, one_line
+from tap_akuity.text import masking
+from tap_akuity.text.masking import guard_stderr, hide, hide_key, hide_proxies, one_line
 
 SECRET = "kQ7/x+Zw9=secret%of~it"
 

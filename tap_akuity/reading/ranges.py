@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from tap_akuity.api.query import Query
-from tap_akuity.records.timestamps import MILLISECOND, SECOND, to_bound
+from tap_akuity.text.timestamps import MILLISECOND, SECOND, to_bound
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sandbox.timestamps import SECOND, from_rfc3339, to_go
-from tap_akuity.records.timestamps import (
+from tap_akuity.text.timestamps import (
     PRECISIONS,
     TimestampError,
     canonical,

@@ -8,13 +8,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tap_akuity.api.neighbours import NEVER
-from tap_akuity.records.timestamps import DAY, months_before, parse, to_text
+from tap_akuity.checks.account import NEVER
+from tap_akuity.text.timestamps import DAY, months_before, parse, to_text
 
 if TYPE_CHECKING:
     import logging
 
-    from tap_akuity.api.neighbours import Neighbours
+    from tap_akuity.checks.account import Neighbours
 
 LONG_AGO = 30 * DAY
 """More recent events can be searched on every Akuity plan."""
