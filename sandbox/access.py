@@ -54,7 +54,7 @@ def organization(key: Options, *, is_older: bool) -> dict[str, Any]:
         # protojson encodes 64-bit integers as strings.
         quota["auditRecordMonths"] = str(key.months_kept)
         quota["auditRecordArchiveMonths"] = str(key.months_archived)
-    if key.neighbours == "unclear":
+    if key.account == "unclear":
         quota = dict.fromkeys(quota, "-1")
     content = {"id": key.organization_id, "name": key.organization_name}
     return {"organization": {**content, "plan": "enterprise", "quota": quota}}
@@ -75,7 +75,7 @@ def api_key(key: Options, *, is_older: bool) -> dict[str, Any]:
         "createTime": "2025-01-01T00:00:00Z",
         "expireTime": "",
     }
-    if key.neighbours != "unclear":
+    if key.account != "unclear":
         kind = "customRoles" if key.role == "auditor" else "roles"
         permissions = {"actions": [], "roles": [], "customRoles": [], kind: [key.role]}
         expires = key.key_expires and key.key_expires.astimezone(timezone.utc)

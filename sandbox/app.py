@@ -74,10 +74,10 @@ async def _audit_logs(state: State, request: Request) -> Response:
 async def _neighbour(
     read: Callable[..., dict[str, Any]], state: State, request: Request
 ) -> Response:
-    state.stats.neighbours[request.url.path] += 1
+    state.stats.account[request.url.path] += 1
     await asyncio.sleep(state.options.latency_seconds)
     key = access.authenticate(state, request)
-    if refusal := REFUSALS.get(state.options.neighbours):
+    if refusal := REFUSALS.get(state.options.account):
         return refusal.response()
     return JSONResponse(read(key, is_older=state.store.behaviour.older))
 

@@ -28,7 +28,7 @@ class Options:
         role: Role of the key: an `owner` may do everything, an `auditor` may read the
             audit log, a `member` may do anything but that.
         key_expires: When the key expires. Default: never.
-        neighbours: How the endpoints of the organization and the key respond: with
+        account: How the endpoints of the organization and the key respond: with
             their data, with values that clients do not understand, or with a status.
         latency_seconds: Duration of each request.
         arrivals: Number of events that happen just before each request.
@@ -44,7 +44,7 @@ class Options:
     api_key_secret: str = "sandbox-key-secret"  # noqa: S105 - opens nothing
     role: Literal["owner", "auditor", "member"] = "owner"
     key_expires: datetime | None = None
-    neighbours: Literal["shown", "unclear", "403", "404", "503"] = "shown"
+    account: Literal["shown", "unclear", "403", "404", "503"] = "shown"
     latency_seconds: float = 0.0
     arrivals: int = 0
     clock_skew_seconds: float = field(default=0.0, metadata={"type": float})
@@ -63,7 +63,7 @@ class Stats:
         self.requests = 0
         self.faults: Counter[str] = Counter()
         self.queries: list[str] = []
-        self.neighbours: Counter[str] = Counter()
+        self.account: Counter[str] = Counter()
 
     def report(self) -> dict[str, Any]:
         """Return all statistics, ready for JSON."""
@@ -71,7 +71,7 @@ class Stats:
             "requests": self.requests,
             "faults": dict(self.faults),
             "queries": list(self.queries),
-            "neighbours": dict(self.neighbours),
+            "account": dict(self.account),
         }
 
 

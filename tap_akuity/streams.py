@@ -17,7 +17,7 @@ from singer_sdk.streams import RESTStream
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
 from tap_akuity.api.query import Query
-from tap_akuity.checks.account import Neighbours
+from tap_akuity.checks.account import Account
 from tap_akuity.checks.daily import check_key, check_reach
 from tap_akuity.output.stream import WindowedStream
 from tap_akuity.reading.limits import Limits
@@ -140,9 +140,9 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         )
 
     @cached_property
-    def neighbours(self) -> Neighbours:
+    def account(self) -> Account:
         """The client for the organization and the API key."""
-        return Neighbours(
+        return Account(
             self.client,
             base_url=self.url_base,
             organization_id=self.config["organization_id"],
@@ -253,11 +253,11 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if is_first:
             bookmark = state.get("replication_key_value")
             fail = self.config["fail_on_gap"]
-            check_reach(self.neighbours, self.logger, bookmark, bound, fail=fail)
+            check_reach(self.account, self.logger, bookmark, bound, fail=fail)
         if span.end == end:
             return  # A shard.
         if is_first:
-            check_key(self.neighbours, self.logger, span.end)
+            check_key(self.account, self.logger, span.end)
         if days := self.config["recount_days"]:
             events = self.config["organization_id"], self.get_url_params(None, None)
             kept = state.get(RECOUNT, {})

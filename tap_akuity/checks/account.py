@@ -1,4 +1,4 @@
-"""The neighbours of the audit log: the organization, and the API key.
+"""The account: the organization, and the API key that is used.
 
 A key may not be allowed to see them, and older servers return fewer members. So nothing
 here raises: a value that is not visible or not valid is None, and `problem` says why.
@@ -75,7 +75,7 @@ class ApiKey(NamedTuple):
     """Why nothing is known; empty if the key is visible."""
 
 
-class Neighbours:
+class Account:
     """Fetches the organization and the API key, with one request each."""
 
     def __init__(

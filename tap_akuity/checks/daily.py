@@ -14,7 +14,7 @@ from tap_akuity.text.timestamps import DAY, months_before, parse, to_text
 if TYPE_CHECKING:
     import logging
 
-    from tap_akuity.checks.account import Neighbours
+    from tap_akuity.checks.account import Account
 
 LONG_AGO = 30 * DAY
 """More recent events can be searched on every Akuity plan."""
@@ -28,7 +28,7 @@ class GapError(Exception):
 
 
 def check_reach(
-    neighbours: Neighbours,
+    account: Account,
     logger: logging.Logger,
     bookmark: str | None,
     bound: int,
@@ -38,7 +38,7 @@ def check_reach(
     """Report which part of the range to read Akuity no longer keeps.
 
     Args:
-        neighbours: Knows how long events can be searched.
+        account: Knows how long events can be searched.
         logger: Logs the finding.
         bookmark: Where the last run stopped, if there was one. Events after it that
             can no longer be fetched are a gap.
@@ -53,7 +53,7 @@ def check_reach(
     start = max(bound, reached)
     if now - start <= LONG_AGO:
         return
-    organization = neighbours.organization()
+    organization = account.organization()
     months = organization.searchable_months
     if months is None:
         logger.debug(
@@ -89,15 +89,15 @@ def check_reach(
     logger.warning("%s.", gap)
 
 
-def check_key(neighbours: Neighbours, logger: logging.Logger, now: int) -> None:
+def check_key(account: Account, logger: logging.Logger, now: int) -> None:
     """Warn of an API key that expires soon.
 
     Args:
-        neighbours: Knows when it expires.
+        account: Knows when it expires.
         logger: Logs the warning.
         now: The time, in nanoseconds since the Unix epoch.
     """
-    key = neighbours.api_key()
+    key = account.api_key()
     if key.expires is None:
         logger.debug(
             "When the API key expires is %s.",

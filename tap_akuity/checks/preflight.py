@@ -57,7 +57,7 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
     last_day = Query(now - timestamps.DAY, now + timestamps.SECOND, 0, 1)
     count = stream.client.fetch(last_day).total_count
 
-    organization = stream.neighbours.organization()
+    organization = stream.account.organization()
     logger.info("Organization: %s.", _named(organization))
     logger.info("Searchable: %s.", _retention(organization))
     matching = f" that match {listed(stream.filters)}" if stream.filters else ""
@@ -74,7 +74,7 @@ def check(stream: AuditLogsStream, logger: logging.Logger) -> None:
         )
     logger.info("Largest page: %s.", _largest(asked, len(events), page.total_count))
     logger.info("Clock: %s.", _clock(offset))
-    key = stream.neighbours.api_key()
+    key = stream.account.api_key()
     if key.expires is not None and key.expires - now < WARN_DAYS * timestamps.DAY:
         logger.warning("API key: %s: replace it before then.", _expiry(key, now))
     else:

@@ -24,7 +24,7 @@ def page(items=b"", total=0, headers=b""):
     return head(200, headers) + b'{"items":[%b],"totalCount":%d}' % (items, total)
 
 
-def hide_neighbours(_):
+def hide_account(_):
     return [head(404)]
 
 
@@ -80,7 +80,7 @@ class Peer:
         place = path.strip("/").split("/")[0]
         respond = self._respond
         if "/api/v1/" in path and "/audit-logs?" not in path:
-            respond = hide_neighbours
+            respond = hide_account
         elif isinstance(respond, list):
             respond = respond[int(place)]
         for data in respond(request):

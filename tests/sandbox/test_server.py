@@ -109,7 +109,7 @@ def test_stats(sandbox):
     post(sandbox, "faults", {"kinds": ["503", "503"], "times": 1})
     assert [get(sandbox).status_code for _ in range(2)] == [503, 200]
     get(sandbox, API_KEY)
-    stats = {"requests": 3, "faults": {"503": 1}, "neighbours": {API_KEY: 1}}
+    stats = {"requests": 3, "faults": {"503": 1}, "account": {API_KEY: 1}}
     stats["queries"] = ["filters.limit=1&limit=3", "", ""]
     assert get(sandbox, "/sandbox/stats").json() == stats
     assert post(sandbox, "reset-stats").json() == stats

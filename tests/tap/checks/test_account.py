@@ -8,8 +8,8 @@ from tap_akuity.checks.account import (
     MAX_BYTES,
     NEVER,
     NOT_VISIBLE,
+    Account,
     ApiKey,
-    Neighbours,
     Organization,
     Permissions,
 )
@@ -20,10 +20,10 @@ ORGANIZATION_URL = f"{API}/organizations/a%20b%3Fc"
 KEY_URL = f"{API}/apikeys/key%2F1"
 
 
-def neighbours(max_attempts=11):
+def account(max_attempts=11):
     auth = HTTPBasicAuth("key/1", "hush")
     client = client_of(auth=auth, max_attempts=max_attempts)
-    return Neighbours(client, base_url=API, organization_id="a b?c", api_key_id="key/1")
+    return Account(client, base_url=API, organization_id="a b?c", api_key_id="key/1")
 
 
 @pytest.mark.parametrize(
@@ -35,13 +35,13 @@ def test_an_organization(requests_mock, sent, months):
     quota = {"auditRecordMonths": sent, "auditRecordArchiveMonths": "18"}
     content = {"organization": {"name": "x", "quota": quota}}
     requests_mock.get(ORGANIZATION_URL, json=content)
-    assert neighbours().organization() == Organization("x", months, 18)
+    assert account().organization() == Organization("x", months, 18)
 
 
 @pytest.mark.parametrize("sent", [{}, {"name": "", "quota": None}, {"name": 5}])
 def test_an_organization_of_which_nothing_is_known(requests_mock, sent):
     requests_mock.get(ORGANIZATION_URL, json={"organization": sent})
-    assert neighbours().organization() == Organization()
+    assert account().organization() == Organization()
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_an_organization_of_which_nothing_is_known(requests_mock, sent):
 )
 def test_a_key(requests_mock, sent, key):
     requests_mock.get(KEY_URL, json={"apiKey": sent})
-    assert neighbours().api_key() == key
+    assert account().api_key() == key
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_key(requests_mock, sent, key):
 )
 def test_another_body_is_not_guessed_at(requests_mock, response):
     requests_mock.get(ORGANIZATION_URL, headers={"cf-ray": "8f2c"}, **response)
-    assert neighbours().organization() == Organization(
+    assert account().organization() == Organization(
         problem="not understood (HTTP 200 from akuity.cloud, cf-ray 8f2c)"
     )
     assert requests_mock.call_count == 1
@@ -100,7 +100,7 @@ def test_another_body_is_not_guessed_at(requests_mock, response):
 )
 def test_trouble_is_told_after_a_few_attempts(requests_mock, waits, failure, attempts):
     requests_mock.get(KEY_URL, **failure)
-    key = neighbours().api_key()
+    key = account().api_key()
     assert key == ApiKey(problem=key.problem)
     is_hidden = failure.get("status_code") in {403, 404}
     assert key.problem.startswith(NOT_VISIBLE if is_hidden else "not known: ")
@@ -113,5 +113,5 @@ def test_trouble_is_told_after_a_few_attempts(requests_mock, waits, failure, att
 def test_they_are_not_asked_for_more_often_than_a_page(requests_mock, waits):
     found = {"json": {"apiKey": {"expireTime": None}}}
     requests_mock.get(KEY_URL, [{"status_code": 503}, found])
-    assert neighbours(max_attempts=1).api_key().problem.endswith("Attempts: 1")
+    assert account(max_attempts=1).api_key().problem.endswith("Attempts: 1")
     assert not waits

@@ -56,8 +56,8 @@ UNKNOWN = "DEBUG: How long events can be searched is"
 )
 def test_what_can_no_longer_be_fetched(organization, bookmark, bound, said, caplog):
     caplog.set_level(logging.DEBUG)
-    neighbours = SimpleNamespace(organization=organization and (lambda: organization))
-    arguments: Any = neighbours, LOGGER, bookmark, parse(bound)
+    account = SimpleNamespace(organization=organization and (lambda: organization))
+    arguments: Any = account, LOGGER, bookmark, parse(bound)
     check_reach(*arguments, fail=False)
     found = [f"{one.levelname}: {one.getMessage()}" for one in caplog.records]
     assert found == [said] * (said is not None)
@@ -87,6 +87,6 @@ def test_what_can_no_longer_be_fetched(organization, bookmark, bound, said, capl
 )
 def test_a_key_that_expires_soon(key, said, caplog):
     caplog.set_level(logging.DEBUG)
-    neighbours: Any = SimpleNamespace(api_key=lambda: key)
-    check_key(neighbours, LOGGER, NOW)
+    account: Any = SimpleNamespace(api_key=lambda: key)
+    check_key(account, LOGGER, NOW)
     assert caplog.messages == [said] * (said is not None)

@@ -87,13 +87,13 @@ def test_all_findings(findings):
             "--months-archived=0",
             "Searchable: 1200 months; archives are kept: not known",
         ),
-        ("--neighbours=unclear", "when it expires is not known.\nRole: not known."),
+        ("--account=unclear", "when it expires is not known.\nRole: not known."),
         (
-            "--neighbours=403",
+            "--account=403",
             "Organization: not visible to this key.\nSearchable: not v",
         ),
         (
-            "--neighbours=403",
+            "--account=403",
             "when it expires is not visible to this key.\nRole: not vi",
         ),
         ("--no-date-header", "Clock: the server's is not known."),
@@ -125,7 +125,7 @@ def test_findings_that_depend_on_settings(findings):
 
 
 def test_neighbours_in_trouble_stop_no_sync(findings):
-    found = findings("--neighbours=503", max_retries=9)
+    found = findings("--account=503", max_retries=9)
     attempts = [line for line in found if line.startswith("WARNING Attempt ")]
     assert len(attempts) == 4
     organization, searchable = [line for line in found if line not in attempts][:2]
@@ -170,7 +170,7 @@ def test_the_command(sandbox, tmp_path):
     assert last_line(result) == "A sync can work."
     assert "failed" not in result.stderr
     assert stats(sandbox)["requests"] == 2
-    assert sum(stats(sandbox)["neighbours"].values()) == 2
+    assert sum(stats(sandbox)["account"].values()) == 2
     result = run("--config", config, "--test=schema")
     (line,) = result.stdout.splitlines()
     assert json.loads(line)["type"] == "SCHEMA"
