@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tap_akuity.reading.recount import understood
+from tap_akuity.reading.recount import validated
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
 from tap_akuity.text.timestamps import TimestampError
@@ -87,7 +87,7 @@ def normalize(
             raise StateError(msg)
         bookmark[name] = timestamps.to_text(instant)
     try:
-        understood(bookmark.get(RECOUNT, {}))
+        validated(bookmark.get(RECOUNT, {}))
     except ValueError as error:
         msg = (
             f"`{RECOUNT}` of `{stream}` in the state is malformed: remove it, and the "

@@ -231,7 +231,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         whole = self.reader.begin(start, end)
         self.progress.total = whole.total
         yield from self._daily(state, Range(start, whole.range.end), end)
-        for window in self.reader.windows(whole):
+        for window in self.reader.windows(whole, end):
             unmatched.see(window.events)
             yield window
         if unmatched.values:
@@ -254,7 +254,7 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             bookmark = state.get("replication_key_value")
             fail = self.config["fail_on_gap"]
             check_reach(self.account, self.logger, bookmark, bound, fail=fail)
-        if span.end == end:
+        if end is not None and span.end >= end:
             return  # A shard.
         if is_first:
             check_key(self.account, self.logger, span.end)

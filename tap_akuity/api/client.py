@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+MAX_LIMIT = 1000
+"""The largest limit that Akuity accepts, as its published definitions say."""
+
 MAX_WAIT_SECONDS = 60.0
 """The longest wait between two attempts unless the server asks for a longer one."""
 
@@ -131,39 +134,35 @@ class AkuityClient:
             query: The page.
 
         Returns:
-            The page. If it is too big, it is smaller, and so is every later one.
+            The page. If the server rejects its limit, it is smaller, and so is every
+            later one.
 
         Raises:
+            PageTooBigError: If it is too big to be sent or read.
             BadRequestError: If the server rejects the query.
-            PageTooBigError: If a single event is too big.
             FatalAPIError: If the server rejects the request, or no attempt gets a
                 usable response.
         """
+        limit = min(query.limit, self._largest_page)
         while True:
-            limit = min(query.limit, self._largest_page)
+            pairs = self._params | _parameters(query._replace(limit=limit))
             try:
-                pairs = self._params | _parameters(query._replace(limit=limit))
-                return self.get(
+                page = self.get(
                     f"{self._url}?{urlencode(pairs, doseq=True)}", self._page
                 )
             except LimitError as error:
                 if limit == 1:
                     raise
-                self._shrink(limit // 2, error)
-            except PageTooBigError as error:
-                if limit == 1:
-                    start, end = map(timestamps.to_bound, (query.start, query.end))
-                    msg = (
-                        f"An event between {start} and {end} is too big to be sent: "
-                        "leave it out with `start_date`, `end_date` or a filter, and "
-                        f"ask Akuity's support for it. {error}"
+                # Akuity's own maximum is the most likely one.
+                limit = MAX_LIMIT if limit > MAX_LIMIT else limit // 2
+                problem = error
+            else:
+                if limit < min(query.limit, self._largest_page):
+                    self._largest_page = limit
+                    self._logger.info(
+                        "%s Requesting %d events per page.", problem, limit
                     )
-                    raise PageTooBigError(msg) from error
-                self._shrink(limit // 2, error)
-
-    def _shrink(self, limit: int, error: FatalAPIError) -> None:
-        self._largest_page = min(self._largest_page, limit)
-        self._logger.info("%s Asking for %d events at a time.", error, limit)
+                return page
 
     def get(
         self,

@@ -29,6 +29,8 @@ EU_API_URL = "https://eu.akuity.cloud"
 
 _CLIENT_CLOSED_REQUEST = 499  # nginx's and gRPC's "cancelled"; not in HTTPStatus
 _TOO_BIG = re.compile(r"message (after decompression )?larger than max")
+# Not "rate limit exceeded", which a smaller page would not mend.
+_LIMIT = re.compile(r"(?<!rate )\b(limit|page ?size)\b(?! exceeded)")
 _REGION = f"(that of the EU region is {EU_API_URL})"
 
 _ADVICE = {
@@ -133,7 +135,7 @@ def check_status(response: Response, url: str) -> None:
             is_rate_limit=status == HTTPStatus.TOO_MANY_REQUESTS,
         )
     if status == HTTPStatus.BAD_REQUEST:
-        raise (LimitError if "limit" in message else BadRequestError)(sentence)
+        raise (LimitError if _LIMIT.search(message) else BadRequestError)(sentence)
     raise FatalAPIError(sentence)
 
 

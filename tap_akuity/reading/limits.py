@@ -33,18 +33,16 @@ class Limits:
     """How many events fewer than full pages a window aims at: it is cut at a whole
     second, so it also holds the rest of that second."""
 
-    windows_ahead: int = 4
-    """How many windows may be planned but not started. Planning one may take several
-    sequential requests, and keeps its first page in memory."""
-
     @property
     def goal(self) -> int:
         """How many events a window aims at.
 
-        Full pages minus the slack, and fewer than it may hold, as more may arrive.
+        Full pages, which overlap by a row, minus the slack, and fewer than it may hold,
+        as more may arrive.
         """
         pages = (self.max_events - self.max_events // 25) // self.page_size
-        return min(max(1, max(1, pages) * self.page_size - self.slack), self.max_events)
+        rows = max(1, pages) * (self.page_size - 1) + 1
+        return min(max(1, rows - self.slack), self.max_events)
 
     @property
     def events_ahead(self) -> int:

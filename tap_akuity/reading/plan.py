@@ -10,26 +10,22 @@ holds, and a piece with too many is cut again.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_akuity.reading.ranges import (
-    MARGIN,
-    WIDE_MARGIN,
-    Found,
-    Nothing,
-    Page,
-    Range,
-    leading,
-)
-from tap_akuity.text.timestamps import SECOND
+from tap_akuity.api.errors import BadRequestError
+from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.text.timestamps import SECOND, parse
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-    from typing import TypeAlias
+    from collections.abc import Iterator
 
+    from tap_akuity.api.query import Query
     from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.ranges import Ask, Outcome
+    from tap_akuity.reading.requests import Requests
+
+CONFIRMATIONS = 5
+"""How often in a row the server has to say that it has fewer events than before."""
 
 
 class Piece(NamedTuple):
@@ -42,64 +38,46 @@ class Piece(NamedTuple):
     first: Page | None = None
     """Its first page; the total is then what that says."""
 
+    is_divisible: bool = True
+    """Whether cutting it would leave fewer events in each part."""
 
-Planning: TypeAlias = "Generator[list[Ask] | Piece, list[Outcome], int]"
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether it can be read in smaller parts."""
+        return self.is_divisible and self.range.can_be_cut
 
 
-def plan(whole: Piece, limits: Limits, margin: int = MARGIN) -> Planning:
+def plan(requests: Requests, whole: Piece, limits: Limits) -> Iterator[Piece]:
     """Divide a range into pieces, in ascending order.
 
     Args:
-        whole: The range, with its first page.
+        requests: Makes the requests.
+        whole: The range, perhaps with its first page.
         limits: How much a piece may hold, and how many requests to make at a time.
-        margin: See `MARGIN`.
 
     Yields:
-        Queries, to be resumed with the outcomes in the same order; or a piece that is
-        small enough to read, or cannot be cut, with its first page.
-
-    Returns:
-        How many events the pieces hold, by their first pages.
+        Pieces that are small enough to read, or cannot be cut, with their first pages.
     """
-    held = 0
     stack = [whole]  # The earliest on top.
     while stack:
         piece = stack.pop()
         if _is_too_large(piece, limits):
-            stack += (yield from _cut(piece, limits, margin))[::-1]
+            stack += _cut(requests, piece, limits)[::-1]
         elif piece.first:
-            held += piece.first.total
             yield piece
         else:
-            batch = [piece]
-            while (
-                stack
-                and len(batch) < limits.concurrency
-                and not stack[-1].first
-                and not _is_too_large(stack[-1], limits)
-            ):
-                batch.append(stack.pop())
-            outcomes = yield [
-                one.range.query(0, limits.page_size, margin) for one in batch
-            ]
-            pages = leading(outcomes, Page)
-            # A failed query is repeated when its piece is next.
-            stack += batch[len(pages) :][::-1]
-            begun = [
-                Piece(one.range, page.total, page)
-                for one, page in zip(batch, pages, strict=False)
-            ]
-            # Pages of pieces that are to be cut could pile up, level by level.
-            stack += [
-                one._replace(first=None) if _is_too_large(one, limits) else one
-                for one in begun[:0:-1]
-            ]
-            stack.append(begun[0])
-    return held
+            near = stack[: -limits.concurrency : -1]
+            ready = takewhile(
+                lambda one: not (one.first or _is_too_large(one, limits)), near
+            )
+            queries = [one.range.query(0, limits.page_size) for one in (piece, *ready)]
+            requests.begin(queries)
+            page = _first_page(requests, queries[0], piece.total)
+            stack.append(piece._replace(total=page.total, first=page))
 
 
 def _is_too_large(piece: Piece, limits: Limits) -> bool:
-    if not piece.range.can_be_cut:
+    if not piece.can_be_cut:
         return False
     if piece.first is None:
         return piece.total > limits.max_events
@@ -108,35 +86,83 @@ def _is_too_large(piece: Piece, limits: Limits) -> bool:
     return bool(piece.first.events) and piece.total > own.max_events
 
 
-def _cut(
-    piece: Piece, limits: Limits, margin: int
-) -> Generator[list[Ask], list[Outcome], list[Piece]]:
+def _first_page(requests: Requests, query: Query, expected: int) -> Page:
+    """Get the first page of a piece; do not believe at once that it is empty."""
+    page = requests.get(query)
+    for _ in range(CONFIRMATIONS - 1):
+        if page.rows or not expected:
+            break
+        page = requests.get(query)
+    return page
+
+
+def _cut(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
     """Divide a piece at moments that are probed, in ascending order."""
-    span, total, first = piece
+    span, total, first, _ = piece
     goal = (limits.suited_to(first.events) if first else limits).goal
     windows = -(-total // goal)
     ways = max(2, min(limits.concurrency + 1, windows))
     step = -(-windows // ways) * goal
     # How many of the oldest events shall lie before each cut.
     ranks = range(step, total, step)
-    outcomes = yield [span.probe(total - rank - 1, margin) for rank in ranks]
+    probes = [span.query(total - rank - 1, 1) for rank in ranks]
+    requests.begin(probes)
     moments: list[int] = []
-    for rank, outcome in zip(ranks, outcomes, strict=True):
-        if isinstance(outcome, Exception):
-            raise outcome
-        if isinstance(outcome, Nothing) and outcome.total < total - rank:
-            return [Piece(span, outcome.total)]  # Events disappeared in the meantime.
-        if isinstance(outcome, Found):
-            moments.append(outcome.instant)
-    if len(moments) < len(ranks) or not _in_order(moments, span):
-        # The server rejects the offset, or sorts differently.
-        return _pieces(span, {(span.start + span.end) // 2: 0}, 0)
-    return _pieces(span, dict(zip(moments[::-1], ranks[::-1], strict=True)), total)
+    for probe in probes:
+        page = _probed(requests, probe)
+        if page is None:
+            break
+        if not page.events:
+            requests.drop(probes)
+            return [Piece(span, page.total)]  # Events disappeared in the meantime.
+        moments.append(parse(page.events[0].timestamp))
+    if len(moments) == len(ranks) and _in_order(moments, span):
+        cuts = dict(zip(moments[::-1], ranks[::-1], strict=True))
+        return _pieces(span, cuts, total)
+    # The server rejects the offset, or sorts differently.
+    requests.drop(probes)
+    return _halves(requests, piece, limits)
+
+
+def _probed(requests: Requests, probe: Query) -> Page | None:
+    """Return the event at an offset; None if the server does not tell."""
+    for _ in range(CONFIRMATIONS):
+        try:
+            page = requests.get(probe)
+        except BadRequestError:
+            return None
+        if page.events:
+            return page
+        if page.total > probe.offset:
+            return None
+    return page
 
 
 def _in_order(moments: list[int], span: Range) -> bool:
-    early, late = span.start - WIDE_MARGIN, span.end + SECOND
+    early, late = span.start - 2 * SECOND, span.end + SECOND
     return moments == sorted(moments) and early <= moments[0] <= moments[-1] <= late
+
+
+def _halves(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
+    """Cut a piece in the middle, unless most of its events lie in both halves.
+
+    That is so where the server returns an event for all of the time between its first
+    and its last occurrence.
+    """
+    span = piece.range
+    halves = _pieces(span, {(span.start + span.end) // 2: 0}, 0)
+    queries = [half.range.query(0, limits.page_size) for half in halves]
+    requests.begin(queries)
+    pages = [requests.get(query) for query in queries]
+    total = sum(page.total for page in pages)
+    if total < piece.total:  # Not to be believed at once.
+        return [half._replace(total=1) for half in halves]
+    if piece.first and 2 * total > 3 * piece.total:
+        return [piece._replace(is_divisible=False)]
+    return [
+        half._replace(total=page.total, first=page)
+        for half, page in zip(halves, pages, strict=True)
+    ]
 
 
 def _pieces(span: Range, cuts: dict[int, int], total: int) -> list[Piece]:
@@ -148,9 +174,9 @@ def _pieces(span: Range, cuts: dict[int, int], total: int) -> list[Piece]:
         total: How many events the range holds; 0 if not known.
 
     Returns:
-        At least two pieces, cut at the whole second of each moment, in ascending order.
+        At least two pieces in ascending order, cut at the whole second of each moment.
     """
-    first, last = span.start // SECOND + 1, -(-span.end // SECOND) - 1
+    first, last = span.start // SECOND + 2, -(-span.end // SECOND) - 1
     ranks: dict[int, int] = {}
     for moment, rank in sorted(cuts.items()):
         ranks.setdefault(min(max(moment // SECOND, first), last) * SECOND, rank)

@@ -1,40 +1,28 @@
-"""Queries about a range of time, and what their responses mean."""
+"""Ranges of time, the queries for them, and the pages that answer these."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from tap_akuity.api.query import Query
-from tap_akuity.text.timestamps import MILLISECOND, SECOND, to_bound
+from tap_akuity.text.timestamps import SECOND, to_bound, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from typing import TypeAlias
-
     from tap_akuity.records.event import Event
 
-MARGIN = MILLISECOND
-"""How much earlier than a whole second a query begins.
+MARGIN = SECOND
+"""How much earlier than its range a query begins.
 
-It makes exclusive and inclusive starts equivalent, even for a server that drops
-fractions of a second, which then starts one second earlier.
+Bounds are whole seconds, so there is nothing to round or to truncate in them. With the
+second before, it does not matter whether the start is exclusive, or whether the server
+rounds or truncates the times of events to seconds.
 """
 
-WIDE_MARGIN = SECOND + MILLISECOND
-"""The margin for servers that need more than `MARGIN`, whatever they do."""
 
-
-class Probe(NamedTuple):
-    """A probe: the time of the event that has `offset` newer ones in a range."""
-
-    start: int
-    """Nanoseconds since the Unix epoch, as is the end."""
-
-    end: int
-    offset: int
-    """How many events of the range are newer."""
+class IncompleteError(Exception):
+    """What the server returns contradicts itself, so events may be missing."""
 
 
 @dataclass(frozen=True)
@@ -45,43 +33,34 @@ class Page:
     total: int
     """How many events the range holds, before limit and offset."""
 
+    unsent: int = 0
+    """How many of its events are too big to be sent, even alone."""
+
+    date: int | None = None
+    """The server's clock: nanoseconds since the Unix epoch; None if unknown."""
+
     @cached_property
     def size(self) -> int:
         """The size of the records in bytes."""
         return sum(len(event.json) for event in self.events)
 
+    @property
+    def rows(self) -> int:
+        """How many rows the page has, sent or not."""
+        return len(self.events) + self.unsent
 
-class Found(NamedTuple):
-    """The response to a probe: an event."""
+    def is_foreign_to(self, query: Query) -> bool:
+        """Return whether the page responds to another query.
 
-    instant: int
-    """When it happened: nanoseconds since the Unix epoch."""
-
-
-class Nothing(NamedTuple):
-    """The response to a probe: no event at this offset."""
-
-    total: int
-    """How many events the range holds now."""
-
-
-class Refused(NamedTuple):
-    """The response to a probe: the server rejects so large an offset."""
-
-
-class OverloadError(Exception):
-    """The query was abandoned because others of the task returned too much."""
-
-
-Ask: TypeAlias = "Query | Probe"
-Response: TypeAlias = "Page | Found | Nothing | Refused"
-Outcome: TypeAlias = "Response | Exception"
-"""A response, or why there is none."""
-
-_T = TypeVar("_T")
-Asking: TypeAlias = "Generator[list[Ask], list[Outcome], _T]"
-"""A generator that yields queries, receives their outcomes in order, and returns a
-result."""
+        An event may be in a range because of its first time, its last, or what lies
+        between them, and by a server that rounds to seconds.
+        """
+        early, late = to_text(query.start - SECOND), to_text(query.end + SECOND)
+        return any(
+            max(event.timestamp, event.last_occurred) < early
+            or min(event.timestamp, event.last_occurred or event.timestamp) > late
+            for event in self.events
+        )
 
 
 class Range(NamedTuple):
@@ -92,44 +71,18 @@ class Range(NamedTuple):
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether a whole second lies inside."""
-        return self.end - self.start // SECOND * SECOND > SECOND
+        """Whether it holds more than two seconds.
 
-    def query(self, offset: int, limit: int, margin: int = MARGIN) -> Query:
-        """Query a page of the range and a little more: see `MARGIN`."""
-        return Query(*self._bounds(margin), offset, limit)
+        A cut behind a single second would make the next range begin with that second
+        again, which may hold many events.
+        """
+        return self.end - self.start // SECOND * SECOND > 2 * SECOND
 
-    def probe(self, offset: int, margin: int = MARGIN) -> Probe:
-        """Probe when the event with `offset` newer ones happened."""
-        return Probe(*self._bounds(margin), offset)
-
-    def _bounds(self, margin: int) -> tuple[int, int]:
-        start = self.start // SECOND * SECOND - margin
-        return start, -(-self.end // SECOND) * SECOND
+    def query(self, offset: int, limit: int) -> Query:
+        """Query a page of the range, and of a little more: see `MARGIN`."""
+        start = self.start // SECOND * SECOND - MARGIN
+        return Query(start, -(-self.end // SECOND) * SECOND, offset, limit)
 
     def __str__(self) -> str:
         """Name the range in messages."""
         return f"{to_bound(self.start)} to {to_bound(self.end)}"
-
-
-def leading(outcomes: Sequence[Outcome], kind: type[_T]) -> list[_T]:
-    """Return the responses before the first failure.
-
-    Args:
-        outcomes: In the order of the queries.
-        kind: The type of the responses.
-
-    Returns:
-        At least one response.
-
-    Raises:
-        Exception: The first failure, if there is no response before it.
-    """
-    responses: list[_T] = []
-    for outcome in outcomes:
-        if not isinstance(outcome, kind):
-            if not responses and isinstance(outcome, Exception):
-                raise outcome
-            break
-        responses.append(outcome)
-    return responses

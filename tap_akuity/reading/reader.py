@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
-from tap_akuity.reading.executor import Executor
-from tap_akuity.reading.plan import Piece
-from tap_akuity.reading.ranges import Found, Nothing, Page, Range, Refused
+from tap_akuity.reading.plan import CONFIRMATIONS, Piece
+from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.reading.requests import Requests
 from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import RecordError, parse_items
 from tap_akuity.records.filters import ActorFilter
@@ -22,17 +20,13 @@ from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Collection, Iterator
+    from collections.abc import Collection, Iterator
 
     from tap_akuity.api.client import AkuityClient, PageResponse
-    from tap_akuity.reading.executor import Task
     from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.ranges import Ask, Asking, Response
     from tap_akuity.reading.recount import Recount
     from tap_akuity.reading.windows import Window
     from tap_akuity.records.event import Event
-
-_T = TypeVar("_T")
 
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
 """How far the local clock may be off the server's and still be used."""
@@ -93,40 +87,77 @@ class Reader:
 
         Args:
             start: Where it starts: nanoseconds since the Unix epoch.
-            end: Where it ends at the latest; never in the future, by the server's
-                clock if that differs from the local one.
+            end: Where the wanted events end, if there is such a moment.
 
         Returns:
-            The range and its first page.
+            The range and its first page. It ends now, by the server's clock if that
+            differs from the local one, or a second after an `end` in the past: a server
+            that rounds may have the last of the wanted events there.
         """
         here = time.time_ns()
-        span = Range(start, _until(here, start, end))
-        query = span.query(0, self._limits.page_size)
-        response = self._client.fetch(query)
-        there = response.date
-        if span.end != end and there and abs(there - here) >= CLOCK_TOLERANCE:
+        with self._requests() as requests:
+            whole = self._first(requests, start, _until(here, start, end))
+            there = whole.first and whole.first.date
+            if not there or abs(here - there) < CLOCK_TOLERANCE:
+                return whole
+            until = _until(there + timestamps.SECOND, start, end)
+            if until == whole.range.end:
+                return whole
             self._logger.info(
                 "Local clock is %d seconds off; using the server's.",
                 (here - there) // timestamps.SECOND,
             )
-            span = Range(start, _until(there + timestamps.SECOND, start, end))
-            query = span.query(0, self._limits.page_size)
-            response = self._client.fetch(query)
-        page = self.page(query, response)
+            return self._first(requests, start, until)
+
+    def _first(self, requests: Requests, start: int, end: int) -> Piece:
+        span = Range(start, end)
+        query = span.query(0, self._limits.page_size)
+        for _ in range(CONFIRMATIONS):
+            page = requests.get(query)
+            if 0 < page.rows <= page.total:
+                break
         return Piece(span, page.total, page)
 
-    def windows(self, whole: Piece) -> Iterator[Window]:
+    def windows(self, whole: Piece, until: int | None = None) -> Iterator[Window]:
         """Read a range, completely and in order.
 
         Args:
             whole: From `begin`.
+            until: Where the wanted events end, if there is such a moment.
 
         Yields:
             Windows in ascending order that together are the range.
         """
+        with self._requests() as requests:
+            yield from self._windows(requests, whole, until)
+
+    def recounted(self, recount: Recount) -> Iterator[Window]:
+        """Read the days again that have late events.
+
+        Args:
+            recount: The counts of each day; updated once the last window of a day has
+                been consumed.
+
+        Yields:
+            Windows in ascending order.
+        """
+        with self._requests() as requests:
+            for day in recount.grown(requests, self._limits.page_size):
+                span = Range(day.range.start, min(day.range.end, recount.start))
+                for window in self._windows(requests, Piece(span, day.total)):
+                    yield window._replace(again=True)
+                recount.accept(day)
+        recount.finish()
+
+    def _requests(self) -> Requests:
+        return Requests(self._client.fetch, self.page, self._limits.concurrency)
+
+    def _windows(
+        self, requests: Requests, whole: Piece, until: int | None = None
+    ) -> Iterator[Window]:
         twins: set[str] = set()
         try:
-            for window in windows(self._fetch, whole, self._limits):
+            for window in windows(requests, whole, self._limits, until):
                 twins |= window.twins
                 wanted = self._filtered(window)
                 self._warn_if_cut(wanted.events)
@@ -146,30 +177,6 @@ class Reader:
                     _names(self._unknown.names),
                 )
                 self._unknown.names.clear()
-
-    def recounted(self, recount: Recount) -> Iterator[Window]:
-        """Read the days again that have late events.
-
-        Args:
-            recount: The counts of each day; updated once the last window of a day has
-                been consumed.
-
-        Yields:
-            Windows in ascending order.
-        """
-        for day in self._ask(recount.ask(self._limits.page_size)):
-            span = Range(day.range.start, min(day.range.end, recount.start))
-            for window in self.windows(Piece(span, day.total)):
-                yield window._replace(again=True)
-            recount.accept(day)
-        recount.finish()
-
-    def _ask(self, steps: Asking[_T]) -> _T:
-        with Executor(self._fetch, self._limits.concurrency) as executor:
-            task: Task[None, _T] = executor.start(steps)
-            while not task.done:
-                executor.wait()
-        return task.result()
 
     def page(self, query: Query, response: PageResponse) -> Page:
         """Decode a page.
@@ -196,22 +203,7 @@ class Reader:
                 f"sync stops before it: {one_line(str(error))}."
             )
             raise FatalAPIError(msg) from error
-        return Page(events, response.total_count)
-
-    def _fetch(self, ask: Ask) -> Callable[[], Response]:
-        if isinstance(ask, Query):
-            return partial(self.page, ask, self._client.fetch(ask))
-        try:
-            query = Query(ask.start, ask.end, ask.offset, 1)
-            return partial(self._found, query, self._client.fetch(query))
-        except BadRequestError:
-            return Refused
-
-    def _found(self, query: Query, response: PageResponse) -> Found | Nothing:
-        page = self.page(query, response)
-        if not page.events:
-            return Nothing(page.total)
-        return Found(timestamps.parse(page.events[0].timestamp))
+        return Page(events, response.total_count, date=response.date)
 
     def _filtered(self, window: Window) -> Window:
         """Drop events that an older server did not filter out."""
@@ -248,5 +240,8 @@ def _names(names: Collection[str]) -> str:
 
 
 def _until(now: int, start: int, end: int | None) -> int:
-    """Return the end of a range that is neither in the future nor empty."""
-    return max(now if end is None else min(now, end), start + 1)
+    """Return where to end a range, which is neither in the future nor empty."""
+    if end is not None:
+        after = (-(-end // timestamps.SECOND) + 1) * timestamps.SECOND
+        return max(after if after <= now else min(now, end), start + 1)
+    return max(now, start + 1)

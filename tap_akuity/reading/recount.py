@@ -3,10 +3,11 @@
 The state records how many events of each day have been loaded. Once a day, the tap
 requests Akuity's counts: if a day has more, some arrived late, and it is read again.
 
-A count is requested like a page, with the same margin and bounds, so that it compares
-exactly with an earlier count of the same range. Before it is compared with the number
-of loaded events, those just outside the range are subtracted. A count cannot show that
-a day lost as many events as it gained.
+A count is requested like a page, with the same bounds, so that it compares exactly with
+an earlier count of the same range. Before it is compared with the number of loaded
+events, those just outside the range are subtracted. A count that is not as expected is
+believed once the server has said it twice in a row. A count cannot show that a day lost
+as many events as it gained.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 
+from tap_akuity.reading.plan import CONFIRMATIONS
 from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.windows import wanted
 from tap_akuity.text.timestamps import DAY, SECOND, parse, to_bound, to_text
@@ -27,7 +29,7 @@ from tap_akuity.text.timestamps import DAY, SECOND, parse, to_bound, to_text
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tap_akuity.reading.ranges import Asking, Page
+    from tap_akuity.reading.requests import Requests
     from tap_akuity.reading.windows import Window
 
 _logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ Counts = dict[str, Annotated[int, msgspec.Meta(ge=0)]]
 """By day, or by the time at which the first day begins if that is later."""
 
 
-class Kept(msgspec.Struct):
+class SavedCounts(msgspec.Struct):
     """The counts that the state keeps."""
 
     until: str
@@ -49,11 +51,11 @@ class Kept(msgspec.Struct):
     """How many events Akuity counted in each day that is before `until`."""
 
 
-def understood(kept: object) -> dict[str, Kept]:
+def validated(counts: object) -> dict[str, SavedCounts]:
     """Validate the counts in a state.
 
     Args:
-        kept: From `Recount.keep`, possibly edited.
+        counts: From `Recount.keep`, possibly edited.
 
     Returns:
         By the digest of the events.
@@ -62,7 +64,7 @@ def understood(kept: object) -> dict[str, Kept]:
         ValueError: If it is malformed.
     """
     try:
-        found = msgspec.convert(kept, dict[str, Kept])
+        found = msgspec.convert(counts, dict[str, SavedCounts])
     except msgspec.ValidationError as error:
         # A `ValueError` only since msgspec 0.21.
         raise ValueError(str(error)) from error
@@ -105,50 +107,44 @@ class Recount:
             bound: Earlier events are not wanted: nanoseconds since the Unix epoch.
             days: How many closed days to keep the counts of.
         """
-        self._name = _digest(events)
+        self._key = _digest(events)
         self._bound = bound
         self.start = span.start
         """Where new events start: nanoseconds since the Unix epoch."""
 
-        self._until = _whole(span.start)
         self._oldest = span.end // DAY * DAY - days * DAY
         self._read = span.start
         self._pending: Counter[str] = Counter()
-        self._spoilt = False
-        known = understood(kept).get(self._name)
-        self.is_new = (
-            known is None or parse(known.until, assume_utc=True) != self._until
-        )
-        """Whether nothing is known of the days before the start."""
+        self._unreliable = False
+        known = validated(kept).get(self._key) or SavedCounts("")
+        until = parse(known.until, assume_utc=True) if known.until else span.start
+        start = _ceil_to_second(span.start)
+        self._until = max(start, until)
+        self._loaded = self._comparable(known.loaded)
+        self._counted = self._comparable(known.counted)
+        self.is_new = not known.until or until < start
+        """Whether something before the start was not counted when it was loaded, as
+        after a change of the filters or a shorter lookback."""
 
-        if known is None or self.is_new:
-            known = Kept("")
-        self._loaded = self._same(known.loaded)
-        self._counted = self._same(known.counted)
+        if self.is_new:
+            for day in [day for day in self._loaded if day // DAY * DAY + DAY > until]:
+                del self._loaded[day]
 
-    def ask(self, page_size: int) -> Asking[list[Day]]:
+    def grown(self, requests: Requests, page_size: int) -> list[Day]:
         """Count the closed days, and the last one as far as it has been loaded.
 
         Args:
+            requests: Makes the requests.
             page_size: How many events to request where a count has to be explained.
-
-        Yields:
-            Queries, to be resumed with the outcomes in the same order.
 
         Returns:
             The days that have more events than before, in ascending order.
-
-        Raises:
-            Exception: The failure of a query.
         """
         grown: list[Day] = []
         spans = self._spans()
-        pages = _pages((yield [span.query(0, 1) for span in spans])) if spans else []
-        for span, page in zip(spans, pages, strict=True):
-            outside = 0
-            if self._is_doubtful(span, page.total):
-                outside = yield from _outside(span, page.total, page_size)
-            day = Day(span, page.total, page.total - outside)
+        requests.begin(span.query(0, 1) for span in spans)
+        for span in spans:
+            day = self._count(requests, span, page_size)
             more = self._growth(day)
             if more > 0:
                 grown.append(day)
@@ -197,11 +193,11 @@ class Recount:
         if window.again:
             return
         # A range that is read once more would be counted twice.
-        self._spoilt |= window.range.start < self._read
+        self._unreliable |= window.range.start < self._read
         self._read = window.range.end
         floor = to_text(max(self._until, self._oldest))
         self._pending.update([time[:19] for time in window.times if time >= floor])
-        until = max(_whole(start), self._until)
+        until = max(_ceil_to_second(start), self._until)
         for day in range(max(self._oldest, self._until // DAY * DAY), until, DAY):
             self._loaded.setdefault(self._start_of(day), 0)
         edge = to_text(until)
@@ -212,17 +208,17 @@ class Recount:
 
     def keep(self) -> dict[str, Any]:
         """Return the counts for the state: `Kept`, by the digest of the events."""
-        if self._spoilt:
+        if self._unreliable:
             return {}
         kept = {
             "until": to_bound(self._until),
-            "loaded": {_name(day): n for day, n in sorted(self._loaded.items())},
-            "counted": {_name(day): n for day, n in sorted(self._counted.items())},
+            "loaded": {_day_key(day): n for day, n in sorted(self._loaded.items())},
+            "counted": {_day_key(day): n for day, n in sorted(self._counted.items())},
         }
         # By the digest, as Meltano merges what it has with the state of a killed run.
-        return {self._name: kept}
+        return {self._key: kept}
 
-    def _same(self, counts: Counts) -> dict[int, int]:
+    def _comparable(self, counts: Counts) -> dict[int, int]:
         """Return the counts of ranges that would be requested now."""
         starts = {parse(name, assume_utc=True): n for name, n in counts.items()}
         return {day: n for day, n in starts.items() if day == self._start_of(day)}
@@ -238,6 +234,20 @@ class Recount:
             for start in sorted(starts)
             if start < self._until
         ]
+
+    def _count(self, requests: Requests, span: Range, page_size: int) -> Day:
+        expected = self._counted.get(span.start, self._loaded.get(span.start))
+        total = requests.get(span.query(0, 1)).total
+        for _ in range(CONFIRMATIONS if expected is not None else 0):
+            if total == expected:
+                break
+            last, total = total, requests.get(span.query(0, 1)).total
+            if total == last:
+                break
+        outside = 0
+        if self._is_doubtful(span, total):
+            outside = _outside(requests, span, total, page_size)
+        return Day(span, total, max(total - outside, 0))
 
     def _is_doubtful(self, span: Range, total: int) -> bool:
         """Return whether events just outside the range may affect the result."""
@@ -255,26 +265,27 @@ class Recount:
         return day.inside - self._loaded.get(start, day.inside)
 
 
-def _outside(span: Range, total: int, page_size: int) -> Asking[int]:
-    """Count what a server counts only because of the margin, or of inclusive ends."""
-    newest = (yield from _page(span, 0, page_size)).events
-    events = list(newest)
-    if 0 < len(newest) < total:
-        size = min(len(newest), total - len(newest))
-        events += (yield from _page(span, total - size, size)).events
-    events.sort(key=attrgetter("timestamp"))
-    return len(events) - len(wanted(events, span, span.start))
+def _outside(requests: Requests, span: Range, total: int, page_size: int) -> int:
+    """Count what a server counts only because bounds are whole seconds.
 
-
-def _page(span: Range, offset: int, limit: int) -> Asking[Page]:
-    return _pages((yield [span.query(offset, limit)]))[0]
-
-
-def _pages(outcomes: list[Any]) -> list[Page]:
-    for outcome in outcomes:
-        if isinstance(outcome, Exception):
-            raise outcome
-    return outcomes
+    That is at both ends of the range, so pages are read from there up to the first that
+    has an event of the range.
+    """
+    outside, low, high = 0, 0, total
+    for is_newest in (True, False):
+        while low < high:
+            size = min(page_size, high - low)
+            offset = low if is_newest else high - size
+            events = requests.get(span.query(offset, size)).events
+            events.sort(key=attrgetter("timestamp"))
+            outside += len(events) - len(wanted(events, *span))
+            if is_newest:
+                low += max(len(events), 1)
+            else:
+                high = offset
+            if wanted(events, *span):
+                break
+    return outside
 
 
 def _digest(events: object) -> str:
@@ -282,9 +293,9 @@ def _digest(events: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _whole(instant: int) -> int:
+def _ceil_to_second(instant: int) -> int:
     return -(-instant // SECOND) * SECOND
 
 
-def _name(start: int) -> str:
+def _day_key(start: int) -> str:
     return to_text(start)[:10] if start % DAY == 0 else to_bound(start)

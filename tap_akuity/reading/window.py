@@ -1,232 +1,372 @@
 """One window, read completely.
 
-What is assumed, and what happens where the assumption is wrong:
+A walk reads the pages of a window, each from the last row of the one before, so that it
+notices when rows shift meanwhile. A walk is exact if they did not, if all pages say the
+same count, and if as many rows came: it is a picture of one moment. It is steady if
+rows changed places only with rows of the same time. A window is complete
 
-- Nobody knows whether the ends of a range are inclusive, or whether the server compares
-  fractions of a second. Windows meet at whole seconds, each is requested from a margin
-  before its start, and an event that is in two windows is kept once.
-- Nobody knows whether the server filters on the first or the last time of an event. An
-  event from outside its window is kept. It is in order within its window only.
+1. after an exact walk in which no row comes twice, or of a single page;
+2. after two exact walks with other boundaries and the same rows in the same order: what
+   comes twice is identical rows;
+3. after two steady walks, the second without a new event, once as many events are known
+   as counted: the server shuffles simultaneous events;
+4. after `MAX_FRUITLESS` walks in a row without a new event, if as many events are known
+   as counted, or as many rows came each time: the rest is identical rows.
 
-What is checked:
-
-- A window is read until as many events have been seen as the server counts. If some are
-  missing, or rows disappeared in the meantime, it is read again with different page
-  boundaries, and events seen before still count. This also collects ties that the
-  server shuffles. If reading again finds nothing new, `IncompleteError` is raised.
-- If rows come and go during every reading of a window, its count never settles. After
-  `MAX_MOVING` readings it is enough to have seen as many events as the smallest of the
-  last counts.
-- Identical rows on one page are one event, but each of them counts.
-- A window may hold only a limited number of rows more than its count.
-
-What cannot be known: events that arrive in a window after it was read (the lookback of
-the next run reads those), and events that the server does not count.
+Less than before is not believed at once. A page with fewer rows or a lower count than
+its range has shown is requested again. If the count stays lower than one that was said
+twice, it has to be said `CONFIRMATIONS` times in a row, and a warning says what was
+lost. A window that does not become complete is read in smaller ones, down to single
+pages and to two seconds; then it is an error. What cannot be known: events that arrive
+after a window was read (the lookback reads those), and events that are never counted.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from tap_akuity.reading.ranges import MARGIN, OverloadError, Page, leading
+from tap_akuity.api.errors import BadRequestError, PageTooBigError
+from tap_akuity.reading.plan import CONFIRMATIONS
+from tap_akuity.reading.ranges import IncompleteError, Page
 from tap_akuity.records.rows import Rows
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from tap_akuity.api.query import Query
     from tap_akuity.reading.limits import Limits
     from tap_akuity.reading.plan import Piece
-    from tap_akuity.reading.ranges import Ask, Asking, Outcome, Range
+    from tap_akuity.reading.requests import Requests
     from tap_akuity.records.event import Event
-    from tap_akuity.records.rows import Key
+
+_logger = logging.getLogger(__name__)
 
 MAX_FRUITLESS = 10
-"""How often an incomplete window is read again without a new event.
+"""How many walks without a new event end the reading.
 
-If the server shuffles 50,000 ties for every page, each reading misses an event with a
+If the server shuffles 50,000 ties for every page, each walk misses an event with a
 probability of 1/e; then the probability of giving up wrongly is 1 in 20,000.
 """
+
+MAX_WALKS = 3
+"""How many walks a window gets before it is read in smaller ones."""
 
 MAX_SECOND = 3
 """How many times larger than a window the records of one second may be."""
 
-MAX_MOVING = 3
-"""How often a window in which rows come and go is read before it is accepted."""
+MAX_STALE = 3
+"""How many pages in a row may bring nothing new: some servers ignore the offset."""
 
-
-class IncompleteError(Exception):
-    """The server's count of a window differs from the events that it returns."""
+_SHIFT = 0.618
+"""What part of a page the boundaries of each walk are moved by."""
 
 
 class TooLargeError(Exception):
-    """The records of a window are larger than its first page suggests."""
+    """A window has to be read in smaller ones."""
 
-    def __init__(self, span: Range, limits: Limits) -> None:
+    def __init__(self, total: int, limits: Limits) -> None:
         """Create the error.
 
         Args:
-            span: The window.
+            total: How many events the window holds.
             limits: The limits to read it with.
         """
         super().__init__()
-        self.range = span
+        self.total = total
         self.limits = limits
 
 
-def read(piece: Piece, limits: Limits, margin: int = MARGIN) -> Asking[list[Event]]:
-    """Read a window.
+class Contents(NamedTuple):
+    """The contents of a window."""
 
-    Args:
-        piece: A range and its first page.
-        limits: How much to request, and to hold in memory.
-        margin: See `ranges.MARGIN`.
+    events: list[Event]
+    """All events, each once, in ascending order."""
 
-    Yields:
-        Queries, to be resumed with the outcomes in the same order.
+    rows: int
+    """How many rows of the server they are."""
 
-    Returns:
-        All events that the server returned, each once, in ascending order.
-
-    Raises:
-        IncompleteError: If the server counts more events than it returns, or returns
-            more than it counts.
-        TooLargeError: If the records take more memory than a window may.
-        Exception: The failure of a query.
-    """
-    window = _Window(piece, limits, margin)
-    counted: dict[Key, int] = {}
-    first, total = piece.first, piece.total
-    rounds = moving = fruitless = 0
-    while first:
-        known = len(window.rows)
-        totals, copies = yield from window.walk(first)
-        least = min(totals)
-        if least < total:
-            counted.clear()  # Rows disappeared, perhaps some that were counted.
-        _raise_to(counted, copies)
-        total, held = max(totals), sum(counted.values())
-        if held >= total == least:
-            break
-        moving = moving + 1 if least < total else 0
-        if moving >= MAX_MOVING and held >= least:
-            break
-        fruitless = fruitless + 1 if len(window.rows) == known else 0
-        if fruitless >= MAX_FRUITLESS:
-            msg = (
-                f"Akuity counts {total} events from {piece.range} but returns {held}, "
-                "repeatedly: run the sync again later, and contact Akuity's "
-                "support if that does not help."
-            )
-            raise IncompleteError(msg)
-        # Other page boundaries find events that fell between the last pages.
-        rounds += 1
-        outcomes = yield [
-            piece.range.query(0, rounds % window.step or window.step, margin)
-        ]
-        (first,) = leading(outcomes, Page)
-    return window.rows.events()
+    unsent: int = 0
+    """How many rows more the server could not send."""
 
 
-class _Window:
-    """The events of a window that have been read so far."""
+class _Walk(NamedTuple):
+    events: list[Event]
+    """The rows, in the order of the pages."""
 
-    def __init__(self, piece: Piece, limits: Limits, margin: int) -> None:
-        self.rows = Rows()
-        received = len(piece.first.events) if piece.first else 0
-        # The size of a full page: the server may cap the limit silently.
-        capped = 0 < received < min(limits.page_size, piece.total)
-        self.step = received if capped else limits.page_size
-        self._range = piece.range
+    total: int
+    """The last count."""
+
+    unsent: int
+    """How many rows the server could not send."""
+
+    pages: int
+    is_full: bool
+    """Whether as many rows came as were counted last."""
+
+    is_steady: bool
+    is_exact: bool
+
+    @property
+    def ids(self) -> list[str]:
+        return [event.id for event in self.events]
+
+
+class Reading:
+    """The reading of one window, whose pages are requested ahead."""
+
+    def __init__(self, requests: Requests, piece: Piece, limits: Limits) -> None:
+        """Begin to request the pages.
+
+        Args:
+            requests: Makes the requests.
+            piece: A range, with its first page.
+            limits: How much to request, and to hold in memory.
+        """
+        self.piece = piece
+        self._requests = requests
         self._limits = limits
-        self._margin = margin
+        self._full = limits.page_size
+        """How many rows a full page has: the server may cap the limit silently."""
+
+        self._rows = Rows()
+        self._counts: list[int] = []
         # Allows for rows that arrive in the meantime, but not for endless rows.
         self._most = 2 * piece.total + limits.max_events
+        self._begun: dict[int, Query] = {}
+        self._first = piece.first or self._get(0, limits.page_size)
+        self._begin_after(self._first)
 
-    def walk(
-        self, first: Page
-    ) -> Generator[list[Ask], list[Outcome], tuple[list[int], dict[Key, int]]]:
-        """Query all pages after the first, many at a time.
+    @property
+    def size(self) -> int:
+        """The size of the records in bytes, estimated from the first page."""
+        first = self._first
+        return first.size * max(1, self.piece.total // max(1, len(first.events)))
 
-        Offsets follow the rows received, not the rows requested. Neither the server's
-        count nor a page that is not full is enough to detect the end. Beyond the count,
-        or beyond what a window may hold, pages without new events are the end; before
-        it, they may only mean that new arrivals have shifted old events.
+    def finish(self) -> Contents:
+        """Read the window completely.
 
-        Returns:
-            The counts of all pages, and how often each event occurs on one page.
+        Raises:
+            IncompleteError: If the server's count differs from its events.
+            TooLargeError: If it has to be read in smaller windows.
+            Exception: The failure of a request.
         """
-        totals, copies = [first.total], self._take(first)
-        reached = len(first.events)
-        full = reached >= self.step
-        ahead = range(reached, first.total, self.step)
-        at_once = -(-self._limits.max_events // self.step)
-        rests: list[Query] = []
-        while rests or ahead or full or reached < totals[-1]:
-            queries = rests or [
-                self._range.query(offset, self.step, self._margin)
-                for offset in ahead[:at_once] or (reached,)
-            ]
-            if not rests:
-                ahead = ahead[at_once:]
-            rests = []
-            known, rows = len(copies), 0
-            pages = self._pages((yield list(queries)))
-            for query, page in zip(queries, pages, strict=True):
-                totals.append(page.total)
-                _raise_to(copies, self._take(page))
-                got = len(page.events)
-                rows += got
-                end = query.offset + got
-                reached, full = max((reached, full), (end, got >= query.limit))
-                if 0 < got < query.limit and end < page.total:
-                    rests.append(query._replace(offset=end, limit=query.limit - got))
-            past = reached >= min(totals[-1], self._limits.max_events)
-            if len(copies) == known and (past or not rows):
-                break
-        return totals, copies
+        try:
+            return self._finish()
+        finally:
+            self._requests.drop(self._begun.values())
 
-    def _take(self, page: Page) -> dict[Key, int]:
-        """Keep the rows of a page, and count how often each event occurs there."""
-        keys = self.rows.add(page.events)
-        if len(self.rows) > self._most:
+    def _finish(self) -> Contents:
+        limit = self._limits.page_size
+        first = self._first
+        if not min(limit, first.total) <= first.rows <= first.total:
+            first = self._page(0, limit, first.total)
+        before: _Walk | None = None
+        fruitless, is_full = 0, True
+        for number in count(1):
+            known = len(self._rows)
+            walk = self._walk(first, limit)
+            is_new = len(self._rows) > known
+            if self._is_complete(walk, before, is_new=is_new):
+                break
+            before = walk
+            fruitless = 0 if is_new else fruitless + 1
+            is_full = walk.is_full and (is_new or is_full)
+            if fruitless >= MAX_FRUITLESS:
+                if is_full or len(self._rows) + walk.unsent >= walk.total:
+                    break
+                self._give_up(walk.total)
+            if number >= MAX_WALKS and walk.pages > 1 and walk.total > 1:
+                self._divide(walk.total, min(self._full - 1, walk.total // 2))
+            # Other boundaries find events that fell between the pages.
+            if walk.pages > 1 and self._full > 2:  # noqa: PLR2004, one of two is shared
+                limit = 2 + int(number * _SHIFT % 1 * (self._full - 2))
+            first = self._page(0, limit, max(walk.total, self._confirmed))
+        return self._contents(walk)
+
+    def _is_complete(self, walk: _Walk, before: _Walk | None, *, is_new: bool) -> bool:
+        """Apply the rule at the head of this module."""
+        if walk.total < self._confirmed:
+            latest = self._counts[-CONFIRMATIONS:]
+            if latest != [walk.total] * CONFIRMATIONS:
+                return False
+        if walk.is_exact:
+            return (
+                walk.pages == 1
+                or len(set(walk.ids)) == len(walk.events)
+                or (before is not None and before.ids == walk.ids)
+            )
+        is_known = len(self._rows) + walk.unsent >= walk.total
+        return before is not None and walk.is_steady and is_known and not is_new
+
+    @property
+    def _confirmed(self) -> int:
+        """The highest count that the server said twice."""
+        said = Counter(self._counts)
+        return max((total for total, times in said.items() if times > 1), default=0)
+
+    def _walk(self, page: Page, limit: int) -> _Walk:
+        """Read all pages after the first, each from the last row of the one before."""
+        self._take(page)
+        events, unsent, pages = list(page.events), page.unsent, 1
+        reached, total, stale = page.rows, page.total, 0
+        seen = {one.id for one in page.events}
+        is_steady = is_exact = True
+        while reached != total or self._may_go_on(page, limit, pages):
+            self._begin_after(page, reached)
+            shared = int(self._full > 1 and reached > 0)
+            offset, limit = reached - shared, self._limits.page_size
+            last, page = page, self._page(offset, limit, total)
+            if shared and not page.rows and page.total > offset:
+                self._refuse(offset)
+            self._take(page)
+            pages += 1
+            is_shared = True
+            if shared and page.rows and not (last.unsent or page.unsent):
+                one, other = last.events[-1], page.events[0]
+                is_shared = one.id == other.id
+                is_steady &= _are_tied(one, other)
+            is_exact &= is_shared and bool(shared or not page.rows)
+            is_steady &= page.total == total
+            events += page.events[shared:]
+            unsent += page.unsent
+            total = max(total, page.total)
+            if page.rows > shared:
+                reached = offset + page.rows
+            is_new = not seen.issuperset(one.id for one in page.events)
+            seen.update(one.id for one in page.events)
+            stale = 0 if is_new or is_shared else stale + 1
+            if page.rows <= shared or stale == MAX_STALE:
+                break
+        total, is_full = page.total, reached >= page.total
+        is_steady &= is_full
+        is_exact &= is_steady
+        return _Walk(events, total, unsent, pages, is_full, is_steady, is_exact)
+
+    def _may_go_on(self, page: Page, limit: int, pages: int) -> bool:
+        """Return whether rows may follow that are not counted yet.
+
+        A single page with a round number of rows may be cut off by a silent cap.
+        """
+        is_round = pages == 1 and page.rows > 0 and page.rows % 10 == 0
+        return page.rows >= min(limit, self._full) or is_round
+
+    def _page(self, offset: int, limit: int, total: int) -> Page:
+        """Get a page; if it has less than is known, do not believe it at once."""
+        page = self._get(offset, limit)
+        for _ in range(CONFIRMATIONS - 1):
+            least = min(limit, self._full, total - offset)
+            if page.total >= total and least <= page.rows <= page.total - offset:
+                break
+            last, page = page, self._get(offset, limit)
+            if page.rows and (page.rows, page.total) == (last.rows, last.total):
+                if page.rows < min(limit, page.total - offset):
+                    self._full = max(page.rows, 1)
+                break
+        return page
+
+    def _get(self, offset: int, limit: int) -> Page:
+        query = self._begun.pop(offset, None)
+        if query is None or query.limit != limit:
+            query = self.piece.range.query(offset, limit)
+        try:
+            return self._requests.get(query)
+        except PageTooBigError:
+            raise
+        except BadRequestError:
+            if not offset:
+                raise
+            return self._refuse(offset)
+
+    def _begin_after(self, page: Page, reached: int = 0) -> None:
+        """Request the next pages ahead, if they are likely to be full as well."""
+        step, reached = self._full - 1, reached or page.rows
+        if page.rows < self._full or step < 1 or reached - 1 in self._begun:
+            return
+        self._requests.drop(self._begun.values())
+        last = min(page.total, reached + self._limits.max_events) - 1
+        self._begun = {
+            offset: self.piece.range.query(offset, self._limits.page_size)
+            for offset in range(reached - 1, last, step)
+        }
+        self._requests.begin(self._begun.values())
+
+    def _take(self, page: Page) -> None:
+        """Keep the rows of a page, and its count."""
+        self._counts.append(page.total)
+        self._rows.add(page.events)
+        if len(self._rows) > self._most:
             msg = (
-                f"Akuity keeps returning events from {self._range}, although it "
+                f"Akuity keeps returning events from {self.piece.range}, although it "
                 "counted far fewer: run the sync again later, and contact Akuity's "
                 "support if that does not help."
             )
             raise IncompleteError(msg)
-        if self.rows.size > self._limits.max_bytes and (
-            self._range.can_be_cut
-            or self.rows.size > MAX_SECOND * self._limits.max_bytes
-        ):
-            self._refuse(self.rows.events())
-        return Counter(keys)
+        most = self._limits.max_bytes
+        if self._rows.size > (most if self.piece.can_be_cut else MAX_SECOND * most):
+            suited = self._limits.suited_to(self._rows.events())
+            self._divide(page.total, suited.max_events)
+            msg = (
+                f"The events from {self.piece.range} are too large to be held in "
+                "memory: leave them out by `start_date`, `end_date` or a filter."
+            )
+            raise IncompleteError(msg)
 
-    def _pages(self, outcomes: list[Outcome]) -> list[Page]:
-        pages = [outcome for outcome in outcomes if isinstance(outcome, Page)]
-        for outcome in outcomes:
-            if isinstance(outcome, OverloadError):
-                self._refuse([event for page in pages for event in page.events])
-            if isinstance(outcome, Exception):
-                raise outcome
-        return pages
+    def _divide(self, total: int, max_events: int) -> None:
+        """Read the window in smaller ones, if it can be cut."""
+        if self.piece.can_be_cut:
+            raise TooLargeError(
+                total, replace(self._limits, max_events=max(1, max_events))
+            )
 
-    def _refuse(self, events: list[Event]) -> NoReturn:
-        """Abandon a window whose records are too large."""
-        if self._range.can_be_cut:
-            raise TooLargeError(self._range, self._limits.suited_to(events))
+    def _refuse(self, offset: int) -> NoReturn:
+        """End a reading that the server does not let go on to an offset."""
+        self._divide(offset + 1, offset)
         msg = (
-            f"The events from {self._range} are too large to be held in memory: leave "
-            "them out by `start_date`, `end_date` or a filter."
+            f"Akuity does not return the events from {self.piece.range} beyond number "
+            f"{offset}: leave them out by `start_date`, `end_date` or a filter, and "
+            "contact Akuity's support."
         )
         raise IncompleteError(msg)
 
+    def _give_up(self, total: int) -> NoReturn:
+        msg = (
+            f"Akuity counts {total} events from {self.piece.range} but returns "
+            f"{len(self._rows)}, repeatedly: run the sync again later, and contact "
+            "Akuity's support if that does not help."
+        )
+        raise IncompleteError(msg)
 
-def _raise_to(counts: dict[Key, int], others: dict[Key, int]) -> None:
-    if counts.keys().isdisjoint(others):
-        counts.update(others)  # The usual case, and faster.
-        return
-    for key, count in others.items():
-        counts[key] = max(count, counts.get(key, 0))
+    def _contents(self, walk: _Walk) -> Contents:
+        rows = self._rows
+        if walk.is_exact and len(rows) > len(walk.events):
+            # A later reading of an event replaces an earlier one.
+            rows, known = Rows(), set(walk.ids)
+            rows.add(walk.events)
+            rows.add(one for one in self._rows.events() if one.id not in known)
+        held = len(rows) + walk.unsent
+        if (gone := self._confirmed - max(held, walk.total)) > 0:
+            _logger.warning(
+                "Akuity counted %d events from %s, and then %d: %d disappeared before "
+                "they could be read.",
+                self._confirmed,
+                self.piece.range,
+                walk.total,
+                gone,
+            )
+        elif walk.is_full and held < walk.total:
+            _logger.info(
+                "Akuity returns %d rows from %s that are identical to others: each "
+                "event is emitted once.",
+                walk.total - held,
+                self.piece.range,
+            )
+        return Contents(rows.events(), max(held, walk.total), walk.unsent)
+
+
+def _are_tied(one: Event, other: Event) -> bool:
+    """Return whether two events may change places: they happened at the same time."""
+    return one.timestamp == other.timestamp or (
+        bool(one.last_occurred) and one.last_occurred == other.last_occurred
+    )

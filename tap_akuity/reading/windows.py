@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import logging
 from bisect import bisect_left
-from collections import deque
-from hashlib import sha256
+from collections import Counter, deque
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from tap_akuity.reading.executor import Executor
-from tap_akuity.reading.plan import Piece, plan
-from tap_akuity.reading.ranges import MARGIN, WIDE_MARGIN, Page, Range
-from tap_akuity.reading.window import TooLargeError, read
-from tap_akuity.records.rows import content, tell_apart
-from tap_akuity.text.timestamps import SECOND, to_text
+from tap_akuity.reading.plan import CONFIRMATIONS, Piece, plan
+from tap_akuity.reading.ranges import MARGIN, IncompleteError, Range
+from tap_akuity.reading.window import Contents, Reading, TooLargeError
+from tap_akuity.records.rows import make_distinct
+from tap_akuity.text.timestamps import EARLIEST, SECOND, to_text
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Iterator
 
-    from tap_akuity.reading.executor import Fetch, Task
     from tap_akuity.reading.limits import Limits
+    from tap_akuity.reading.requests import Requests
     from tap_akuity.records.event import Event
 
 _logger = logging.getLogger(__name__)
@@ -40,7 +38,7 @@ class Window(NamedTuple):
     """The timestamp of the last event; empty if there is none."""
 
     twins: set[str]
-    """The members that told twins apart, see `rows.tell_apart`."""
+    """The members that told twins apart, see `rows.make_distinct`."""
 
     times: list[str]
     """The times by which events are in the range: when they happened, or happened last
@@ -49,192 +47,152 @@ class Window(NamedTuple):
     again: bool = False
     """Whether the range had been read before, by an earlier run."""
 
+    unsent: int = 0
+    """How many of its events the server could not send."""
+
+    is_restart: bool = False
+    """Whether events before this window turned out to be missing, so that the bookmark
+    has to go back to where it was before the first window."""
+
 
 def windows(
-    fetch: Fetch, whole: Piece, limits: Limits
-) -> Generator[Window, None, None]:
+    requests: Requests, whole: Piece, limits: Limits, until: int | None = None
+) -> Iterator[Window]:
     """Read a range, completely and in order.
 
-    Together, the windows must hold as many events as the range. If they do not, and no
-    rows disappeared, all are read again with a wide margin.
+    Together, the windows must hold as many events as the range. If they do not, all are
+    read again.
 
     Args:
-        fetch: Makes a request.
+        requests: Makes the requests.
         whole: The range and its first page.
         limits: How much to request, and to hold in memory, at a time.
+        until: Where the wanted events end, if that is before the end of the range:
+            nanoseconds since the Unix epoch.
 
     Yields:
         Windows in ascending order that together are the range.
 
     Raises:
-        IncompleteError: If the server's count of a window differs from its events.
-        Exception: What `fetch` or the decoding raises, once all earlier windows have
-            been yielded.
+        IncompleteError: If the server's count differs from its events.
+        Exception: The failure of a request, after all earlier windows.
     """
-    held = yield from _windows(fetch, whole, limits, MARGIN)
-    if held >= whole.total:
-        return
-    first = fetch(whole.range.query(0, limits.page_size))()
-    if isinstance(first, Page) and held < first.total:
-        _logger.warning(
-            "The windows held %d events, but their range %d; reading it once more.",
-            held,
-            first.total,
+    end = whole.range.end if until is None else min(until, whole.range.end)
+    for is_last in (False, True):
+        held = 0
+        before: dict[str, int] = {}
+        for span, contents in _read(requests, whole, limits):
+            distinct = make_distinct(contents.events)
+            # The next window has what is at the end.
+            own = distinct.events
+            if span.end < whole.range.end:
+                own = _up_to(own, span.end)
+            held += contents.rows - len(contents.events)
+            held += sum(event.id not in before for event in own)
+            new = [event for event in own if before.get(event.id) != hash(event.json)]
+            # Of all, not only of the new: three windows may share an event.
+            before = _shared(own, span.end)
+            events = wanted(new, whole.range.start, end)
+            yield Window(
+                span,
+                events,
+                events[-1].timestamp if events else "",
+                distinct.members,
+                list(_times(contents.events, span)),
+                unsent=contents.unsent,
+            )
+        total = _missing(requests, whole, limits, held)
+        if not total:
+            return
+        yield Window(whole.range, [], "", set(), [], is_restart=True)
+        problem = (
+            f"The windows from {whole.range} held {held} events, but Akuity counts "
+            f"{total}"
         )
-        whole = Piece(whole.range, first.total, first)
-        yield from _windows(fetch, whole, limits, WIDE_MARGIN)
+        if is_last:
+            msg = (
+                f"{problem}, repeatedly: run the sync again later, and contact "
+                "Akuity's support if that does not help."
+            )
+            raise IncompleteError(msg)
+        _logger.warning("%s; reading all of them once more.", problem)
 
 
-def _windows(
-    fetch: Fetch, whole: Piece, limits: Limits, margin: int
-) -> Generator[Window, None, int]:
-    """Read a range; return how many events its windows hold, by their first pages."""
-    held = 0
-    rest = whole
-    before: dict[str, bytes] = {}
+def _missing(requests: Requests, whole: Piece, limits: Limits, held: int) -> int:
+    """Return how many events the range has, if that is more than its windows held."""
+    if held >= whole.total:
+        return 0
+    query = whole.range.query(0, limits.page_size)
+    said = Counter(requests.get(query).total for _ in range(CONFIRMATIONS))
+    said[whole.total] += 1
+    total = max((total for total, times in said.items() if times > 1), default=0)
+    return total if total > held else 0
+
+
+def _read(
+    requests: Requests, whole: Piece, limits: Limits
+) -> Iterator[tuple[Range, Contents]]:
+    """Read the pieces of a range in order; request the next ones meanwhile."""
+    ahead: deque[Reading] = deque()
+    pieces = plan(requests, whole, limits)
+    error: Exception | None = None
     while True:
         try:
-            for piece, found in _read_pieces(fetch, rest, limits, margin):
-                held += piece.total
-                span = piece.range
-                told = tell_apart(found)
-                kept = wanted(told.events, span, whole.range.start, margin)
-                events = [
-                    event
-                    for event in kept
-                    if event.id not in before or before[event.id] != _digest(event)
-                ]
-                # Of all, not only of the new: three windows may share an event.
-                before = _shared(kept, span, margin)
-                reached = events[-1].timestamp if events else ""
-                times = list(_times(events, span))
-                yield Window(span, events, reached, told.members, times)
-        except TooLargeError as error:  # noqa: PERF203, once in a great while
-            # The rest is read in smaller windows.
-            rest = Piece(Range(error.range.start, whole.range.end), 0)
-            limits = error.limits
-        else:
-            return held
+            piece = next(pieces, None)
+        except Exception as caught:  # noqa: BLE001, raised after the windows before it
+            piece, error = None, caught
+        if piece:
+            ahead.append(Reading(requests, piece, limits))
+        while ahead and not (piece and _has_room(ahead, limits)):
+            yield from _finished(requests, ahead.popleft())
+        if piece is None:
+            break
+    if error:
+        raise error
 
 
-def _read_pieces(
-    fetch: Fetch, whole: Piece, limits: Limits, margin: int
-) -> Generator[tuple[Piece, list[Event]], None, None]:
-    with Executor(fetch, limits.concurrency) as executor:
-        work = _Work(executor, whole, limits, margin)
-        while reading := work.next():
-            yield reading.piece, reading.task.result()
+def _has_room(ahead: deque[Reading], limits: Limits) -> bool:
+    return (
+        sum(reading.piece.total for reading in ahead) < limits.events_ahead
+        and sum(reading.size for reading in ahead) < limits.max_bytes
+    )
 
 
-class _Reading(NamedTuple):
-    piece: Piece
-    task: Task[None, list[Event]]
-    size: int
-    """See `_size`."""
+def _finished(requests: Requests, reading: Reading) -> Iterator[tuple[Range, Contents]]:
+    span = reading.piece.range
+    try:
+        contents = reading.finish()
+    except TooLargeError as error:
+        yield from _read(requests, Piece(span, error.total), error.limits)
+    else:
+        yield span, contents
 
 
-class _Work:
-    """The plan, and the windows in progress."""
+def wanted(events: list[Event], start: int, end: int) -> list[Event]:
+    """Drop events that were returned only because bounds are whole seconds.
 
-    def __init__(
-        self, executor: Executor, whole: Piece, limits: Limits, margin: int
-    ) -> None:
-        self._executor = executor
-        self._limits = limits
-        self._margin = margin
-        self._plan = executor.start(plan(whole, limits, margin), urgent=True)
-        self._pieces: deque[Piece] = deque()
-        self._readings: deque[_Reading] = deque()
-
-    def next(self) -> _Reading | None:
-        """Wait until the next window in order is read.
-
-        Returns:
-            Its reading, which is done; None after the last.
-
-        Raises:
-            Exception: If it cannot be planned.
-        """
-        while True:
-            self._begin()
-            if self._readings and self._readings[0].task.done:
-                return self._readings.popleft()
-            if not self._readings and self._plan.done:
-                self._plan.result()
-                return None
-            self._executor.wait()
-
-    def _begin(self) -> None:
-        """Plan a little ahead, and start reading until enough is in progress."""
-        while True:
-            if self._pieces and self._has_room:
-                piece = self._pieces.popleft()
-                steps = read(piece, self._limits, self._margin)
-                task: Task[None, list[Event]] = self._executor.start(
-                    steps, max_bytes=self._limits.max_bytes
-                )
-                self._readings.append(_Reading(piece, task, _size(piece)))
-            elif (
-                self._plan.product
-                and len(self._pieces) < self._limits.windows_ahead
-                and sum(map(_size, self._pieces)) < self._limits.max_bytes
-            ):
-                self._pieces.append(self._plan.product)
-                self._plan.resume()
-            else:
-                return
-
-    @property
-    def _has_room(self) -> bool:
-        readings, limits = self._readings, self._limits
-        return not readings or (
-            sum(reading.piece.total for reading in readings) < limits.events_ahead
-            and sum(reading.size for reading in readings) < limits.max_bytes
-        )
-
-
-def _size(piece: Piece) -> int:
-    """Estimate the size of a piece's records from its first page."""
-    if not (piece.first and piece.first.events):
-        return 0
-    pages = max(1, piece.total // len(piece.first.events))
-    return pages * piece.first.size
-
-
-def wanted(
-    events: list[Event], span: Range, bound: int, margin: int = MARGIN
-) -> list[Event]:
-    """Drop events that were returned only because of the margin.
-
-    Those are events just before the bound, and events at the end of the range if the
-    server's end is inclusive: the next window has them, or they are not wanted. Other
-    events from outside the range are kept, as the server may filter on the last
-    occurrence.
+    An event counts from its first time to its last: the server may filter by either.
 
     Args:
-        events: The events that the server returned for `span.query`, in ascending
-            order.
-        span: The range.
-        bound: Where the first window starts: earlier events are not wanted. Others
-            from before the range are kept, in case the previous window does not have
-            them.
-        margin: See `ranges.MARGIN`.
+        events: Events in ascending order.
+        start: Where the range starts: nanoseconds since the Unix epoch.
+        end: Where it ends.
 
     Returns:
-        The others, in the same order.
+        The events of the range, in the same order.
     """
-    start, end, lower = to_text(span.start), to_text(span.end), to_text(bound)
-    early = to_text((span.start // SECOND * SECOND - margin) // SECOND * SECOND)
-    late = to_text((-(-span.end // SECOND) + 1) * SECOND)
-    begin = bisect_left(events, start, key=_timestamp)
-    stop = bisect_left(events, end, key=_timestamp)
-    before = [
-        event
-        for event in events[:begin]
-        if not (early <= event.timestamp < lower and event.last_occurred < lower)
+    found = _up_to(events, end)
+    first = to_text(start)
+    begin = bisect_left(found, first, key=_timestamp)
+    return [one for one in found[:begin] if one.last_occurred >= first] + found[begin:]
+
+
+def _up_to(events: list[Event], end: int) -> list[Event]:
+    last = to_text(end)
+    stop = bisect_left(events, last, key=_timestamp)
+    return events[:stop] + [
+        event for event in events[stop:] if "" < event.last_occurred < last
     ]
-    after = [event for event in events[stop:] if event.timestamp >= late]
-    return before + events[begin:stop] + after
 
 
 def _times(events: list[Event], span: Range) -> Iterator[str]:
@@ -248,16 +206,11 @@ def _times(events: list[Event], span: Range) -> Iterator[str]:
             yield event.last_occurred
 
 
-def _shared(events: list[Event], span: Range, margin: int) -> dict[str, bytes]:
-    """Return the events that may also be in the next window: id and digest."""
-    edge = to_text(max(span.end - margin - 2 * SECOND, span.start))
+def _shared(events: list[Event], end: int) -> dict[str, int]:
+    """Return the events that may also be in the next window: id and hash."""
+    edge = to_text(max(end - MARGIN - 2 * SECOND, EARLIEST))
     return {
-        event.id: _digest(event)
+        event.id: hash(event.json)
         for event in events
         if event.timestamp >= edge or event.last_occurred >= edge
     }
-
-
-def _digest(event: Event) -> bytes:
-    # The contents of 50,000 events in one second would take 25 MB.
-    return sha256(content(event)).digest()

@@ -45,7 +45,7 @@ class UnknownMembers:
         kind = log.action, actor and actor.type, target and target.type
         if kind not in self._kinds and len(self._kinds) < MAX_KINDS:
             self._kinds.add(kind)
-            self.names.update(_unknown(raw, _KNOWN))
+            self.names.update(_unknown(raw, KNOWN))
 
 
 def _unknown(raw: msgspec.Raw, known: Known, path: str = "") -> Iterator[str]:
@@ -70,4 +70,4 @@ def _members(kind: Any) -> dict[str, Any]:  # noqa: ANN401, a type or a union of
     }
 
 
-_KNOWN = _members(AuditLog)
+KNOWN = _members(AuditLog)

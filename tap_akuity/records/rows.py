@@ -11,25 +11,30 @@ import msgspec
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.identity import event_id
+from tap_akuity.records.members import KNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeAlias
 
+    from tap_akuity.records.members import Known
+
     Key: TypeAlias = str | tuple[str, bytes]
-    Path: TypeAlias = tuple[str, ...]
 
 GROWING = ("count", "lastOccurredTimestamp")
 """The members that change when the same event is seen again."""
 
-_COMPUTED = ("id", "organization_id")
+_COVERED: Known = KNOWN | {"id": {}, "organization_id": {}}
+
+_UNSET: tuple[Any, ...] = (None, "", 0, {}, [])
+"""The values of members that are not set; `False` equals 0."""
 
 
 class Rows:
     """Events from the rows that were received, each once.
 
-    Rows are the same event if they differ only in `GROWING`; the one that occurred last
-    is kept.
+    Rows are the same event if they differ only in `GROWING`, or in members that are set
+    in neither; the one that occurred last is kept.
     """
 
     def __init__(self) -> None:
@@ -43,28 +48,22 @@ class Rows:
         """Count the events."""
         return len(self._events)
 
-    def add(self, rows: Iterable[Event]) -> list[Key]:
+    def add(self, rows: Iterable[Event]) -> None:
         """Add rows.
 
         Args:
             rows: Rows with the ids from `parse_items`.
-
-        Returns:
-            The key of each row's event. Rows of the same event have the same key.
         """
         known = self._events
-        keys: list[Key] = []
         for row in rows:
             key: Key = row.id
-            if key in known and not same(known[key], row):
+            if key in known and not _is_same(known[key], row):
                 key = row.id, content(row)
             if key in known:
                 known[key] = max(known[key], row, key=_growth)
             else:
                 known[key] = row
                 self.size += len(row.json)
-            keys.append(key)
-        return keys
 
     def events(self) -> list[Event]:
         """Return the events, in ascending order."""
@@ -75,13 +74,16 @@ def _growth(row: Event) -> tuple[str, bytes]:
     return row.last_occurred, row.json
 
 
-def same(one: Event, other: Event) -> bool:
-    """Return whether two rows with one id differ only in `GROWING`."""
+def _is_same(one: Event, other: Event) -> bool:
+    """Return whether two rows with one id are the same event."""
     return one.json == other.json or content(one) == content(other)
 
 
 def content(event: Event) -> bytes:
-    """Return what identifies an event: everything but `GROWING`.
+    """Return what distinguishes an event from others with its id.
+
+    These are the members that the id does not cover, as far as they are set: after an
+    update, a server may send more members, which are unset for most events.
 
     Args:
         event: With any id.
@@ -89,10 +91,10 @@ def content(event: Event) -> bytes:
     Returns:
         Canonical JSON, independent of white space and the order of members.
     """
-    return _encode_sorted(_identifying(event))
+    return _encode_sorted(_distinguishing(event))
 
 
-class Told(NamedTuple):
+class Distinct(NamedTuple):
     """Events with ids of their own."""
 
     events: list[Event]
@@ -101,16 +103,17 @@ class Told(NamedTuple):
     """The members in which twins differ: names such as `object.id.name`."""
 
 
-def tell_apart(events: list[Event]) -> Told:
+def make_distinct(events: list[Event]) -> Distinct:
     """Assign different ids to twins: different events with one id.
 
-    The twin whose content sorts first keeps the id. The ids of the others are computed
-    from more than the 19 strings of `event_id`: for each member in which the twins
-    differ, in ascending order, its JSON Pointer (RFC 6901) and its value follow, as
-    JSON without spaces and with sorted names, or empty where the member is absent.
+    The twin whose members sort first keeps the id, which is one without such members if
+    there is one. The ids of the others are computed from more than the 19 strings of
+    `event_id`: for each member of theirs that is set and that the 19 do not cover, in
+    ascending order, its JSON Pointer (RFC 6901) and its value follow, as JSON without
+    spaces and with sorted names.
 
-    So an id depends only on the twins: not on their order, page or run, nor on members
-    that Akuity adds to all of them.
+    So the id of a twin depends on no other twin, except for which of them is the first,
+    and not on their order, page or run.
 
     Args:
         events: All events of each instant, in any order, with the ids from
@@ -120,46 +123,25 @@ def tell_apart(events: list[Event]) -> Told:
         The events in the same order.
     """
     if len({event.id for event in events}) == len(events):
-        return Told(events, set())
+        return Distinct(events, set())
     groups: dict[str, list[int]] = defaultdict(list)
     for place, event in enumerate(events):
         groups[event.id].append(place)
     result, members = list(events), set()
     for places in groups.values():
         if len(places) > 1:
-            places.sort(key=lambda place: content(events[place]))
-            twins = [dict(_leaves(_identifying(events[place]))) for place in places]
-            paths = sorted(_differing(twins))
-            members |= {".".join(path) for path in paths}
+            members_of = {place: _distinguishing(events[place]) for place in places}
+            places.sort(key=lambda place: sorted(members_of[place].items()))
+            twins = [members_of[place] for place in places]
+            members |= {
+                path[1:].replace("/", ".")
+                for path in set().union(*twins)
+                if len({twin.get(path) for twin in twins}) > 1
+            }
             for place, twin in zip(places[1:], twins[1:], strict=True):
-                more = [
-                    text
-                    for path in paths
-                    for text in (_pointer(path), twin.get(path, ""))
-                ]
+                more = [text for path in sorted(twin) for text in (path, twin[path])]
                 result[place] = _with_more(events[place], more)
-    return Told(result, members)
-
-
-def _differing(twins: list[dict[Path, str]]) -> set[Path]:
-    return {
-        path
-        for path in set().union(*twins)
-        if len({twin.get(path) for twin in twins}) > 1
-    }
-
-
-def _leaves(members: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield the path and the JSON of each member that is not an object with members."""
-    for name, value in members.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, (*path, name))
-        else:
-            yield (*path, name), _encode_sorted(value).decode()
-
-
-def _pointer(path: Path) -> str:
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in path)
+    return Distinct(result, members)
 
 
 def _with_more(event: Event, more: list[str]) -> Event:
@@ -170,22 +152,34 @@ def _with_more(event: Event, more: list[str]) -> Event:
     return Event(event.timestamp, event.last_occurred, one, json)
 
 
-def _identifying(event: Event) -> dict[str, Any]:
+def _distinguishing(event: Event) -> dict[str, str]:
+    """Return the pointer and the JSON of each set member that the id does not cover."""
     try:
         record: dict[str, Any] = _decode(event.json)
     except (msgspec.MsgspecError, RecursionError) as error:
         msg = f"an event of {event.timestamp}: {error}"
         raise RecordError(msg) from error
-    for name in (*GROWING, *_COMPUTED):
-        record.pop(name, None)
-    return record
+    return dict(_leaves(record, _COVERED))
 
 
-def _verbatim(number: str) -> msgspec.Raw:
+def _leaves(
+    members: Mapping[str, Any], covered: Known, path: str = ""
+) -> Iterator[tuple[str, str]]:
+    for name, value in members.items():
+        if value in _UNSET or (name in covered and not covered[name]):
+            continue
+        pointer = f"{path}/{name.replace('~', '~0').replace('/', '~1')}"
+        if isinstance(value, dict):
+            yield from _leaves(value, covered.get(name, {}), pointer)
+        else:
+            yield pointer, _encode_sorted(value).decode()
+
+
+def as_raw(number: str) -> msgspec.Raw:
     """Keep every digit of a number that is not an integer."""
     return msgspec.Raw(number.encode())
 
 
-_decode = msgspec.json.Decoder(dict[str, Any], float_hook=_verbatim).decode
+_decode = msgspec.json.Decoder(dict[str, Any], float_hook=as_raw).decode
 _decode_log = msgspec.json.Decoder(AuditLog).decode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode

@@ -2,16 +2,34 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from threading import Lock
 from typing import Any
 
+from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
 from tap_akuity.reading.plan import Piece
-from tap_akuity.reading.ranges import Ask, Found, Nothing, Page, Range, Refused
+from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.reading.requests import Requests
 from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event
 from tap_akuity.text.timestamps import SECOND, parse, to_text
+
+instant = cache(parse)
+
+
+class Direct(Requests):
+    """Makes no request ahead, so that tests are quick and the same each time."""
+
+    def begin(self, queries):
+        """Ignore the hint."""
+
+    def drop(self, queries):
+        """Ignore the hint."""
+
+    def _response(self, query):
+        return self._fetch(query)
 
 
 def event(instant, name, last=None):
@@ -56,21 +74,23 @@ class Server:
     hides: bool = False
     """Whether it returns nothing at larger ones, instead of refusing them."""
     respond: Callable[["Server", Query], Page] = lambda self, query: self.page(query)
-    asked: list[Ask] = field(default_factory=list)
+    asked: list[Query] = field(default_factory=list)
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     lock: Any = field(default_factory=Lock)
 
-    def fetch(self, ask):
-        """Respond to a query or a probe."""
-        query = ask
-        if not isinstance(ask, Query):
-            query = Query(ask.start, ask.end, ask.offset, 1)
+    def fetch(self, query):
+        """Respond to a query."""
         assert query.offset >= 0
         assert 1 <= query.limit <= 1000
+        assert query.start % SECOND == query.end % SECOND == 0
         with self.lock:
-            self.asked.append(ask)
-            page = self.respond(self, query)
-        return lambda: page if ask is query else self._probed(query.offset, page)
+            self.asked.append(query)
+            if query.offset > self.deepest:
+                if self.hides:
+                    return replace(self.respond(self, query), events=[])
+                message = "no such offset"
+                raise BadRequestError(message)
+            return self.respond(self, query)
 
     def page(self, query):
         """Return a page without surprises."""
@@ -78,44 +98,31 @@ class Server:
         page = self._ordered(found)[query.offset :][: min(query.limit, self.cap)]
         return Page(page, len(found))
 
+    def requests(self, concurrency=1):
+        """Return what makes requests to this server."""
+        kind = Direct if concurrency == 1 else Requests
+        return kind(self.fetch, lambda _, page: page, concurrency)
+
     def whole(self, start, end, limit):
         """Return a range with its first page."""
         span = Range(start, end)
-        page = self.fetch(span.query(0, limit))()
+        page = self.fetch(span.query(0, limit))
         return Piece(span, page.total, page)
 
-    def windows(self, start, end, limits):
+    def windows(self, start, end, limits, until=None):
         """Read a range."""
-        return windows(self.fetch, self.whole(start, end, limits.page_size), limits)
+        with self.requests(limits.concurrency) as requests:
+            whole = self.whole(start, end, limits.page_size)
+            yield from windows(requests, whole, limits, until)
 
     def read(self, start, end, limits):
         """Return the events of a range."""
         return [one for each in self.windows(start, end, limits) for one in each.events]
 
-    def finish(self, steps):
-        """Respond to what a generator asks, in any order, and return its result."""
-        outcomes = None
-        while True:
-            try:
-                asks = steps.send(outcomes)
-            except StopIteration as stop:
-                return stop.value
-            assert asks
-            outcomes = [None] * len(asks)
-            for place in self.rng.sample(range(len(asks)), len(asks)):
-                outcomes[place] = self.fetch(asks[place])()
-
     @property
     def queries(self):
         """What was asked but probes."""
-        return [ask for ask in self.asked if isinstance(ask, Query)]
-
-    def _probed(self, offset, page):
-        if offset > self.deepest and not self.hides:
-            return Refused()
-        if offset > self.deepest or not page.events:
-            return Nothing(page.total)
-        return Found(parse(page.events[0].timestamp))
+        return [query for query in self.asked if query.limit > 1]
 
     def _matches(self, one, query):
         when, start, end = map(self._rough, (self.time(one), query.start, query.end))
@@ -127,7 +134,7 @@ class Server:
 
     def time(self, one):
         """Return the time by which an event is filtered and sorted."""
-        return parse((self.last and one.last_occurred) or one.timestamp)
+        return instant((self.last and one.last_occurred) or one.timestamp)
 
     def _ordered(self, found):
         if self.order == "random":

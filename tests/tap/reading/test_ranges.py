@@ -6,18 +6,9 @@ from hypothesis import strategies as st
 
 from tap_akuity.api.query import Query
 from tap_akuity.reading.limits import Limits
-from tap_akuity.reading.ranges import (
-    MARGIN,
-    WIDE_MARGIN,
-    Nothing,
-    Page,
-    Probe,
-    Range,
-    Refused,
-    leading,
-)
-from tap_akuity.text.timestamps import SECOND
-from tests.helpers.server import events
+from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.text.timestamps import DAY, SECOND
+from tests.helpers.server import event, events
 
 HALF = SECOND // 2
 
@@ -25,49 +16,54 @@ HALF = SECOND // 2
 @pytest.mark.parametrize(
     ("start", "end", "can"),
     [
-        (0, SECOND, False),
-        (0, SECOND + 1, True),
-        (HALF, SECOND, False),
-        (HALF, SECOND + 1, True),
-        (-SECOND - 1, 0, True),
+        (0, 2 * SECOND, False),
+        (0, 2 * SECOND + 1, True),
+        (HALF, 2 * SECOND, False),
+        (HALF, 2 * SECOND + 1, True),
+        (-SECOND - 1, SECOND, True),
         (HALF, HALF + 1, False),
     ],
 )
-def test_a_range_can_be_cut_at_a_whole_second_inside(start, end, can):
+def test_a_range_of_more_than_two_seconds_can_be_cut(start, end, can):
     assert Range(start, end).can_be_cut is can
 
 
-def test_a_query_is_for_whole_seconds_and_a_margin():
-    assert (MARGIN, WIDE_MARGIN) == (SECOND // 1000, SECOND + SECOND // 1000)
+def test_a_query_is_for_whole_seconds_and_one_more():
     span = Range(10 * SECOND + HALF, 20 * SECOND + 1)
-    start, end = 10 * SECOND, 21 * SECOND
-    assert span.query(3, 7) == Query(start - MARGIN, end, 3, 7)
-    assert span.query(3, 7, WIDE_MARGIN) == Query(start - WIDE_MARGIN, end, 3, 7)
-    assert span.probe(3) == Probe(start - MARGIN, end, 3)
-    assert span.probe(3, WIDE_MARGIN) == Probe(start - WIDE_MARGIN, end, 3)
-    assert Range(start, end).query(0, 1).end == end
+    assert span.query(3, 7) == Query(9 * SECOND, 21 * SECOND, 3, 7)
+    whole = Range(10 * SECOND, 20 * SECOND)
+    assert whole.query(0, 1) == Query(9 * SECOND, 20 * SECOND, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "is_foreign"),
+    [
+        (0, None, False),
+        (-SECOND, None, False),
+        (-SECOND - 1, None, True),
+        (-DAY, -SECOND, False),
+        (-DAY, DAY, False),
+        (-DAY, -SECOND - 1, True),
+        (11 * SECOND, None, False),
+        (11 * SECOND + 1, DAY, True),
+        (DAY, 11 * SECOND, False),
+    ],
+)
+def test_a_page_of_another_query_is_recognized(first, last, is_foreign):
+    page = Page([event(SECOND, "one"), event(first, "other", last)], 2)
+    assert page.is_foreign_to(Query(0, 10 * SECOND, 0, 5)) is is_foreign
 
 
 def test_a_range_names_itself():
     assert str(Range(0, HALF)) == "1970-01-01T00:00:00Z to 1970-01-01T00:00:00.5Z"
 
 
-def test_the_responses_before_the_first_failure_are_used():
-    one, two, error = Page([], 1), Page([], 2), OSError("first")
-    assert leading([one, two], Page) == [one, two]
-    assert leading([one, error, two], Page) == [one]
-    assert leading([one, Refused(), OSError("second"), two], Page) == [one]
-    assert leading([Nothing(0), error], Page) == []
-    with pytest.raises(OSError, match="first"):
-        leading([error, OSError("second"), two], Page)
-
-
 @pytest.mark.parametrize(
     ("limits", "goal"),
     [
         # Full pages that leave a twenty-fifth free, less the slack.
-        (Limits(500, 4), 21 * 500 - 60),
-        (Limits(1000, 4), 10 * 1000 - 60),
+        (Limits(500, 4), 21 * 499 + 1 - 60),
+        (Limits(1000, 4), 10 * 999 + 1 - 60),
         # A page at least, and no more than a window may hold.
         (Limits(200, 1, max_events=100, slack=0), 100),
         (Limits(200, 1, max_events=100, slack=120), 80),

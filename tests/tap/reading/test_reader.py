@@ -10,11 +10,11 @@ import pytest
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api.client import PageResponse
-from tap_akuity.api.errors import BadRequestError
+from tap_akuity.api.errors import BadRequestError, PageTooBigError
 from tap_akuity.api.query import Query
 from tap_akuity.reading.limits import Limits
-from tap_akuity.reading.plan import Piece
-from tap_akuity.reading.ranges import Found, Nothing, Page, Probe, Range, Refused
+from tap_akuity.reading.plan import CONFIRMATIONS
+from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
 from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
@@ -111,21 +111,34 @@ def test_digits_are_not_cut_without_a_word(items, precision, first, caplog):
     ]
 
 
-def test_a_probe_finds_when_an_event_happened():
-    client = Client(numbered(9))
-    fetch = reader(client)._fetch
-    assert fetch(Probe(START, NOW, 2))() == Found(START + 6 * SECOND)
-    assert fetch(Probe(START, NOW, 9))() == Nothing(9)
-    client.deepest = 8
-    assert fetch(Probe(START, NOW, 9))() == Refused()
-    assert {query.limit for query in client.queries} == {1}
-
-
 def test_a_refused_page_is_the_user_s_error():
     client = Client(numbered(9))
-    client.deepest = 0
+    client.deepest = -1
     with pytest.raises(BadRequestError, match="Akuity refused the request"):
-        read(client, limits=Limits(1, 2))
+        read(client, limits=Limits(2, 2))
+
+
+def test_a_refused_offset_makes_smaller_windows():
+    client = Client(numbered(40))
+    client.deepest = 4
+    assert read(client, limits=Limits(5, 2)) == list(range(40))
+
+
+def test_only_the_event_that_is_too_big_is_left_out():
+    class Limited(Client):
+        def fetch(self, query):
+            page = super().fetch(query)
+            if b'"n": 17,' in bytes(page.items):
+                message = "too big"
+                raise PageTooBigError(message)
+            return page
+
+    client = Limited([item(n, n=n, more=1) for n in range(40)])
+    one = reader(client)
+    found = list(one.windows(one.begin(START, NOW)))
+    assert any(window.unsent for window in found)
+    numbers = [json.loads(event.json)["n"] for each in found for event in each.events]
+    assert numbers == [n for n in range(40) if n != 17]
 
 
 ACTORS = [
@@ -215,11 +228,13 @@ def test_the_end_is_now_by_the_server_s_clock(seconds, off, caplog):
     client.date = there = NOON + seconds * SECOND
     assert reader(client).now() == there
     assert client.queries == [Query(NOON, NOON + SECOND, 0, 1)]
+    client.items = [item(1)]
     end_date = NOON + 1800 * SECOND
     whole = reader(client).begin(0, end_date)
-    span = Range(0, min(NOON if off is None else there + SECOND, end_date))
-    assert whole == Piece(span, 0, Page([], 0))
-    assert client.queries[-1] == span.query(0, 5)
+    late = there >= end_date
+    end = end_date + SECOND if late else NOON if off is None else there + SECOND
+    assert (whole.range, whole.total) == ((0, end), 1)
+    assert client.queries[-1] == whole.range.query(0, 5)
     assert len(client.queries) == 1 + 1 + (off is not None)
     assert caplog.messages == [
         f"Local clock is {off} seconds off; using the server's."
@@ -228,14 +243,21 @@ def test_the_end_is_now_by_the_server_s_clock(seconds, off, caplog):
 
 @pytest.mark.usefixtures("_at_noon")
 def test_an_end_in_the_past_is_kept_and_the_server_needs_no_clock():
-    one = reader(client := Client([]))
+    one = reader(client := Client([item(1)]))
     assert one.now() == NOON
     assert one.begin(0, None).range == (0, NOON)
     client.date = NOW
-    assert one.begin(0, NOW).range == (0, NOW)
+    # A server that rounds may have an event a second later.
+    assert one.begin(0, NOW).range == (0, NOW + SECOND)
     assert len(client.queries) == 3
     # A range is never empty.
     assert one.begin(NOON, NOW).range == (NOON, NOON + 1)
+
+
+def test_an_empty_range_is_not_believed_at_once():
+    one = reader(client := Client([]))
+    assert one.begin(START, NOW).total == 0
+    assert len(client.queries) == CONFIRMATIONS
 
 
 def test_more_rows_than_requested_are_bounded():
@@ -254,7 +276,7 @@ def test_an_event_that_cannot_be_read_stops_the_sync_before_it():
     with pytest.raises(FatalAPIError) as caught:
         read(Client([item(1, lastOccurredTimestamp="soon")]))
     assert str(caught.value) == (
-        "An event from 2025-12-30T23:59:59.999Z to 2026-01-01T00:00:00Z cannot be "
+        "An event from 2025-12-30T23:59:59Z to 2026-01-01T00:00:01Z cannot be "
         "read, so the sync stops before it: lastOccurredTimestamp: 'soon' is not a "
         "timestamp - in item 0 of the page."
     )
