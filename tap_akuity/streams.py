@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from functools import cached_property
+from functools import cache, cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -19,7 +20,11 @@ from tap_akuity.api.client import AkuityClient
 from tap_akuity.api.query import Query
 from tap_akuity.checks.account import Account
 from tap_akuity.checks.daily import check_key, check_reach
-from tap_akuity.output.stream import WindowedStream
+from tap_akuity.output.batches import batches
+from tap_akuity.output.conversion import converters, decode
+from tap_akuity.output.progress import Progress
+from tap_akuity.output.selection import selecting
+from tap_akuity.output.writer import LineWriter
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.reader import Reader
@@ -34,12 +39,15 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
+    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
     from singer_sdk.helpers.types import Auth, Context
     from singer_sdk.singerlib import Catalog
 
+    from tap_akuity.output.conversion import Convert
     from tap_akuity.reading.windows import Window
+    from tap_akuity.records.event import Event
 
 FILTERS = {
     "actions": "filters.action",
@@ -53,12 +61,14 @@ FILTERS = {
 The API silently ignores names that it does not know.
 """
 
+_json = attrgetter("json")
+
 
 class CatalogError(ConfigurationError):
     """The catalog cannot be used; the text says why and what to do."""
 
 
-class AuditLogsStream(WindowedStream, RESTStream[Query]):
+class AuditLogsStream(RESTStream[Query]):
     """The audit log of the organization.
 
     `AkuityClient` fetches its pages, interprets responses and retries requests. HTTP
@@ -70,10 +80,16 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
     path = "/organizations/{organization_id}/audit-logs"
     primary_keys = ("id",)
     replication_key = "timestamp"
-    keys = (*primary_keys, replication_key)
     schema = StreamSchema(SchemaDirectory(schemas))
 
+    keys = (*primary_keys, replication_key)
+    """The properties that every record needs."""
+
     is_sorted = True
+
+    # Makes the SDK check the state after every record, and write it when it has
+    # changed: once for each window, see `_complete`.
+    STATE_MSG_FREQUENCY = 1
 
     _recount: Recount | None = None
 
@@ -162,6 +178,11 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
             logger=self.logger,
         )
 
+    @cached_property
+    def progress(self) -> Progress:
+        """The progress of the sync."""
+        return Progress(self.logger)
+
     @override
     def apply_catalog(self, catalog: Catalog) -> None:
         """Apply a catalog, or reject one that would make the sync lose data.
@@ -203,17 +224,129 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if problem:
             raise CatalogError(problem)
 
-    @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        # Unnecessary: a bookmark never passes the end of the range.
-        return
+    @cached_property
+    def converters(self) -> list[tuple[str, Convert]]:
+        """The functions that create records; see `tap_akuity.output.conversion`.
+
+        Raises:
+            StreamMapError: If a stream map removes a property that every record needs.
+        """
+
+        @cache
+        def warn(path: str) -> None:
+            self.log(
+                "The catalog's schema of `%s` has no `%s`, which is left out.",
+                self.name,
+                path,
+                level=logging.WARNING,
+            )
+
+        select = selecting(self.effective_schema, self.mask, warn)
+        return converters(select, self.stream_maps, self.config, self.keys)
+
+    def check_batches(self) -> None:
+        """Refuse batches of more than one stream.
+
+        Raises:
+            ConfigurationError: If there is more than one stream to write.
+        """
+        if self.get_batch_config(self.config) and len(self.stream_maps) > 1:
+            msg = (
+                f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
+                f"`{self.name}`, which cannot be written in batches: leave it or "
+                "`batch_config` out."
+            )
+            raise ConfigurationError(msg)
 
     @override
-    def compare_start_date(self, value: str, start_date_value: str) -> str:
-        # Both are formatted by `timestamps.to_text`, so they sort chronologically.
-        return max(value, start_date_value)
+    def _sync_records(
+        self, context: Context | None = None, *, write_messages: bool = True
+    ) -> Generator[dict[str, Any], Any, Any]:
+        # The SDK walks the catalog and the schema for every record, and writes one line
+        # at a time; here a window is converted and written at once.
+        writer = self._tap.message_writer
+        if not isinstance(writer, LineWriter):
+            msg = (
+                f"Messages are written by a LineWriter, not a {type(writer).__name__}."
+            )
+            raise TypeError(msg)
+        for events in self._synced(context):
+            for name, convert in self.converters:
+                records = map(convert, map(_json, events))
+                writer.write_records(name, filter(None, records))
+            self.state_manager.is_flushed = False
+            yield from ()
+        self.finalize_state_progress_markers(self.get_context_state(context))
 
-    def read_windows(self, state: dict[str, Any]) -> Iterator[Window]:
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterator[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Read all that is new into files.
+
+        Args:
+            batch_config: The encoding and the storage.
+            context: Not used, the stream has no partitions.
+
+        Yields:
+            For each batch, its encoding and the URLs of its files.
+
+        Raises:
+            ConfigurationError: If there is more than one stream to write.
+        """
+        self.check_batches()
+        records = (
+            record
+            for events in self._synced(context)
+            for event in events
+            for name, convert in self.converters
+            if (record := convert(event.json)) is not None
+        )
+        for manifest in batches(self.tap_name, self.name, batch_config, records):
+            yield batch_config.encoding, manifest
+        self.finalize_state_progress_markers(self.get_context_state(context))
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[dict[str, Any]]:
+        """Read all that is new.
+
+        Args:
+            context: Not used, the stream has no partitions.
+
+        Yields:
+            Records in ascending order.
+        """
+        state = self.get_context_state(context)
+        for window in self._windows(state):
+            for event in window.events:
+                yield decode(event.json)
+            self._complete(window, state)
+
+    def _synced(self, context: Context | None) -> Iterator[list[Event]]:
+        """Yield the events of each window, and move the bookmark once they are written.
+
+        A window counts as written when the next one is requested.
+        """
+        state = self.get_context_state(context)
+        progress = self.progress  # Its time runs from here.
+        with self.get_record_counter() as counter, self.get_sync_timer() as timer:
+            self._write_starting_replication_value(context)
+            for window in self._windows(state):
+                yield window.events
+                counter.increment(len(window.events))
+                self._complete(window, state)
+                # Does nothing while a batch is open; the SDK writes a state after it.
+                self._write_state_message()
+                progress.advance(window)
+            figures = progress.figures() | {
+                "requests": self.client.requests,
+                "retries": self.client.retries,
+            }
+            timer.tags.update(figures)
+        line = " ".join(f"{name}={value}" for name, value in figures.items())
+        self.log("Sync completed: %s", line)
+
+    def _windows(self, state: dict[str, Any]) -> Iterator[Window]:
         """Read the windows of this sync, in order."""
         start = self._start(state)
         if start is None:
@@ -266,7 +399,21 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
                 yield from self.reader.recounted(self._recount)
         state[CHECKED_ON] = today
 
-    def complete(self, window: Window, state: dict[str, Any]) -> None:
+    def _begin(self, state: dict[str, Any]) -> None:
+        """Record where the next run starts, without fetching past events."""
+        now = timestamps.to_text(self.reader.now())
+        state["replication_key"] = self.replication_key
+        state["replication_key_value"] = now
+        state[NOT_BEFORE] = now
+        self.log(
+            "Nothing was loaded, because there is neither a state nor the setting "
+            "`start_date`: the next run starts at %s. To load what is past, set "
+            "`start_date`, and run without the state.",
+            now,
+            level=logging.WARNING,
+        )
+
+    def _complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
         if window.reached:
             latest = min(window.reached, timestamps.to_text(window.range.end))
@@ -277,10 +424,6 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         if self._recount:
             self._recount.add(window, self._start(state) or self._recount.start)
             state[RECOUNT] = self._recount.keep()
-
-    @override
-    def request_counts(self) -> dict[str, int]:
-        return {"requests": self.client.requests, "retries": self.client.retries}
 
     def _start(self, state: dict[str, Any]) -> int | None:
         """Return where to start: nanoseconds since the Unix epoch, None on a first run.
@@ -300,16 +443,12 @@ class AuditLogsStream(WindowedStream, RESTStream[Query]):
         bounds = [timestamps.parse(text) for text in candidates if text]
         return max(timestamps.EARLIEST, *bounds) if bounds else None
 
-    def _begin(self, state: dict[str, Any]) -> None:
-        """Record where the next run starts, without fetching past events."""
-        now = timestamps.to_text(self.reader.now())
-        state["replication_key"] = self.replication_key
-        state["replication_key_value"] = now
-        state[NOT_BEFORE] = now
-        self.log(
-            "Nothing was loaded, because there is neither a state nor the setting "
-            "`start_date`: the next run starts at %s. To load what is past, set "
-            "`start_date`, and run without the state.",
-            now,
-            level=logging.WARNING,
-        )
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        # Unnecessary: a bookmark never passes the end of the range.
+        return
+
+    @override
+    def compare_start_date(self, value: str, start_date_value: str) -> str:
+        # Both are formatted by `timestamps.to_text`, so they sort chronologically.
+        return max(value, start_date_value)
