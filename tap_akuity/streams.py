@@ -365,7 +365,7 @@ class AuditLogsStream(RESTStream[Query]):
         self.progress.total = whole.total
         yield from self._daily(state, Range(start, whole.range.end), end)
         for window in self.reader.windows(whole):
-            unmatched.see(window.events)
+            unmatched.observe(window.events)
             yield window
         if unmatched.values:
             self.log(

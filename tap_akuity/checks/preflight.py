@@ -119,7 +119,7 @@ def _largest(asked: int, got: int, total: int) -> str:
 
 def _clock(offset: int | None) -> str:
     if offset is None:
-        return f"the server's is {_UNKNOWN}"
+        return "the server sends no `Date` header"
     seconds = offset // timestamps.SECOND
     if abs(seconds) <= CLOCK_SECONDS:
         return "the local one agrees with the server's"
@@ -131,7 +131,7 @@ def _clock(offset: int | None) -> str:
 
 def _expiry(key: ApiKey, now: int) -> str:
     if key.expires is None:
-        return f"when it expires is {key.problem or _UNKNOWN}"
+        return f"expiry {key.problem or 'unknown'}"
     if key.expires == NEVER:
         return "does not expire"
     days = max(key.expires - now, 0) // timestamps.DAY

@@ -36,7 +36,7 @@ class Progress:
         self._clock = clock
         self._emitted = self._again = self._windows = 0
         self._first = self._last = ""
-        self._began = self._said = clock()
+        self._started = self._last_logged = clock()
 
     def advance(self, window: Window) -> None:
         """Count an emitted window, and log the progress if the interval has passed.
@@ -52,11 +52,11 @@ class Progress:
             self._first = self._first or window.events[0].timestamp
             self._last = window.events[-1].timestamp
         now = self._clock()
-        if now - self._said < INTERVAL_SECONDS:
+        if now - self._last_logged < INTERVAL_SECONDS:
             return
-        self._said = now
+        self._last_logged = now
         done = self._emitted - self._again
-        rate = done / (now - self._began)
+        rate = done / (now - self._started)
         left = max(self.total - done, 0)
         # Short, because the SDK puts 70 characters before it.
         self._logger.info(
@@ -75,7 +75,7 @@ class Progress:
             "first": self._first,
             "last": self._last,
             "windows": self._windows,
-            "seconds": round(self._clock() - self._began, 3),
+            "seconds": round(self._clock() - self._started, 3),
         }
 
 

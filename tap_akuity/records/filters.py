@@ -30,7 +30,7 @@ class Unmatched:
             for setting, values in filters.items()
         }
 
-    def see(self, events: Iterable[Event]) -> None:
+    def observe(self, events: Iterable[Event]) -> None:
         """Take out the values that these events have."""
         for event in events:
             if not any(self._left.values()):
