@@ -138,9 +138,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=False,
         title="Fail on Gap",
         description=(
-            "Fail, before anything is emitted, if the bookmark is older than what "
-            "Akuity keeps, so that events in between can no longer be fetched. If "
-            "false, the run warns and continues."
+            "Fail, before anything is emitted, if events that no run has read are, or "
+            "may be, older than what Akuity keeps, so that they can no longer be "
+            "fetched. If false, the run warns and continues."
         ),
     ),
     th.Property(

@@ -30,7 +30,14 @@ from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
 from tap_akuity.records.filters import Unmatched, listed
-from tap_akuity.state import CHECKED_ON, NOT_BEFORE, RECOUNT
+from tap_akuity.state import (
+    CHECKED_ON,
+    NOT_BEFORE,
+    READ_UNTIL,
+    RECOUNT,
+    SOURCE,
+    source,
+)
 from tap_akuity.text import timestamps
 
 if sys.version_info >= (3, 12):
@@ -116,6 +123,10 @@ class AuditLogsStream(RESTStream[Query]):
     def filters(self) -> dict[str, list[str]]:
         """The values of each filter setting that is set."""
         return {name: self.config[name] for name in FILTERS if self.config.get(name)}
+
+    @cached_property
+    def _source(self) -> str:
+        return source(self.config["organization_id"], self.filters)
 
     @property
     @override
@@ -348,6 +359,7 @@ class AuditLogsStream(RESTStream[Query]):
 
     def _windows(self, state: dict[str, Any]) -> Iterator[Window]:
         """Read the windows of this sync, in order."""
+        self._warn_of_what_is_skipped(state)
         start = self._start(state)
         if start is None:
             self._begin(state)
@@ -376,6 +388,28 @@ class AuditLogsStream(RESTStream[Query]):
                 level=logging.WARNING,
             )
 
+    def _warn_of_what_is_skipped(self, state: dict[str, Any]) -> None:
+        """Warn of events that the settings ask for and the state leaves out."""
+        start_date, not_before = self.config.get("start_date"), state.get(NOT_BEFORE)
+        if start_date and not_before and start_date < not_before:
+            self.log(
+                "Setting `start_date` is %s, but the first run had none, so nothing "
+                "before %s is loaded: to load it, run once without the state (with "
+                "Meltano, --full-refresh).",
+                start_date,
+                not_before,
+                level=logging.WARNING,
+            )
+        bookmark = state.get("replication_key_value")
+        if bookmark and state.get(SOURCE, self._source) != self._source:
+            self.log(
+                "The state is from another `organization_id` or other filters, so "
+                "what they left out before %s is not loaded: to load it, run once "
+                "without the state (with Meltano, --full-refresh).",
+                bookmark,
+                level=logging.WARNING,
+            )
+
     def _daily(
         self, state: dict[str, Any], span: Range, end: int | None
     ) -> Iterator[Window]:
@@ -384,9 +418,9 @@ class AuditLogsStream(RESTStream[Query]):
         is_first = state.get(CHECKED_ON) != today
         bound = self._bound(state) or timestamps.EARLIEST
         if is_first:
-            bookmark = state.get("replication_key_value")
+            reached = state.get(READ_UNTIL) or state.get("replication_key_value")
             fail = self.config["fail_on_gap"]
-            check_reach(self.account, self.logger, bookmark, bound, fail=fail)
+            check_reach(self.account, self.logger, reached, bound, fail=fail)
         if span.end == end:
             return  # A shard.
         if is_first:
@@ -405,6 +439,7 @@ class AuditLogsStream(RESTStream[Query]):
         state["replication_key"] = self.replication_key
         state["replication_key_value"] = now
         state[NOT_BEFORE] = now
+        state[SOURCE] = self._source
         self.log(
             "Nothing was loaded, because there is neither a state nor the setting "
             "`start_date`: the next run starts at %s. To load what is past, set "
@@ -415,6 +450,9 @@ class AuditLogsStream(RESTStream[Query]):
 
     def _complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
+        state[SOURCE] = self._source
+        read_until = timestamps.to_text(window.range.end)
+        state[READ_UNTIL] = max(read_until, state.get(READ_UNTIL, ""))
         if window.reached:
             latest = min(window.reached, timestamps.to_text(window.range.end))
             state["replication_key"] = self.replication_key

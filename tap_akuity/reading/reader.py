@@ -79,14 +79,16 @@ class Reader:
         self._cut = False
 
     def now(self) -> int:
-        """Return the server's time, to the second, or the local time if it sends none.
+        """Return the time by the local clock or the server's, whichever is earlier.
+
+        Nothing that happens from now on is before it, even if one of them is wrong.
 
         Returns:
-            Nanoseconds since the Unix epoch.
+            Nanoseconds since the Unix epoch; the server's time is to the second.
         """
         here = time.time_ns()
         query = Query(here, here + timestamps.SECOND, 0, 1)
-        return self._client.fetch(query).date or here
+        return min(here, self._client.fetch(query).date or here)
 
     def begin(self, start: int, end: int | None) -> Piece:
         """Fix the end of the range to read, so that no page shifts.

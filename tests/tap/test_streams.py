@@ -147,6 +147,8 @@ def test_where_a_run_starts_and_its_bookmark_ends(
     by_second = dict(zip(seconds, found, strict=True))
     assert world.run(0) == [by_second[second] for second in emitted]
     kept = {"checked_on": "2026-03-01"} if "end_date" not in settings else {}
+    kept["read_until"] = settings.get("end_date", at(0))
+    kept["source"] = world.kept["source"]
     if reached is not None:
         kept["replication_key"] = "timestamp"
         kept["replication_key_value"] = at(reached, nanoseconds=reached != since)
@@ -192,13 +194,15 @@ def test_late_and_grown_events_come_again_with_their_id(world):
 
 @pytest.mark.parametrize("skew", [0, -80_000, 80_000])
 def test_without_start_date_and_state_nothing_past_is_emitted(world, skew, caplog):
-    """From the server's now on, everything is."""
+    """From now on, everything is, by the earlier of the two clocks."""
     world.skew = skew * SECOND + 5
+    skew = min(skew, 0)
     world.settings["start_date"] = None
     world.happen(*(DAY_0 + (skew - age) * SECOND for age in (100, 1)))
     assert world.run(0) == []
     moment = at(skew)
     assert world.kept == {
+        "source": world.kept["source"],
         "replication_key": "timestamp",
         "replication_key_value": moment,
         "not_before": moment,
@@ -231,10 +235,67 @@ def test_filters_that_match_nothing_are_named(world, caplog):
     assert len(warnings(caplog)) == 1
 
 
+FULL_REFRESH = (
+    "loaded: to load it, run once without the state (with Meltano, --full-refresh)."
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"actions": ["created"]}, {"actor_ids": ["x"]}, {"organization_id": "other"}],
+)
+def test_a_state_of_other_events_is_reported(world, changed, caplog):
+    world.settings |= {"actor_ids": ["x", "y"]}
+    for name in ("y", "x"):
+        world.happen(DAY_0, actor={"id": name})
+    world.run(1)
+    world.settings["actor_ids"] = ["y", "x", "x"]
+    world.run(2)
+    assert warnings(caplog) == []
+    world.settings |= changed
+    options = world.sandbox.state.options
+    organization_id = world.settings.get("organization_id", "sandbox")
+    world.sandbox.state.options = replace(options, organization_id=organization_id)
+    world.run(3)
+    assert warnings(caplog) == [
+        "The state is from another `organization_id` or other filters, so what they "
+        f"left out before {at(0)} is not {FULL_REFRESH}"
+    ]
+    world.run(4)
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_start_date_that_comes_too_late_is_reported_by_each_run(world, caplog):
+    world.settings["start_date"] = None
+    world.run(0)
+    caplog.clear()
+    for start_date in (at(-DAY // SECOND), at(-1), at(0), at(1)):
+        world.settings["start_date"] = start_date
+        world.run(1)
+    assert warnings(caplog) == [
+        f"Setting `start_date` is {start_date}, but the first run had none, so nothing "
+        f"before {at(0)} is {FULL_REFRESH}"
+        for start_date in (at(-DAY // SECOND), at(-1))
+    ]
+
+
 # The daily checks.
 
 
-def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
+def test_what_was_read_is_no_gap_however_long_ago_the_last_event(world, caplog):
+    world.sandbox.state.options = Options(months_kept=6)
+    world.settings["fail_on_gap"] = True
+    world.happen(DAY_0)
+    for day in range(0, 365, 31):
+        world.run(24 * day + 1)
+    assert world.kept["replication_key_value"] == at(0)
+    assert warnings(caplog) == []
+    world.now += 190 * DAY
+    with pytest.raises(GapError, match="Events from 2027-02-05T01:00:00Z to"):
+        world.messages()
+
+
+def test_a_gap_is_reported_once_or_an_error(world, caplog):
     world.sandbox.state.options = Options(months_kept=6)
     world.state = state_of(DAY_0 - 213 * DAY)
     world.settings |= {"start_date": None, "fail_on_gap": True}
@@ -251,7 +312,6 @@ def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
     world.settings["start_date"] = at(-7 * 86_400)
     world.run(48)
     assert [message[:32] for message in warnings(caplog)] == [
-        "Events from 2025-07-31T00:00:00Z",
         "Events from 2025-07-31T00:00:00Z",
     ]
 
