@@ -29,7 +29,7 @@ from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
-from tap_akuity.records.filters import Unmatched, listed
+from tap_akuity.records.filters import Unmatched, canonical_address, listed
 from tap_akuity.state import (
     CHECKED_ON,
     NOT_BEFORE,
@@ -114,10 +114,12 @@ class AuditLogsStream(RESTStream[Query]):
     def get_url_params(
         self, context: Context | None, next_page_token: Query | None
     ) -> dict[str, Any]:
-        return {
-            parameter: self.config.get(setting, [])
-            for setting, parameter in FILTERS.items()
-        }
+        values = dict(self.filters)
+        if addresses := values.get("actor_ips"):
+            # The API compares text: ask for the usual notation of an address, too.
+            also = map(canonical_address, addresses)
+            values["actor_ips"] = list(dict.fromkeys([*addresses, *also]))
+        return {FILTERS[setting]: values.get(setting, []) for setting in FILTERS}
 
     @property
     def filters(self) -> dict[str, list[str]]:
