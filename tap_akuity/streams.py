@@ -286,7 +286,8 @@ class AuditLogsStream(RESTStream[Query]):
         for events in self._synced(context):
             for name, convert in self.converters:
                 records = map(convert, map(_json, events))
-                writer.write_records(name, filter(None, records))
+                count = writer.write_records(name, filter(None, records))
+                self.progress.emitted += count
             self.state_manager.is_flushed = False
             yield from ()
         self.finalize_state_progress_markers(self.get_context_state(context))
@@ -308,14 +309,16 @@ class AuditLogsStream(RESTStream[Query]):
             ConfigurationError: If there is more than one stream to write.
         """
         self.check_batches()
-        records = (
-            record
-            for events in self._synced(context)
-            for event in events
-            for name, convert in self.converters
-            if (record := convert(event.json)) is not None
-        )
-        for manifest in batches(self.tap_name, self.name, batch_config, records):
+
+        def records() -> Iterator[bytes]:
+            for events in self._synced(context):
+                for event in events:
+                    for _, convert in self.converters:
+                        if (record := convert(event.json)) is not None:
+                            self.progress.emitted += 1
+                            yield record
+
+        for manifest in batches(self.tap_name, self.name, batch_config, records()):
             yield batch_config.encoding, manifest
         self.finalize_state_progress_markers(self.get_context_state(context))
 
@@ -343,10 +346,10 @@ class AuditLogsStream(RESTStream[Query]):
         state = self.get_context_state(context)
         progress = self.progress  # Its time runs from here.
         with self.get_record_counter() as counter, self.get_sync_timer() as timer:
-            self._write_starting_replication_value(context)
             for window in self._windows(state):
+                before = progress.emitted
                 yield window.events
-                counter.increment(len(window.events))
+                counter.increment(progress.emitted - before)
                 self._complete(window, state)
                 # Does nothing while a batch is open; the SDK writes a state after it.
                 self._write_state_message()
@@ -376,7 +379,7 @@ class AuditLogsStream(RESTStream[Query]):
             {} if state.get("replication_key_value") else self.filters
         )
         whole = self.reader.begin(start, end)
-        self.progress.total = whole.total
+        self.progress.begin(whole.range, whole.total, is_shard=end is not None)
         yield from self._daily(state, Range(start, whole.range.end), end)
         for window in self.reader.windows(whole):
             unmatched.observe(window.events)
@@ -487,8 +490,3 @@ class AuditLogsStream(RESTStream[Query]):
     def get_replication_key_signpost(self, context: Context | None = None) -> None:
         # Unnecessary: a bookmark never passes the end of the range.
         return
-
-    @override
-    def compare_start_date(self, value: str, start_date_value: str) -> str:
-        # Both are formatted by `timestamps.to_text`, so they sort chronologically.
-        return max(value, start_date_value)

@@ -360,7 +360,8 @@ def test_the_first_run_of_the_next_day_loads_what_arrived_days_late(world, caplo
     figures = dict(pair.split("=") for pair in line.split(": ")[1].split())
     assert float(figures.pop("seconds")) >= 0
     assert " ".join(f"{name}={value}" for name, value in figures.items()) == (
-        f"counted=1 emitted=3 read_again=2 first={at(0)} last={at(86_400)} windows=2 "
+        "since=2026-03-01T23:55:00Z until=2026-03-03T00:00:00Z counted=1 read=3 "
+        f"read_again=2 emitted=3 first={at(0)} last={at(86_400)} windows=2 "
         f"requests={world.requests + 1} retries=0"  # One is for the key.
     )
     (metric,) = [m for m in caplog.messages if '"sync_duration"' in m]
