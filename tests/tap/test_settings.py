@@ -150,9 +150,6 @@ BUILTIN = {
     "Setting `stream_maps` must be a JSON object.": {"stream_maps": "hush"},
     "Setting `stream_maps.audit_logs` is malformed: `tap-akuity --about` shows its "
     "form.": {"stream_maps": {"audit_logs": {"x": 5}}},
-    "Setting `batch_config.encoding.format` must be `jsonl` or `parquet`.": {
-        "batch_config": {"encoding": {"format": "hush"}, "storage": {"root": "x"}}
-    },
 }
 
 
@@ -162,6 +159,15 @@ def test_what_is_wrong_with_a_setting_of_the_sdk_is_said(sentence):
         TapAkuity(config={**COMPLETE, **BUILTIN[sentence]})
     assert str(caught.value) == sentence
     assert caught.value.errors == [sentence]
+
+
+def test_nothing_of_a_wrong_setting_of_the_sdk_is_quoted():
+    one = {"properties": {"b": {"enum": ["x", "y"]}}, "required": ["c\n"]}
+    schema = {"properties": {"a": one}}
+    assert list(settings.builtin_problems({"a": {"b": "hush"}}, schema)) == [
+        "Setting `a.b` must be `x` or `y`.",
+        "Setting `a` is incomplete: 'c\\n' is a required property.",
+    ]
 
 
 def test_no_error_quotes_a_secret():
