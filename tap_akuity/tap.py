@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -43,6 +44,11 @@ if TYPE_CHECKING:
 _MELTANO_ROOT = "MELTANO_PROJECT_ROOT"
 """The variable by which Meltano names its project's folder."""
 
+_is_trusted = re.compile(
+    rf"{settings.ENVIRONMENT_PREFIX}.*|SSL.*|.*_PROXY|.*_CA_BUNDLE", re.IGNORECASE
+).fullmatch
+"""Returns whether a variable may decide where the API key goes."""
+
 
 class TapAkuity(Tap):
     """Singer tap for the audit log of an Akuity organization."""
@@ -71,15 +77,13 @@ class TapAkuity(Tap):
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
             # The SDK's error for a number in the environment does not name it.
-            if parse_env_config:
-                self._check_environment(error)
+            self._check_environment(error, is_read=parse_env_config)
             raise
         finally:
             # Also if a setting is wrong: that may be the reason.
             self._warn_of_environment(before, is_read=parse_env_config)
-        if parse_env_config or _MELTANO_ROOT in os.environ:
-            # The SDK and Meltano read an unknown boolean as false.
-            self._check_environment()
+        # The SDK and Meltano read an unknown boolean as false.
+        self._check_environment(is_read=parse_env_config)
         if threading.current_thread() is threading.main_thread():
             # The SDK's handlers exit with 0, as if everything had been read, and may
             # write a state in the middle of a line.
@@ -137,9 +141,12 @@ class TapAkuity(Tap):
         return errors
 
     @classmethod
-    def _check_environment(cls, cause: Exception | None = None) -> None:
-        root = os.environ.get(_MELTANO_ROOT)
-        environment = os.environ if root is None else _texts_of_false(root)
+    def _check_environment(
+        cls, cause: Exception | None = None, *, is_read: bool
+    ) -> None:
+        environment = dict(os.environ) if is_read else {}
+        if root := os.environ.get(_MELTANO_ROOT):
+            environment |= _texts_of_false(root)
         if errors := list(settings.environment_problems(environment)):
             raise cls._invalid(errors) from cause
 
@@ -267,18 +274,6 @@ def _read_object(what: str, path: str) -> str:
 def _refuse(constant: str) -> NoReturn:
     msg = f"{constant} is not a JSON number"
     raise ValueError(msg)
-
-
-def _is_trusted(name: str) -> bool:
-    """Return whether an environment variable decides where the API key goes."""
-    return name.startswith((settings.ENVIRONMENT_PREFIX, "SSL")) or name.upper() in {
-        "ALL_PROXY",
-        "CURL_CA_BUNDLE",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "REQUESTS_CA_BUNDLE",
-    }
 
 
 def _env_file(names: set[str]) -> str:

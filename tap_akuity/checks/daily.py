@@ -14,6 +14,7 @@ from tap_akuity.text.timestamps import DAY, months_before, parse, to_text
 
 if TYPE_CHECKING:
     from tap_akuity.checks.account import Account
+    from tap_akuity.reading.ranges import Range
 
 LONG_AGO = 30 * DAY
 """More recent events are not worth a request."""
@@ -33,7 +34,7 @@ def check_reach(
     account: Account,
     logger: logging.Logger,
     reached: str | None,
-    bound: int,
+    span: Range,
     *,
     fail: bool,
 ) -> None:
@@ -44,20 +45,20 @@ def check_reach(
         logger: Logs the finding.
         reached: Up to where earlier runs have read, if there were any. Events after it
             that can no longer be fetched are a gap.
-        bound: Earlier events are not wanted: nanoseconds since the Unix epoch.
+        span: Events before and after it are not wanted.
         fail: Whether a gap is an error, and one that cannot be ruled out, too.
 
     Raises:
         GapError: If there is, or may be, a gap and `fail` is set.
     """
     now = time.time_ns()
-    start = max(bound, parse(reached) if reached else bound)
-    if now - start <= LONG_AGO:
+    start = max(span.start, parse(reached) if reached else span.start)
+    if now - start <= LONG_AGO or start >= span.end:
         return
-    is_chosen = not reached or parse(reached) < bound
+    is_chosen = not reached or parse(reached) < span.start
     organization = account.organization()
     months = organization.searchable_months
-    horizon = months_before(now, months or SHORTEST_MONTHS)
+    horizon = min(months_before(now, months or SHORTEST_MONTHS), span.end)
     if months is not None and start >= horizon:
         return
     since, until = _moment(start), _moment(horizon)

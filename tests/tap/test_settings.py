@@ -229,6 +229,9 @@ def test_what_meltano_reads_as_false_is_refused(tmp_path, monkeypatch):
     with pytest.raises(ConfigValidationError) as caught:
         TapAkuity(config=dict(COMPLETE))
     assert caught.value.errors == ["Setting `fail_on_gap` must be true or false."]
+    monkeypatch.setenv("TAP_AKUITY_PAGE_SIZE", "x")
+    with pytest.raises(ConfigValidationError, match="`page_size` must be an integer"):
+        TapAkuity(config=dict(COMPLETE), parse_env_config=True)
     # Another variable takes precedence.
     monkeypatch.setenv("TAP_AKUITY_FAIL_ON_GAP", "true")
     TapAkuity(config=dict(COMPLETE))

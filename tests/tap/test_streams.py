@@ -295,6 +295,19 @@ def test_what_was_read_is_no_gap_however_long_ago_the_last_event(world, caplog):
         world.messages()
 
 
+def test_a_shard_that_was_read_has_no_gap(world):
+    world.sandbox.state.options = Options(months_kept=6)
+    world.settings |= {"fail_on_gap": True, "end_date": at(3600)}
+    world.happen(DAY_0 + HOUR - SECOND)
+    for day in (1, 300):
+        assert len(world.run(24 * day)) == 1
+    world.state["bookmarks"]["audit_logs"]["read_until"] = at(3599)
+    with pytest.raises(
+        GapError, match=r"Events from 2026-03-01T00:59:59Z to 2026-03-01"
+    ):
+        world.messages()
+
+
 def test_a_gap_is_reported_once_or_an_error(world, caplog):
     world.sandbox.state.options = Options(months_kept=6)
     world.state = state_of(DAY_0 - 213 * DAY)

@@ -9,6 +9,7 @@ import pytest
 
 from tap_akuity.checks.account import NEVER, NOT_VISIBLE, ApiKey, Organization
 from tap_akuity.checks.daily import GapError, check_key, check_reach
+from tap_akuity.reading.ranges import Range
 from tap_akuity.text.timestamps import DAY, parse, to_text
 
 LOGGER = logging.getLogger("tests.daily")
@@ -64,7 +65,7 @@ UNKNOWN = (
 def test_what_can_no_longer_be_fetched(organization, reached, bound, said, caplog):
     caplog.set_level(logging.DEBUG)
     account = SimpleNamespace(organization=organization and (lambda: organization))
-    arguments: Any = account, LOGGER, reached, parse(bound)
+    arguments: Any = account, LOGGER, reached, Range(parse(bound), NOW)
     check_reach(*arguments, fail=False)
     found = [f"{one.levelname}: {one.getMessage()}" for one in caplog.records]
     assert found == [said] * (said is not None)
