@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
@@ -145,7 +146,7 @@ def test_one_form():
     assert settings.normalize(shallow) == shallow
 
 
-BUILTIN = {
+BUILTIN: dict[str, dict[str, Any]] = {
     "Setting `flattening_max_depth` must be an integer.": {"flattening_max_depth": "x"},
     "Setting `stream_maps` must be a JSON object.": {"stream_maps": "hush"},
     "Setting `stream_maps.audit_logs` is malformed: `tap-akuity --about` shows its "

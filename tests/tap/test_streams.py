@@ -298,8 +298,9 @@ def test_what_was_read_is_no_gap_however_long_ago_the_last_event(world, caplog):
 def test_a_shard_that_was_read_has_no_gap(world, caplog):
     world.settings |= {"fail_on_gap": True, "end_date": at(3600)}
     world.happen(DAY_0 + HOUR - SECOND)
-    for day, account in ((1, "shown"), (100, "403"), (300, "shown")):
-        world.sandbox.state.options = Options(months_kept=6, account=account)
+    kept, hidden = Options(months_kept=6), Options(account="403")
+    for day, options in ((1, kept), (100, hidden), (300, kept)):
+        world.sandbox.state.options = options
         assert len(world.run(24 * day)) == 1
     assert warnings(caplog) == []
     world.state["bookmarks"]["audit_logs"]["read_until"] = at(3599)
