@@ -35,7 +35,7 @@ state=$name.state.json
 range='{}'
 [ $# -lt 2 ] || range="{\"start_date\": \"$2\"${3:+, \"end_date\": \"$3\"}}"
 echo "$range" > "$name.range.json"
-# The state follows each batch: an interrupted run repeats one at most.
+# The target confirms a state after each batch, not only at the end.
 echo "{\"filepath\": \"$name.duckdb\", \"default_target_schema\": \"akuity\"," \
   '"batch_size_rows": 10000}' > "$name.target.json"
 if [ "$quiet" ]; then exec 4> /dev/null; else exec 4>&2; fi
