@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from functools import cache, cached_property
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -430,7 +431,8 @@ class AuditLogsStream(RESTStream[Query]):
     def _complete(self, window: Window, state: dict[str, Any]) -> None:
         """Move the bookmark, never backwards and never past what was emitted."""
         state[SOURCE] = self._source
-        read_until = timestamps.to_text(window.range.end)
+        # The server's clock may be ahead, and the range with it.
+        read_until = timestamps.to_text(min(window.range.end, time.time_ns()))
         state[READ_UNTIL] = max(read_until, state.get(READ_UNTIL, ""))
         if window.reached:
             latest = min(window.reached, timestamps.to_text(window.range.end))

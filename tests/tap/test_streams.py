@@ -337,6 +337,7 @@ def test_the_key_is_checked_once_a_day_by_the_server_s_clock(world, caplog):
     world.run(0)
     world.skew = 23 * HOUR
     world.run(1)
+    assert world.kept["read_until"] == at(3600)
     world.run(2)
     (warning,) = warnings(caplog)
     assert warning.startswith("The API key expires at 2026-03-16T00:00:00Z")
