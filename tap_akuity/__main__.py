@@ -35,9 +35,17 @@ def main() -> None:
     logging.getLogger(f"{TapAkuity.name}.{AuditLogsStream.name}").addFilter(
         lambda record: not record.msg.startswith("An unhandled error occurred")
     )
+    TapAkuity.logger.addFilter(
+        lambda record: not str(record.msg).startswith("Skipping parse of env var")
+    )
     if any(argument.startswith("--test") for argument in sys.argv[1:]):
         # A successful test stops early, which the SDK's metrics report as "failed".
         metrics.get_metrics_logger().addFilter(lambda _: False)
+    elif "SINGER_SDK_LOG_CONFIG" not in os.environ:
+        # They repeat what the last line of a sync says.
+        metrics.get_metrics_logger().addFilter(
+            lambda _: TapAkuity.logger.isEnabledFor(logging.DEBUG)
+        )
     try:
         command()
     except Exception as error:

@@ -6,17 +6,19 @@ import difflib
 import math
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.validators import extend
 from singer_sdk import typing as th
+from urllib3.exceptions import LocationParseError
+from urllib3.util import Url, parse_url
 
 from tap_akuity.text import timestamps
+from tap_akuity.text.masking import one_line
 from tap_akuity.text.timestamps import TimestampError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT_API_URL = "https://akuity.cloud"
 ENVIRONMENT_PREFIX = "TAP_AKUITY_"
@@ -33,7 +35,7 @@ FLATTENING_DEPTH = 3
 
 _FILTER_HELP = "The API filters, so other events are not fetched."
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 SCHEMA: dict[str, Any] = th.PropertiesList(
     th.Property(
@@ -138,9 +140,9 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=False,
         title="Fail on Gap",
         description=(
-            "Fail, before anything is emitted, if the bookmark is older than what "
-            "Akuity keeps, so that events in between can no longer be fetched. If "
-            "false, the run warns and continues."
+            "Fail, before anything is emitted, if events that no run has read are, or "
+            "may be, older than what Akuity keeps, so that they can no longer be "
+            "fetched. If false, the run warns and continues."
         ),
     ),
     th.Property(
@@ -314,6 +316,11 @@ def problems(
     for name, value in config.items():
         if name in wrong:
             yield f"Setting `{name}` must be {_expected(properties[name])}."
+        elif name in properties and not _is_text(value):
+            yield (
+                f"Setting `{name}` contains half of a surrogate pair, which is not a "
+                "character: correct it."
+            )
         elif name in _CHECKS:
             yield from _CHECKS[name](name, value)
         elif name not in properties and (
@@ -321,14 +328,7 @@ def problems(
         ):
             yield f"Setting `{name}` is unknown: did you mean `{close[0]}`?"
     if "start_date" in config and wrong.isdisjoint({"start_date", "end_date"}):
-        start = config["start_date"]
-        if timestamps.parse(start) > now + timestamps.DAY:
-            yield (
-                "Setting `start_date` is more than a day in the future, so that "
-                "nothing would be fetched: correct it."
-            )
-        if "end_date" in config and start >= config["end_date"]:
-            yield "Setting `start_date` must be before `end_date`."
+        yield from _check_range(config["start_date"], config.get("end_date"), now)
 
 
 def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
@@ -344,6 +344,63 @@ def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
         text = environment.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")
         if text is not None and not _readable(text, schema["type"][0]):
             yield f"Setting `{name}` must be {_expected(schema)}."
+
+
+def builtin_problems(
+    config: Mapping[str, Any], schema: Mapping[str, Any]
+) -> Iterator[str]:
+    """Find what is wrong with the settings that the SDK adds.
+
+    The SDK's own sentences quote values, which may be secrets.
+
+    Args:
+        config: From `normalize`.
+        schema: The schema of all settings.
+
+    Yields:
+        One sentence for each problem.
+    """
+    for error in Draft7Validator(schema).iter_errors(config):
+        name = f"Setting `{one_line('.'.join(map(str, error.path)))}`"
+        if error.validator in {"type", "enum"}:
+            yield f"{name} must be {_expected(error.schema)}."
+        elif error.validator == "required":
+            yield f"{name} is incomplete: {error.message}."
+        else:
+            yield f"{name} is malformed: `tap-akuity --about` shows its form."
+
+
+def unknown_variables(
+    environment: Mapping[str, str], names: Iterable[str], *, under_meltano: bool
+) -> Iterator[str]:
+    """Find environment variables that look like settings but are not.
+
+    Args:
+        environment: The environment variables.
+        names: The settings, those of the SDK included.
+        under_meltano: Whether Meltano runs the tap, and sets variables of its own.
+
+    Yields:
+        One sentence for each.
+    """
+    known = {name.upper() for name in names} | {"LOGLEVEL"}
+    for variable in sorted(environment):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if name == variable or name in known:
+            continue
+        if under_meltano and (
+            "__" in variable  # Its own settings, such as TAP_AKUITY__SELECT.
+            or name.startswith(tuple(f"{one}_" for one in known))  # Part of an object.
+            # Of a plugin that inherits from this one, such as tap-akuity-prod.
+            or name.endswith(tuple(f"_{one}" for one in known))
+        ):
+            continue
+        close = difflib.get_close_matches(name, known, 1)
+        yield f"The environment variable {variable} is unknown: " + (
+            f"did you mean {ENVIRONMENT_PREFIX}{close[0]}?"
+            if close
+            else "it has no effect."
+        )
 
 
 _BOOLEANS = frozenset({"true", "1", "yes", "on", "false", "0", "no", "off", ""})
@@ -376,31 +433,56 @@ def _expected(schema: Mapping[str, Any]) -> str:
             return f"an integer from {minimum} to {maximum}"
         case {"minimum": minimum}:
             return f"an integer of at least {minimum}"
-    return _EXPECTED[schema["type"][0]]
+    kinds = schema["type"]
+    return _EXPECTED[kinds if isinstance(kinds, str) else kinds[0]]
 
 
 _EXPECTED = {
     "array": "a list of strings",
     "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "a JSON object",
     "string": "a string",
 }
 
 
+def _is_text(value: object) -> bool:
+    """Return whether a value, or each in a list, can be sent as UTF-8."""
+    try:
+        for text in value if isinstance(value, list) else [value]:
+            str(text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_range(start: str, end: str | None, now: int) -> Iterator[str]:
+    if timestamps.parse(start) > now + timestamps.DAY:
+        yield (
+            "Setting `start_date` is more than a day in the future, so that nothing "
+            "would be fetched: correct it."
+        )
+    if end and start >= end:
+        yield "Setting `start_date` must be before `end_date`."
+
+
 def _check_api_url(name: str, value: str) -> Iterator[str]:
     try:
-        url = urlsplit(value)
-    except ValueError:
-        url = urlsplit("")
-    if url.scheme not in {"http", "https"} or not url.hostname:
+        url = parse_url(value)  # As the client does.
+    except LocationParseError:
+        url = Url()
+    is_strange = "\\" in value or not value.isprintable() or " " in value
+    if is_strange or url.scheme not in {"http", "https"} or not url.host:
         yield f"Setting `{name}` must be a URL such as {DEFAULT_API_URL}."
-    elif url.username is not None or url.password is not None:
+    elif url.auth is not None:
         yield (
             f"Setting `{name}` must not contain a user name or a password: use "
             "`api_key_id` and `api_key_secret`."
         )
     elif "?" in value or "#" in value:
         yield f"Setting `{name}` must not contain a query or a fragment: remove it."
-    elif url.scheme == "http" and url.hostname not in _LOOPBACK:
+    elif url.scheme == "http" and url.host not in _LOOPBACK:
         yield (
             f"Setting `{name}` must begin with https://, or the API key would cross "
             "the network in clear."
@@ -409,9 +491,7 @@ def _check_api_url(name: str, value: str) -> Iterator[str]:
 
 def _check_organization(name: str, value: str) -> Iterator[str]:
     if value != value.strip():
-        yield (
-            f"Setting `{name}` is {value!r}, with white space around it: remove that."
-        )
+        yield (f"Setting `{name}` begins or ends with white space: remove it.")
     elif value in {".", ".."} or "/" in value:
         yield (
             f"Setting `{name}` must not be `.` or `..` nor contain a `/`: copy the id "

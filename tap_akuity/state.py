@@ -5,18 +5,29 @@ Ignoring a state silently would cause a gap or an unwanted backfill.
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
 
 from tap_akuity.reading.recount import validated
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
 from tap_akuity.text.timestamps import TimestampError
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 NOT_BEFORE = "not_before"
 """Where a replication without a start date began.
 
 The lookback stops there, or the second run would fetch events from before the first.
 """
+
+READ_UNTIL = "read_until"
+"""Up to where the log has been read: later than the bookmark if it was quiet."""
+
+SOURCE = "source"
+"""The digest of what is read, see `source`."""
 
 CHECKED_ON = "checked_on"
 """The UTC day of the last daily checks."""
@@ -27,6 +38,16 @@ RECOUNT = "recount"
 
 class StateError(Exception):
     """The state cannot be used; the text says why and what to do."""
+
+
+def source(organization_id: str, filters: Mapping[str, Sequence[str]]) -> str:
+    """Return a digest of the organization and the filters.
+
+    A bookmark says nothing about the events of others.
+    """
+    values = {name: sorted(set(values)) for name, values in filters.items()}
+    text = json.dumps([organization_id, values], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def normalize(
@@ -67,7 +88,7 @@ def normalize(
             "correct the state, or remove it to start over."
         )
         raise StateError(msg)
-    for name in ("replication_key_value", NOT_BEFORE):
+    for name in ("replication_key_value", NOT_BEFORE, READ_UNTIL):
         if name not in bookmark:
             continue
         try:

@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import os
+import re
 import signal
 import stat
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, cast
 
 import singer_sdk.configuration
+from dotenv import dotenv_values
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
@@ -25,7 +27,7 @@ from tap_akuity.output import maps
 from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import AuditLogsStream
-from tap_akuity.text.masking import hide_key, one_line
+from tap_akuity.text.masking import hide_key, hide_proxies, one_line
 
 if sys.version_info >= (3, 12):
     from typing import override
@@ -33,13 +35,19 @@ else:
     from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import FrameType
 
     import click
     from singer_sdk.streams import Stream
 
-_API_URL = f"{settings.ENVIRONMENT_PREFIX}API_URL"
+_MELTANO_ROOT = "MELTANO_PROJECT_ROOT"
+"""The variable by which Meltano names its project's folder."""
+
+_is_trusted = re.compile(
+    rf"{settings.ENVIRONMENT_PREFIX}.*|SSL.*|.*_PROXY|.*_CA_BUNDLE", re.IGNORECASE
+).fullmatch
+"""Returns whether a variable may decide where the API key goes."""
 
 
 class TapAkuity(Tap):
@@ -64,24 +72,18 @@ class TapAkuity(Tap):
         Raises:
             ConfigValidationError: If a setting is missing or wrong.
         """
-        api_url = os.environ.get(_API_URL)
+        before = dict(os.environ)
         try:
             super().__init__(parse_env_config=parse_env_config, **kwargs)
         except ValueError as error:
             # The SDK's error for a number in the environment does not name it.
-            if parse_env_config:
-                self._check_environment(error)
+            self._check_environment(error, is_read=parse_env_config)
             raise
-        if parse_env_config:
-            # The SDK reads an unknown boolean as false.
-            self._check_environment()
-        if os.environ.get(_API_URL) != api_url:
-            self.logger.warning(
-                "Setting `api_url` is %s, as %s says: remove it there if the API key "
-                "is not meant for that host.",
-                self.config["api_url"],
-                _env_file(),
-            )
+        finally:
+            # Also if a setting is wrong: that may be the reason.
+            self._warn_of_environment(before, is_read=parse_env_config)
+        # The SDK and Meltano read an unknown boolean as false.
+        self._check_environment(is_read=parse_env_config)
         if threading.current_thread() is threading.main_thread():
             # The SDK's handlers exit with 0, as if everything had been read, and may
             # write a state in the middle of a line.
@@ -125,9 +127,13 @@ class TapAkuity(Tap):
             settings.problems(
                 self._config,
                 now=time.time_ns(),
-                under_meltano="MELTANO_PROJECT_ROOT" in os.environ,
+                under_meltano=_MELTANO_ROOT in os.environ,
             )
         )
+        if not errors:
+            schema = self.config_jsonschema
+            self.append_builtin_config(schema)
+            errors = list(settings.builtin_problems(self._config, schema))
         if not errors:
             return super()._validate_config(raise_errors=raise_errors)
         if raise_errors:
@@ -135,8 +141,13 @@ class TapAkuity(Tap):
         return errors
 
     @classmethod
-    def _check_environment(cls, cause: Exception | None = None) -> None:
-        if errors := list(settings.environment_problems(os.environ)):
+    def _check_environment(
+        cls, cause: Exception | None = None, *, is_read: bool
+    ) -> None:
+        environment = dict(os.environ) if is_read else {}
+        if root := os.environ.get(_MELTANO_ROOT):
+            environment |= _texts_of_false(root)
+        if errors := list(settings.environment_problems(environment)):
             raise cls._invalid(errors) from cause
 
     @classmethod
@@ -144,6 +155,29 @@ class TapAkuity(Tap):
         return ConfigValidationError(
             " ".join(errors), errors=errors, schema=cls.config_jsonschema
         )
+
+    @classmethod
+    def _warn_of_environment(cls, before: Mapping[str, str], *, is_read: bool) -> None:
+        hide_proxies(os.environ)
+        if changed := {
+            name
+            for name, text in os.environ.items()
+            if text != before.get(name) and _is_trusted(name)
+        }:
+            cls.logger.warning(
+                "%s sets %s: remove there what is not meant for this tap.",
+                _env_file(changed),
+                ", ".join(sorted(changed)),
+            )
+        under_meltano = _MELTANO_ROOT in os.environ
+        if is_read or under_meltano:
+            cls.append_builtin_config(cls.config_jsonschema)
+            for sentence in settings.unknown_variables(
+                os.environ,
+                cls.config_jsonschema["properties"],
+                under_meltano=under_meltano,
+            ):
+                cls.logger.warning("%s", sentence)
 
     def _end(self, signum: int, _frame: FrameType | None) -> None:
         code = 128 + signum
@@ -213,6 +247,10 @@ def _read_object(what: str, path: str) -> str:
 
     The SDK does not name the file, and a FIFO or a device may have no end.
     """
+    if path.lstrip().startswith("{"):
+        # Not quoted: it may hold the API key.
+        msg = f"The option --{what} takes the name of a file: write the {what} to one."
+        raise ConfigurationError(msg)
     name = f"The {what} file {one_line(path)}"
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
@@ -238,9 +276,30 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(msg)
 
 
-def _env_file() -> Path | str:
-    """Return the `.env` file that the SDK reads with --config=ENV."""
-    for folder in Path(singer_sdk.configuration.__file__).parents:
-        if (folder / ".env").is_file():
-            return folder / ".env"
-    return "a file `.env`"
+def _env_file(names: set[str]) -> str:
+    """Name the file `.env` that has set variables.
+
+    With --config=ENV, the SDK reads one above its installation, and from 0.55 on one
+    above the working folder instead.
+    """
+    installed = Path(singer_sdk.configuration.__file__).parents
+    for folder in (*installed, Path.cwd(), *Path.cwd().parents):
+        if names <= _variables(folder / ".env").keys():
+            return f"The file {one_line(str(folder / '.env'))}"
+    return "A file `.env`"
+
+
+def _texts_of_false(root: str) -> dict[str, str]:
+    """Return the original texts of the variables that are false for Meltano."""
+    return {
+        name: text
+        for name, text in _variables(Path(root, ".env")).items()
+        if text and os.environ.get(name) == "false"
+    }
+
+
+def _variables(path: Path) -> dict[str, str | None]:
+    try:
+        return dict(dotenv_values(path))
+    except (OSError, ValueError):
+        return {}

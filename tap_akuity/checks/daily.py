@@ -5,6 +5,7 @@ A key that may not see the organization, or itself, does not stop the run.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -12,26 +13,28 @@ from tap_akuity.checks.account import NEVER
 from tap_akuity.text.timestamps import DAY, months_before, parse, to_text
 
 if TYPE_CHECKING:
-    import logging
-
     from tap_akuity.checks.account import Account
+    from tap_akuity.reading.ranges import Range
 
 LONG_AGO = 30 * DAY
-"""More recent events can be searched on every Akuity plan."""
+"""More recent events are not worth a request."""
+
+SHORTEST_MONTHS = 6
+"""How long events can be searched on every Akuity plan, Pro having the least."""
 
 EXPIRY_NOTICE = 14 * DAY
 """How long before an API key expires to warn."""
 
 
 class GapError(Exception):
-    """Events after the bookmark are older than what can be searched."""
+    """Events that no run has read are older than what can be searched."""
 
 
 def check_reach(
     account: Account,
     logger: logging.Logger,
-    bookmark: str | None,
-    bound: int,
+    reached: str | None,
+    span: Range,
     *,
     fail: bool,
 ) -> None:
@@ -40,32 +43,35 @@ def check_reach(
     Args:
         account: Knows how long events can be searched.
         logger: Logs the finding.
-        bookmark: Where the last run stopped, if there was one. Events after it that
-            can no longer be fetched are a gap.
-        bound: Earlier events are not wanted: nanoseconds since the Unix epoch.
-        fail: Whether a gap is an error.
+        reached: Up to where earlier runs have read, if there were any. Events after it
+            that can no longer be fetched are a gap.
+        span: Events before and after it are not wanted.
+        fail: Whether a gap is an error, and one that cannot be ruled out, too.
 
     Raises:
-        GapError: If there is a gap and `fail` is set.
+        GapError: If there is, or may be, a gap and `fail` is set.
     """
     now = time.time_ns()
-    reached = parse(bookmark) if bookmark else bound
-    start = max(bound, reached)
-    if now - start <= LONG_AGO:
+    start = max(span.start, parse(reached) if reached else span.start)
+    if now - start <= LONG_AGO or start >= span.end:
         return
+    is_chosen = not reached or parse(reached) < span.start
     organization = account.organization()
     months = organization.searchable_months
-    if months is None:
-        logger.debug(
-            "How long events can be searched is %s.",
-            organization.problem or "not reported by this server",
-        )
-        return
-    horizon = months_before(now, months)
-    if start >= horizon:
+    horizon = min(months_before(now, months or SHORTEST_MONTHS), span.end)
+    if months is not None and start >= horizon:
         return
     since, until = _moment(start), _moment(horizon)
-    if not bookmark or reached < bound:  # The user chose this start.
+    unknown = organization.problem or "not reported by this server"
+    if months is None and (is_chosen or start >= horizon):
+        logger.log(
+            logging.WARNING if fail and not is_chosen else logging.DEBUG,
+            "Whether all events since %s can still be fetched is unknown, because how "
+            "long Akuity keeps them is %s.",
+            since,
+            unknown,
+        )
+    elif is_chosen:
         logger.info(
             "Setting `start_date` is %s, but Akuity keeps events for %d months: those "
             "before %s can no longer be fetched.",
@@ -73,20 +79,24 @@ def check_reach(
             months,
             until,
         )
-        return
-    archives = organization.archived_months
-    gap = (
-        f"Events from {since} to {until} can no longer be fetched, as Akuity keeps "
-        f"them for {months} months and the bookmark is older"
-        + (f"; archives are kept for {archives} months" if archives else "")
-    )
-    if fail:
-        msg = (
-            f"{gap}: set `start_date` to {until} to continue without them, or "
-            "`fail_on_gap` to false."
-        )
-        raise GapError(msg)
-    logger.warning("%s.", gap)
+    else:
+        gap = f"Events from {since} to {until}, which no run has read, "
+        if months is None:
+            gap += (
+                "may no longer be fetched, because how long Akuity keeps them is "
+                f"{unknown}; all plans keep {SHORTEST_MONTHS} months"
+            )
+        else:
+            gap += f"can no longer be fetched, as Akuity keeps {months} months"
+        if organization.archived_months:
+            gap += f"; archives are kept for {organization.archived_months} months"
+        if fail:
+            msg = (
+                f"{gap}: set `start_date` to {until} to continue without them, or "
+                "`fail_on_gap` to false."
+            )
+            raise GapError(msg)
+        logger.warning("%s.", gap)
 
 
 def check_key(account: Account, logger: logging.Logger, now: int) -> None:

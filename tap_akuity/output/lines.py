@@ -1,4 +1,4 @@
-"""JSON in lines; pure."""
+"""JSON in lines. No side effects."""
 
 from __future__ import annotations
 

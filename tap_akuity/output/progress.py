@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from tap_akuity.text.timestamps import to_bound
+
 if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from tap_akuity.reading.ranges import Range
     from tap_akuity.reading.windows import Window
 
 INTERVAL_SECONDS = 5.0
@@ -29,14 +32,30 @@ class Progress:
             logger: Where to log.
             clock: Returns seconds.
         """
-        self.total = 0
-        """The server's count of the events to read, including those of the lookback."""
+        self.emitted = 0
+        """How many records have been written, after stream maps."""
 
         self._logger = logger
         self._clock = clock
-        self._emitted = self._again = self._windows = 0
+        self._since = self._until = self._shard = ""
+        self._total = self._read = self._again = self._windows = 0
         self._first = self._last = ""
-        self._began = self._said = clock()
+        self._started = self._last_logged = clock()
+
+    def begin(self, span: Range, total: int, *, is_shard: bool) -> None:
+        """Log what is read.
+
+        Args:
+            span: The range.
+            total: The server's count of its events, including those of the lookback.
+            is_shard: Whether to name the range in each line, as other runs may write to
+                the same log.
+        """
+        self._total = total
+        self._since, self._until = map(to_bound, span)
+        if is_shard:
+            self._shard = f"{_day(self._since)} to {_day(self._until)}: "
+        self._logger.info("Reading events from %s to %s.", self._since, self._until)
 
     def advance(self, window: Window) -> None:
         """Count an emitted window, and log the progress if the interval has passed.
@@ -45,38 +64,46 @@ class Progress:
             window: The window that was emitted last.
         """
         self._windows += 1
-        self._emitted += len(window.events)
         if window.again:
             self._again += len(window.events)
+        else:
+            self._read += len(window.events)
         if window.events:
             self._first = self._first or window.events[0].timestamp
             self._last = window.events[-1].timestamp
         now = self._clock()
-        if now - self._said < INTERVAL_SECONDS:
+        if now - self._last_logged < INTERVAL_SECONDS:
             return
-        self._said = now
-        done = self._emitted - self._again
-        rate = done / (now - self._began)
-        left = max(self.total - done, 0)
+        self._last_logged = now
+        rate = self._read / (now - self._started)
+        left = max(self._total - self._read, 0)
         # Short, because the SDK puts 70 characters before it.
         self._logger.info(
-            "%d %% of %s, %s left",
-            100 * done // max(self.total, 1),
-            f"{self.total:,}",
+            "%s%d %% of %s, %s left",
+            self._shard,
+            100 * self._read // max(self._total, 1),
+            f"{self._total:,}",
             _duration(left / rate) if rate else "unknown time",
         )
 
     def figures(self) -> dict[str, Any]:
-        """Return the figures of the sync, and its first and last timestamp."""
+        """Return the range of the sync, its figures, and its first and last event."""
         return {
-            "counted": self.total,
-            "emitted": self._emitted,
+            "since": self._since,
+            "until": self._until,
+            "counted": self._total,
+            "read": self._read + self._again,
             "read_again": self._again,
+            "emitted": self.emitted,
             "first": self._first,
             "last": self._last,
             "windows": self._windows,
-            "seconds": round(self._clock() - self._began, 3),
+            "seconds": round(self._clock() - self._started, 3),
         }
+
+
+def _day(bound: str) -> str:
+    return bound.removesuffix("T00:00:00Z")
 
 
 def _duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Removes from a record what the catalog deselects; pure.
+"""Removes from a record what the catalog deselects. No side effects.
 
 The catalog is walked once, not for each record. It is compiled into functions for the
 members that change; all others are left untouched.

@@ -42,18 +42,24 @@ class LineWriter(MsgSpecWriter):
     def write_message(self, message: Message) -> None:
         self.write_lines(bytes(self.format_message(message)))
 
-    def write_records(self, stream: str, records: Iterable[bytes]) -> None:
+    def write_records(self, stream: str, records: Iterable[bytes]) -> int:
         """Write RECORD messages, many at a time.
 
         Args:
             stream: The name of the stream.
             records: Each a JSON object.
+
+        Returns:
+            How many there were.
         """
+        count = 0
         extracted = datetime.now(timezone.utc)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
         for chunk in chunks(records):
             self.write_lines(before + (after + before).join(chunk) + after)
+            count += len(chunk)
+        return count
 
     def write_lines(self, lines: bytes) -> None:
         """Write messages.

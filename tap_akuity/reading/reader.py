@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from singer_sdk.exceptions import FatalAPIError
 
@@ -33,6 +33,20 @@ CLOCK_TOLERANCE = 5 * timestamps.SECOND
 
 MAX_NAMES = 20
 """How many names of members a log line shows."""
+
+
+class Whole(NamedTuple):
+    """A range to read."""
+
+    range: Range
+
+    piece: Piece
+    """What to read for it, which may end later, and its first page."""
+
+    @property
+    def total(self) -> int:
+        """The server's count of its events."""
+        return self.piece.total
 
 
 class Reader:
@@ -73,16 +87,18 @@ class Reader:
         self._cut = False
 
     def now(self) -> int:
-        """Return the server's time, to the second, or the local time if it sends none.
+        """Return the time by the local clock or the server's, whichever is earlier.
+
+        Nothing that happens from now on is before it, even if one of them is wrong.
 
         Returns:
-            Nanoseconds since the Unix epoch.
+            Nanoseconds since the Unix epoch; the server's time is to the second.
         """
         here = time.time_ns()
         query = Query(here, here + timestamps.SECOND, 0, 1)
-        return self._client.fetch(query).date or here
+        return min(here, self._client.fetch(query).date or here)
 
-    def begin(self, start: int, end: int | None) -> Piece:
+    def begin(self, start: int, end: int | None) -> Whole:
         """Fix the end of the range to read, so that no page shifts.
 
         Args:
@@ -90,27 +106,28 @@ class Reader:
             end: Where the wanted events end, if there is such a moment.
 
         Returns:
-            The range and its first page. It ends now, by the server's clock if that
-            differs from the local one, or a second after an `end` in the past: a server
-            that rounds may have the last of the wanted events there.
+            The range and its first page. It ends now at the latest, by the server's
+            clock if that differs from the local one.
         """
         here = time.time_ns()
         with self._requests() as requests:
-            whole = self._first(requests, start, _until(here, start, end))
-            there = whole.first and whole.first.date
-            if not there or abs(here - there) < CLOCK_TOLERANCE:
-                return whole
-            until = _until(there + timestamps.SECOND, start, end)
-            if until == whole.range.end:
-                return whole
-            self._logger.info(
-                "Local clock is %d seconds off; using the server's.",
-                (here - there) // timestamps.SECOND,
-            )
-            return self._first(requests, start, until)
+            span = Range(start, _until(here, start, end))
+            whole = self._first(requests, span, here)
+            there = whole.first.date if whole.first else None
+            if there and span.end != end and abs(here - there) >= CLOCK_TOLERANCE:
+                self._logger.info(
+                    "Local clock is %d seconds off; using the server's.",
+                    (here - there) // timestamps.SECOND,
+                )
+                there += timestamps.SECOND
+                span = Range(start, _until(there, start, end))
+                whole = self._first(requests, span, there)
+        return Whole(span, whole)
 
-    def _first(self, requests: Requests, start: int, end: int) -> Piece:
-        span = Range(start, end)
+    def _first(self, requests: Requests, span: Range, now: int) -> Piece:
+        # A server that rounds times may have the last events a second later.
+        later = (-(-span.end // timestamps.SECOND) + 1) * timestamps.SECOND
+        span = Range(span.start, later if later <= now else span.end)
         query = span.query(0, self._limits.page_size)
         for _ in range(CONFIRMATIONS):
             page = requests.get(query)
@@ -118,18 +135,17 @@ class Reader:
                 break
         return Piece(span, page.total, page)
 
-    def windows(self, whole: Piece, until: int | None = None) -> Iterator[Window]:
+    def windows(self, whole: Whole) -> Iterator[Window]:
         """Read a range, completely and in order.
 
         Args:
             whole: From `begin`.
-            until: Where the wanted events end, if there is such a moment.
 
         Yields:
             Windows in ascending order that together are the range.
         """
         with self._requests() as requests:
-            yield from self._windows(requests, whole, until)
+            yield from self._windows(requests, whole.piece, whole.range.end)
 
     def recounted(self, recount: Recount) -> Iterator[Window]:
         """Read the days again that have late events.
@@ -144,16 +160,19 @@ class Reader:
         with self._requests() as requests:
             for day in recount.grown(requests, self._limits.page_size):
                 span = Range(day.range.start, min(day.range.end, recount.start))
-                for window in self._windows(requests, Piece(span, day.total)):
+                unsent = 0
+                for window in self._windows(requests, Piece(span, day.total), span.end):
+                    unsent += window.unsent
                     yield window._replace(again=True)
-                recount.accept(day)
+                if not unsent:
+                    recount.accept(day)
         recount.finish()
 
     def _requests(self) -> Requests:
         return Requests(self._client.fetch, self.page, self._limits.concurrency)
 
     def _windows(
-        self, requests: Requests, whole: Piece, until: int | None = None
+        self, requests: Requests, whole: Piece, until: int
     ) -> Iterator[Window]:
         twins: set[str] = set()
         try:
@@ -240,8 +259,5 @@ def _names(names: Collection[str]) -> str:
 
 
 def _until(now: int, start: int, end: int | None) -> int:
-    """Return where to end a range, which is neither in the future nor empty."""
-    if end is not None:
-        after = (-(-end // timestamps.SECOND) + 1) * timestamps.SECOND
-        return max(after if after <= now else min(now, end), start + 1)
-    return max(now, start + 1)
+    """Return the end of a range that is neither in the future nor empty."""
+    return max(now if end is None else min(now, end), start + 1)

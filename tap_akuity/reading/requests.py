@@ -74,6 +74,8 @@ class Requests:
         self._fatal: Exception | None = None
         self._closed = False
         self._unsent = 0
+        self.too_big: PageTooBigError | None = None
+        """Why the last event was left out of a page, if one was."""
 
     def __enter__(self) -> Self:
         """Return the object."""
@@ -138,6 +140,7 @@ class Requests:
 
     def _in_halves(self, query: Query, error: PageTooBigError) -> Page:
         if query.limit == 1:
+            self.too_big = error
             self._unsent += 1
             if self._unsent > MAX_UNSENT:
                 raise error

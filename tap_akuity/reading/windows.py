@@ -8,6 +8,7 @@ from collections import Counter, deque
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
+from tap_akuity.api.errors import BadRequestError
 from tap_akuity.reading.plan import CONFIRMATIONS, Piece, plan
 from tap_akuity.reading.ranges import MARGIN, IncompleteError, Range
 from tap_akuity.reading.window import Contents, Reading, TooLargeError
@@ -56,7 +57,7 @@ class Window(NamedTuple):
 
 
 def windows(
-    requests: Requests, whole: Piece, limits: Limits, until: int | None = None
+    requests: Requests, whole: Piece, limits: Limits, end: int
 ) -> Iterator[Window]:
     """Read a range, completely and in order.
 
@@ -67,8 +68,7 @@ def windows(
         requests: Makes the requests.
         whole: The range and its first page.
         limits: How much to request, and to hold in memory, at a time.
-        until: Where the wanted events end, if that is before the end of the range:
-            nanoseconds since the Unix epoch.
+        end: Where the wanted events end: nanoseconds since the Unix epoch.
 
     Yields:
         Windows in ascending order that together are the range.
@@ -77,7 +77,6 @@ def windows(
         IncompleteError: If the server's count differs from its events.
         Exception: The failure of a request, after all earlier windows.
     """
-    end = whole.range.end if until is None else min(until, whole.range.end)
     for is_last in (False, True):
         held = 0
         before: dict[str, int] = {}
@@ -87,6 +86,13 @@ def windows(
             own = distinct.events
             if span.end < whole.range.end:
                 own = _up_to(own, span.end)
+            if contents.unsent:
+                _logger.warning(
+                    "%d of the events from %s cannot be loaded. %s",
+                    contents.unsent,
+                    _unsent_range(requests, span, contents),
+                    requests.too_big,
+                )
             held += contents.rows - len(contents.events)
             held += sum(event.id not in before for event in own)
             new = [event for event in own if before.get(event.id) != hash(event.json)]
@@ -94,7 +100,7 @@ def windows(
             before = _shared(own, span.end)
             events = wanted(new, whole.range.start, end)
             yield Window(
-                span,
+                Range(*(min(edge, end) for edge in span)),
                 events,
                 events[-1].timestamp if events else "",
                 distinct.members,
@@ -116,6 +122,26 @@ def windows(
             )
             raise IncompleteError(msg)
         _logger.warning("%s; reading all of them once more.", problem)
+
+
+def _unsent_range(requests: Requests, span: Range, contents: Contents) -> Range:
+    """Find where an event happened that cannot be sent, by counting around it."""
+    while span.can_be_cut:
+        middle = (span.start + span.end) // 2 // SECOND * SECOND
+        for half in Range(middle, span.end), Range(span.start, middle):
+            # The offset is beyond all rows: only the count is of interest.
+            query = half.query(contents.rows, 1)
+            known = wanted(contents.events, query.start - SECOND, query.end + SECOND)
+            try:
+                total = requests.get(query).total
+            except BadRequestError:
+                return span
+            if total > len(known):
+                span = half
+                break
+        else:
+            break
+    return span
 
 
 def _missing(requests: Requests, whole: Piece, limits: Limits, held: int) -> int:

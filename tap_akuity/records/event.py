@@ -98,6 +98,8 @@ def _check_count(count: int, most: int) -> None:
         raise RecordError(msg)
 
 
+_NOT_SET = "0001-01-01T00:00:00.000000000Z"  # Go's zero time.
+
 _SMALL = 1 << 20
 """How many bytes of items need little memory, whatever they contain."""
 
@@ -148,7 +150,8 @@ def _last_occurred(log: AuditLog) -> str:
     if not text:
         return ""
     try:
-        return canonical(text)
+        last = canonical(text)
     except TimestampError as error:
         msg = f"lastOccurredTimestamp: {error}"
         raise TimestampError(msg) from error
+    return "" if last == _NOT_SET else last

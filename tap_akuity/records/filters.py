@@ -30,7 +30,7 @@ class Unmatched:
             for setting, values in filters.items()
         }
 
-    def see(self, events: Iterable[Event]) -> None:
+    def observe(self, events: Iterable[Event]) -> None:
         """Take out the values that these events have."""
         for event in events:
             if not any(self._left.values()):
@@ -65,7 +65,7 @@ class ActorFilter:
             addresses: Only events from one of these are wanted; all if empty.
         """
         self._origins = set(origins)
-        self._addresses = set(map(_address, addresses))
+        self._addresses = set(map(canonical_address, addresses))
 
     def __bool__(self) -> bool:
         """Return whether there is anything to filter by."""
@@ -77,8 +77,16 @@ class ActorFilter:
             return True
         actor = _decode(event.json).actor or _NO_ACTOR
         return (not self._origins or (actor.origin or "") in self._origins) and (
-            not self._addresses or _address(actor.ip or "") in self._addresses
+            not self._addresses or canonical_address(actor.ip or "") in self._addresses
         )
+
+
+def canonical_address(text: str) -> str:
+    """Normalize an address; IPv6 has several notations for the same one."""
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return text
 
 
 def listed(filters: Mapping[str, Collection[str]]) -> str:
@@ -100,12 +108,4 @@ _decode = msgspec.json.Decoder(_Filtered).decode
 
 def _comparable(value: str) -> str:
     """Normalize a value, so that it matches wherever the server may match it."""
-    return _address(value).casefold()
-
-
-def _address(text: str) -> str:
-    """Normalize an address; IPv6 has several notations for the same one."""
-    try:
-        return str(ip_address(text))
-    except ValueError:
-        return text
+    return canonical_address(value).casefold()

@@ -90,9 +90,7 @@ class Company:
     def read(self, dag, **options):
         """Run a DAG, and return what it said, and how many records the tap wrote."""
         said = self.airflow.run("dags", "test", dag, **options)
-        counts = re.findall(
-            r'tap-akuity: .*"metric":"record_count","value":(\d+)', said
-        )
+        counts = re.findall(r"tap-akuity: .*Sync completed: .* emitted=(\d+) ", said)
         return said, sum(map(int, counts))
 
     def leaks(self):

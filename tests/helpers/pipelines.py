@@ -10,7 +10,7 @@ from tests.helpers.commands import BIN, write
 from tests.helpers.environments import commands_of
 
 _FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG")
-_RECORD_COUNT = re.compile(r'"metric":"record_count","value":(\d+)')
+_EMITTED = re.compile(r"Sync completed: .* emitted=(\d+) ")
 
 
 class Run(NamedTuple):
@@ -44,5 +44,5 @@ def load(warehouse, config, state=None, *, succeeds=True, commands=None) -> Run:
     errors = (folder / "target.log").read_text(encoding="utf-8") + told
     assert (process.returncode == 0) is succeeds, errors
     states = [json.loads(line) for line in output.splitlines()]
-    read = sum(map(int, _RECORD_COUNT.findall(told)))
+    read = sum(map(int, _EMITTED.findall(told)))
     return Run(read, states[-1] if states else None, errors)

@@ -109,11 +109,11 @@ class Server:
         page = self.fetch(span.query(0, limit))
         return Piece(span, page.total, page)
 
-    def windows(self, start, end, limits, until=None):
-        """Read a range."""
+    def windows(self, start, end, limits, beyond=0):
+        """Read a range, and perhaps so much beyond it."""
         with self.requests(limits.concurrency) as requests:
-            whole = self.whole(start, end, limits.page_size)
-            yield from windows(requests, whole, limits, until)
+            whole = self.whole(start, end + beyond, limits.page_size)
+            yield from windows(requests, whole, limits, end)
 
     def read(self, start, end, limits):
         """Return the events of a range."""

@@ -3,6 +3,7 @@
 Settings and states have tables of their own, in test_settings.py and test_state.py.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -119,20 +120,66 @@ def test_a_traceback_only_for_debugging_and_the_sentence_last(tmp_path):
     assert last_line(result).startswith(f"The config file {path} cannot be read: check")
 
 
-def test_a_file_env_that_changes_the_url_is_named(tmp_path):
-    # It stands above the SDK's own file, so here is a copy of the SDK.
+def test_what_a_file_env_changes_is_named_and_its_passwords_are_masked(
+    tmp_path, monkeypatch
+):
+    # It stands above both the working folder and the SDK, which one counts depends on
+    # the SDK. Nothing above the SDK itself may be written, so here is a copy.
     source = Path(singer_sdk.configuration.__file__).parents[1]
     shutil.copytree(source, tmp_path / "packages" / "singer_sdk")
     env_file = tmp_path / ".env"
-    env_file.write_text("TAP_AKUITY_API_URL=http://127.0.0.1:9\n", encoding="utf-8")
+    env_file.write_text(
+        "TAP_AKUITY_API_URL=https://pr0xy-passw0rd.x\nTAP_AKUITY_PAGE_SIZE=7\n"
+        "https_proxy=http://me:pr0xy-passw0rd@127.0.0.1:9:9\nSSL_CERT_FILE=\nX=1\n",
+        encoding="utf-8",
+    )
     config = write(tmp_path / "config", {**CONFIG, "max_retries": 0})
-    packages = str(tmp_path / "packages")
-    result = run("--config=ENV", "--config", config, PYTHONPATH=packages)
-    assert (
-        f"Setting `api_url` is http://127.0.0.1:9, as {env_file} says: remove it there "
-        "if the API key is not meant for that host."
-    ) in result.stderr
-    assert "http://127.0.0.1:9: check `api_url`" in last_line(result)
+    monkeypatch.chdir(tmp_path / "packages")
+    result = run(
+        *("--config=ENV", "--config", config),
+        PYTHONPATH=str(tmp_path / "packages"),
+        TAP_AKUITY_PAGE_SIZE="7",
+        TAP_AKUITY_LOGLEVEL="DEBUG",
+    )
+    lines = [line for line in result.stderr.splitlines() if "| WARNING " in line]
+    assert [line.split(" | ")[-1] for line in lines] == [
+        f"The file {env_file} sets SSL_CERT_FILE, TAP_AKUITY_API_URL, https_proxy: "
+        "remove there what is not meant for this tap."
+    ]
+    assert "to https://***.x: correct the proxy in HTTPS_PROXY" in last_line(result)
+    assert "pr0xy-passw0rd" not in result.stderr
+
+
+@pytest.mark.parametrize("variable", [{}, {"MELTANO_PROJECT_ROOT": "."}])
+def test_misspelt_variables_are_named_with_a_guess(tmp_path, monkeypatch, variable):
+    monkeypatch.chdir(tmp_path)
+    own = ["_SELECT", "PROD_API_URL", "PROD__SELECT", "BATCH_CONFIG_STORAGE_ROOT"]
+    names = ["STARTDATE", "XYZ", "PAGE_SIZE", "STREAM_MAPS", *(own if variable else ())]
+    settings = {f"TAP_AKUITY_{name}": "1" for name in names}
+    settings["TAP_AKUITY_STREAM_MAPS"] = "{}"
+    write(tmp_path / "config", {})
+    options = ["--config=config"] if variable else ["--config=ENV"]
+    result = run(*options, **settings, **variable)
+    lines = [line for line in result.stderr.splitlines() if "| WARNING " in line]
+    assert [line.split(" | ")[-1] for line in lines] == [
+        "The environment variable TAP_AKUITY_STARTDATE is unknown: did you mean "
+        "TAP_AKUITY_START_DATE?",
+        "The environment variable TAP_AKUITY_XYZ is unknown: it has no effect.",
+    ]
+    assert "is missing" in last_line(result)
+
+
+@pytest.mark.parametrize("option", ["config", "state", "catalog"])
+def test_the_content_of_a_file_in_its_place_is_not_quoted(tmp_path, option):
+    content = json.dumps({"api_key_secret": "hush-hush-hush"})
+    config = write(tmp_path / "config", CONFIG)
+    result = run(
+        "--config", config, f"--{option}", content, TAP_AKUITY_LOGLEVEL="DEBUG"
+    )
+    assert last_line(result) == (
+        f"The option --{option} takes the name of a file: write the {option} to one."
+    )
+    assert "hush-hush" not in result.stderr
 
 
 def test_records():
@@ -143,7 +190,7 @@ def test_records():
         with pytest.raises(FatalAPIError) as caught:
             sync(config_for(sandbox), output=output)
     said = str(caught.value)
-    assert said.startswith("An event from 2019-12-31T23:59:59.999Z to 20")
+    assert said.startswith("An event from 2019-12-31T23:59:59Z to 20")
     assert said.endswith(
         "cannot be read, so the sync stops before it: 'soon' is not a timestamp - in "
         "item 0 of the page."

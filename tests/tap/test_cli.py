@@ -6,7 +6,8 @@ import subprocess
 
 import pytest
 
-from tests.helpers.commands import TAP, write
+from tests.helpers.commands import TAP, run, write
+from tests.helpers.running import config_for
 
 
 @pytest.mark.parametrize("one_pipe", [True, False])
@@ -28,3 +29,21 @@ def test_under_meltano_the_last_line_is_a_sentence(tmp_path, json_logs, one_pipe
         "Setting `organization_id` is missing: set TAP_AKUITY_ORGANIZATION_ID in "
         "`.env`, or run `meltano config set`."
     )
+
+
+def test_lines_are_for_people_unless_a_machine_or_a_developer_reads_them(
+    sandbox, tmp_path, json_logs
+):
+    config = write(tmp_path / "config.json", config_for(sandbox))
+    for environment, is_shown in (
+        ({}, False),
+        (json_logs, True),
+        ({"TAP_AKUITY_LOGLEVEL": "DEBUG"}, True),
+    ):
+        said = run("--config", config, **environment).stderr
+        assert ("METRIC" in said) is is_shown
+        assert "Sync completed: " in said
+        assert "Skipping parse" not in said
+        # `start_date` is not a bookmark.
+        assert "bookmark value" not in said
+        assert "Reading events from 2020-01-01T00:00:00Z to 20" in said

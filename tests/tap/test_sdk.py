@@ -14,7 +14,6 @@ import tap_akuity
 
 PARAMETERS = {
     (Stream, "_sync_records"): ["self", "context", "write_messages"],
-    (Stream, "_write_starting_replication_value"): ["self", "context"],
     (Stream, "_write_state_message"): ["self"],
     (Tap, "_validate_config"): ["self", "raise_errors"],
 }

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from singer_sdk.exceptions import ConfigValidationError
@@ -35,8 +36,9 @@ WRONG = {
     "Setting `start-date` is unknown: did you mean `start_date`?": ["2025-01-01"],
     "Setting `organization_id` is missing: set it in the config file, or as "
     "TAP_AKUITY_ORGANIZATION_ID with --config=ENV.": [None, " \t\n"],
-    "Setting `organization_id` is 'my-org ', with white space around it: remove "
-    "that.": ["my-org "],
+    "Setting `organization_id` begins or ends with white space: remove it.": [
+        "my-org "
+    ],
     "Setting `organization_id` must not be `.` or `..` nor contain a `/`: copy the id "
     "of the organization from Akuity.": [".", "..", "a/b"],
     "Setting `api_url` must be a URL such as https://akuity.cloud.": [
@@ -44,6 +46,9 @@ WRONG = {
         "ftp://akuity.cloud",
         "https://",
         "https://[::1",
+        "http://127.0.0.2:1\\[::1]",
+        "https://akuity\n.cloud",
+        "https://aku ity.cloud",
     ],
     "Setting `api_url` must not contain a user name or a password: use `api_key_id` "
     "and `api_key_secret`.": ["https://:hush@akuity.cloud", "https://me@akuity.cloud"],
@@ -52,7 +57,7 @@ WRONG = {
         "https://akuity.cloud#",
     ],
     "Setting `api_url` must begin with https://, or the API key would cross the "
-    "network in clear.": ["http://akuity.cloud"],
+    "network in clear.": ["http://akuity.cloud", "http://127.0.0.1.x", "HTTP://A.b"],
     "Setting `api_key_secret` contains a character that is not ASCII, unlike any API "
     "key: copy it again.": ["hüsh"],
     "Setting `api_key_secret` begins or ends with a space or a line break, unlike any "
@@ -62,6 +67,10 @@ WRONG = {
     "Setting `api_key_id` contains a colon, unlike any API key: copy it again.": [
         "a:b"
     ],
+    "Setting `actor_ids` contains half of a surrogate pair, which is not a character: "
+    "correct it.": [["a", "\ud83d"]],
+    "Setting `organization_id` contains half of a surrogate pair, which is not a "
+    "character: correct it.": ["\udc00"],
     "Setting `user_agent` must be printable ASCII without spaces around it: correct "
     "it.": ["a\nb", " a", "ü"],
 }
@@ -79,7 +88,8 @@ def test_what_is_wrong_is_said(sentence, values):
     [
         ("start_date", ["", "2026-01-02T00:00:00+00:00"]),
         ("api_url", ["https://akuity.example.com/prefix/", "http://127.0.0.1:8080"]),
-        ("api_url", ["http://[::1]:8080", "http://localhost"]),
+        ("api_url", ["http://[::1]:8080", "HTTP://LOCALHOST"]),
+        ("actor_ids", [["\U0001f600"]]),
         ("request_timeout_seconds", ["30", Decimal("2.5"), 3600]),
         ("page_size", [1, 10_000]),
         ("api_key_secret", ["hu:sh sh"]),
@@ -136,6 +146,31 @@ def test_one_form():
     assert settings.normalize(shallow) == shallow
 
 
+BUILTIN: dict[str, dict[str, Any]] = {
+    "Setting `flattening_max_depth` must be an integer.": {"flattening_max_depth": "x"},
+    "Setting `stream_maps` must be a JSON object.": {"stream_maps": "hush"},
+    "Setting `stream_maps.audit_logs` is malformed: `tap-akuity --about` shows its "
+    "form.": {"stream_maps": {"audit_logs": {"x": 5}}},
+}
+
+
+@pytest.mark.parametrize("sentence", BUILTIN)
+def test_what_is_wrong_with_a_setting_of_the_sdk_is_said(sentence):
+    with pytest.raises(ConfigValidationError) as caught:
+        TapAkuity(config={**COMPLETE, **BUILTIN[sentence]})
+    assert str(caught.value) == sentence
+    assert caught.value.errors == [sentence]
+
+
+def test_nothing_of_a_wrong_setting_of_the_sdk_is_quoted():
+    one = {"properties": {"b": {"enum": ["x", "y"]}}, "required": ["c\n"]}
+    schema = {"properties": {"a": one}}
+    assert list(settings.builtin_problems({"a": {"b": "hush"}}, schema)) == [
+        "Setting `a.b` must be `x` or `y`.",
+        "Setting `a` is incomplete: 'c\\n' is a required property.",
+    ]
+
+
 def test_no_error_quotes_a_secret():
     with pytest.raises(ConfigValidationError) as caught:
         TapAkuity(config={**COMPLETE, "api_key_secret": ["hush"]})
@@ -185,3 +220,19 @@ def test_what_the_environment_cannot_say(monkeypatch, environment, wrong):
         from_environment(monkeypatch, **environment)
     for name, error in zip(wrong, caught.value.errors, strict=True):
         assert error.startswith(f"Setting `{name}` must be ")
+
+
+def test_what_meltano_reads_as_false_is_refused(tmp_path, monkeypatch):
+    variables = "TAP_AKUITY_FAIL_ON_GAP=ture\nTAP_AKUITY_PAGE_SIZE=\nTAP_AKUITY_X\n"
+    (tmp_path / ".env").write_text(variables, "utf-8")
+    monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(tmp_path))
+    monkeypatch.setenv("TAP_AKUITY_FAIL_ON_GAP", "false")
+    with pytest.raises(ConfigValidationError) as caught:
+        TapAkuity(config=dict(COMPLETE))
+    assert caught.value.errors == ["Setting `fail_on_gap` must be true or false."]
+    monkeypatch.setenv("TAP_AKUITY_PAGE_SIZE", "x")
+    with pytest.raises(ConfigValidationError, match="`page_size` must be an integer"):
+        TapAkuity(config=dict(COMPLETE), parse_env_config=True)
+    # Another variable takes precedence.
+    monkeypatch.setenv("TAP_AKUITY_FAIL_ON_GAP", "true")
+    TapAkuity(config=dict(COMPLETE))

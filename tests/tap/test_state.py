@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tap_akuity.state import StateError, normalize
 from tap_akuity.text.timestamps import parse
 
-TIMES = ("replication_key_value", "not_before")
+TIMES = ("replication_key_value", "not_before", "read_until")
 
 
 def normalized(state):
@@ -33,10 +33,9 @@ def state_of(**bookmark):
     ],
 )
 def test_every_form_of_a_bookmark_is_understood(value, instant):
-    state = state_of(replication_key_value=value, not_before=value)
-    assert normalized(state) == state_of(
-        replication_key_value=instant, not_before=instant, replication_key="timestamp"
-    )
+    state = state_of(**dict.fromkeys(TIMES, value))
+    expected = dict.fromkeys(TIMES, instant) | {"replication_key": "timestamp"}
+    assert normalized(state) == state_of(**expected)
 
 
 @pytest.mark.parametrize(

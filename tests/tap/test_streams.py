@@ -147,6 +147,8 @@ def test_where_a_run_starts_and_its_bookmark_ends(
     by_second = dict(zip(seconds, found, strict=True))
     assert world.run(0) == [by_second[second] for second in emitted]
     kept = {"checked_on": "2026-03-01"} if "end_date" not in settings else {}
+    kept["read_until"] = settings.get("end_date", at(0))
+    kept["source"] = world.kept["source"]
     if reached is not None:
         kept["replication_key"] = "timestamp"
         kept["replication_key_value"] = at(reached, nanoseconds=reached != since)
@@ -192,13 +194,15 @@ def test_late_and_grown_events_come_again_with_their_id(world):
 
 @pytest.mark.parametrize("skew", [0, -80_000, 80_000])
 def test_without_start_date_and_state_nothing_past_is_emitted(world, skew, caplog):
-    """From the server's now on, everything is."""
+    """From now on, everything is, by the earlier of the two clocks."""
     world.skew = skew * SECOND + 5
+    skew = min(skew, 0)
     world.settings["start_date"] = None
     world.happen(*(DAY_0 + (skew - age) * SECOND for age in (100, 1)))
     assert world.run(0) == []
     moment = at(skew)
     assert world.kept == {
+        "source": world.kept["source"],
         "replication_key": "timestamp",
         "replication_key_value": moment,
         "not_before": moment,
@@ -231,10 +235,82 @@ def test_filters_that_match_nothing_are_named(world, caplog):
     assert len(warnings(caplog)) == 1
 
 
+FULL_REFRESH = (
+    "loaded: to load it, run once without the state (with Meltano, --full-refresh)."
+)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"actions": ["created"]}, {"actor_ids": ["x"]}, {"organization_id": "other"}],
+)
+def test_a_state_of_other_events_is_reported(world, changed, caplog):
+    world.settings |= {"actor_ids": ["x", "y"]}
+    for name in ("y", "x"):
+        world.happen(DAY_0, actor={"id": name})
+    world.run(1)
+    world.settings["actor_ids"] = ["y", "x", "x"]
+    world.run(2)
+    assert warnings(caplog) == []
+    world.settings |= changed
+    options = world.sandbox.state.options
+    organization_id = world.settings.get("organization_id", "sandbox")
+    world.sandbox.state.options = replace(options, organization_id=organization_id)
+    world.run(3)
+    assert warnings(caplog) == [
+        "The state is from another `organization_id` or other filters, so what they "
+        f"left out before {at(0)} is not {FULL_REFRESH}"
+    ]
+    world.run(4)
+    assert len(warnings(caplog)) == 1
+
+
+def test_a_start_date_that_comes_too_late_is_reported_by_each_run(world, caplog):
+    world.settings["start_date"] = None
+    world.run(0)
+    caplog.clear()
+    for start_date in (at(-DAY // SECOND), at(-1), at(0), at(1)):
+        world.settings["start_date"] = start_date
+        world.run(1)
+    assert warnings(caplog) == [
+        f"Setting `start_date` is {start_date}, but the first run had none, so nothing "
+        f"before {at(0)} is {FULL_REFRESH}"
+        for start_date in (at(-DAY // SECOND), at(-1))
+    ]
+
+
 # The daily checks.
 
 
-def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
+def test_what_was_read_is_no_gap_however_long_ago_the_last_event(world, caplog):
+    world.sandbox.state.options = Options(months_kept=6)
+    world.settings["fail_on_gap"] = True
+    world.happen(DAY_0)
+    for day in range(0, 365, 31):
+        world.run(24 * day + 1)
+    assert world.kept["replication_key_value"] == at(0)
+    assert warnings(caplog) == []
+    world.now += 190 * DAY
+    with pytest.raises(GapError, match="Events from 2027-02-05T01:00:00Z to"):
+        world.messages()
+
+
+def test_a_shard_that_was_read_has_no_gap(world, caplog):
+    world.settings |= {"fail_on_gap": True, "end_date": at(3600)}
+    world.happen(DAY_0 + HOUR - SECOND)
+    kept, hidden = Options(months_kept=6), Options(account="403")
+    for day, options in ((1, kept), (100, hidden), (300, kept)):
+        world.sandbox.state.options = options
+        assert len(world.run(24 * day)) == 1
+    assert warnings(caplog) == []
+    world.state["bookmarks"]["audit_logs"]["read_until"] = at(3599)
+    with pytest.raises(
+        GapError, match=r"Events from 2026-03-01T00:59:59Z to 2026-03-01"
+    ):
+        world.messages()
+
+
+def test_a_gap_is_reported_once_or_an_error(world, caplog):
     world.sandbox.state.options = Options(months_kept=6)
     world.state = state_of(DAY_0 - 213 * DAY)
     world.settings |= {"start_date": None, "fail_on_gap": True}
@@ -252,7 +328,6 @@ def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
     world.run(48)
     assert [message[:32] for message in warnings(caplog)] == [
         "Events from 2025-07-31T00:00:00Z",
-        "Events from 2025-07-31T00:00:00Z",
     ]
 
 
@@ -262,6 +337,7 @@ def test_the_key_is_checked_once_a_day_by_the_server_s_clock(world, caplog):
     world.run(0)
     world.skew = 23 * HOUR
     world.run(1)
+    assert world.kept["read_until"] == at(3600)
     world.run(2)
     (warning,) = warnings(caplog)
     assert warning.startswith("The API key expires at 2026-03-16T00:00:00Z")
@@ -300,7 +376,8 @@ def test_the_first_run_of_the_next_day_loads_what_arrived_days_late(world, caplo
     figures = dict(pair.split("=") for pair in line.split(": ")[1].split())
     assert float(figures.pop("seconds")) >= 0
     assert " ".join(f"{name}={value}" for name, value in figures.items()) == (
-        f"counted=1 emitted=3 read_again=2 first={at(0)} last={at(86_400)} windows=2 "
+        "since=2026-03-01T23:55:00Z until=2026-03-03T00:00:00Z counted=1 read=3 "
+        f"read_again=2 emitted=3 first={at(0)} last={at(86_400)} windows=2 "
         f"requests={world.requests + 1} retries=0"  # One is for the key.
     )
     (metric,) = [m for m in caplog.messages if '"sync_duration"' in m]

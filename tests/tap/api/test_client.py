@@ -24,7 +24,7 @@ def test_a_request(requests_mock):
         actions=["created", "a,b"],
         actor_types=["user"],
         actor_ids=["x&y", "z"],
-        actor_ips=["::1"],
+        actor_ips=["::1", "2001:DB8:0:0:0:0:0:1", "x"],
         origins=["mcp", "ui"],
     ).client.fetch(QUERY)
     request = requests_mock.last_request
@@ -34,6 +34,8 @@ def test_a_request(requests_mock):
     assert request.url == (
         f"{url}?filters.action=created&filters.action=a%2Cb&filters.actorType=user"
         "&filters.actorId=x%26y&filters.actorId=z&filters.actorIp=%3A%3A1"
+        "&filters.actorIp=2001%3ADB8%3A0%3A0%3A0%3A0%3A0%3A1&filters.actorIp=x"
+        "&filters.actorIp=2001%3Adb8%3A%3A1"
         "&filters.origin=mcp&filters.origin=ui"
         "&filters.startTime=1970-01-01T00%3A00%3A00.999Z"
         "&filters.endTime=1970-01-01T00%3A00%3A02Z&filters.offset=500&filters.limit=100"

@@ -68,7 +68,7 @@ def test_all_findings(findings):
         "Searchable: 6 months; archives are kept: 1200 months.",
         "Audit log: can be read; 600 events in the last day.",
         "Newest event: THEN.",
-        "Largest page: 1000 events, as many as were asked for.",
+        "Largest page: 1000 events, the full page.",
         "Clock: the local one agrees with the server's.",
         f"API key: expires on {LATER}, in 31 days.",
         "Role: owner, which is broader than needed: a custom role that may only get "
@@ -87,19 +87,19 @@ def test_all_findings(findings):
             "--months-archived=0",
             "Searchable: 1200 months; archives are kept: not known",
         ),
-        ("--account=unclear", "when it expires is not known.\nRole: not known."),
+        ("--account=unclear", "API key: expiry unknown.\nRole: not known."),
         (
             "--account=403",
             "Organization: not visible to this key.\nSearchable: not v",
         ),
         (
             "--account=403",
-            "when it expires is not visible to this key.\nRole: not vi",
+            "API key: expiry not visible to this key.\nRole: not vi",
         ),
-        ("--no-date-header", "Clock: the server's is not known."),
+        ("--no-date-header", "Clock: the server sends no `Date` header."),
         ("--until=2025-11-01T00:00:00Z", "can be read; 0 events in the last day."),
         ("--role=auditor", "Role: auditor; whether that is broader than needed is not"),
-        ("--max-limit=250", "Largest page: 250 events, where 1000 were asked for."),
+        ("--max-limit=250", "Largest page: 250 events of 1000 requested."),
         ("--records=7", "Largest page: not known, because there are only 7 events."),
         ("--clock-skew-seconds=-95", "is 9[456] seconds ahead of the server's, which"),
         ("--clock-skew-seconds=95", "local one is 9[456] seconds behind the server's"),
@@ -110,6 +110,8 @@ def test_findings(findings, options, expected):
 
 
 def test_findings_that_depend_on_settings(findings):
+    found = findings("--over-limit=refuse", page_size=1100)
+    assert "Largest page: 1000 events of 1100 requested." in found
     found = findings(f"--max-limit=1500 --key-expires={SOON}", page_size=1500)
     assert "Largest page: not known, because there are only 1200 events." in found
     warning = f"WARNING API key: expires on {SOON}, in 9 days: replace it before then."

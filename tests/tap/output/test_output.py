@@ -6,6 +6,7 @@ import functools
 import gc
 import gzip
 import json
+import logging
 import tracemalloc
 from bisect import bisect_right
 from decimal import Decimal
@@ -283,7 +284,7 @@ def test_messages_hold_what_the_maps_make(served):
     names = ["audit_logs"] * len(others) + ["deleted"] * len(deleted)
     assert [one["stream"] for one in found] == names
     assert all(one["time_extracted"].endswith("Z") for one in found)
-    assert last_state(messages) == last_state(plain)
+    assert bookmark(last_state(messages)) == bookmark(last_state(plain))
 
 
 @given(st.text("a\u2028\u2029\x85\u2014é", max_size=6))
@@ -335,7 +336,29 @@ def test_batches_hold_what_records_would(served, more, tmp_path):
     assert len(records(plain)) > 100
     assert messages[0] == plain[0]
     assert messages[1]["stream"] == plain[0]["stream"]
-    assert last_state(messages) == last_state(plain)
+    assert bookmark(last_state(messages)) == bookmark(last_state(plain))
+
+
+SOME = {"audit_logs": {"__filter__": "action == 'created'"}}
+
+
+@pytest.mark.parametrize(
+    ("maps", "is_batched"),
+    [({}, False), (SOME, False), (TWO, False), ({}, True), (SOME, True)],
+)
+def test_what_is_counted_is_what_is_written(served, tmp_path, caplog, maps, is_batched):
+    caplog.set_level(logging.INFO)
+    config = config_for(served, page_size=100, stream_maps=maps)
+    if is_batched:
+        config["batch_config"] = in_batches(tmp_path, 100)
+    messages = sync(config)
+    written = len(records(messages)) + sum(map(len, batched(messages)))
+    (line,) = [m for m in caplog.messages if m.startswith("Sync completed: ")]
+    assert f" emitted={written} " in line
+    (metric,) = [m for m in caplog.messages if '"record_count"' in m]
+    assert json.loads(metric.removeprefix("METRIC: "))["value"] == written
+    read = int(line.split(" read=")[1].split()[0])
+    assert (written < read) is (maps == SOME)
 
 
 def test_batches_of_two_maps_are_refused(served, tmp_path):

@@ -5,9 +5,10 @@ import pytest
 from tap_akuity.output.progress import Progress
 from tap_akuity.reading.ranges import Range
 from tap_akuity.reading.windows import Window
-from tap_akuity.text.timestamps import parse, to_text
+from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
 from tests.helpers.server import events
 
+SPAN = Range(0, DAY + SECOND)
 REACHED = parse("2025-11-21T16:26:40.5Z")
 
 
@@ -16,11 +17,12 @@ def window(count, *, again=False):
     return Window(Range(0, REACHED), found, "", set(), [], again=again)
 
 
-def progress_of(total, *windows):
+def progress_of(total, *windows, is_shard=False):
     """Emit windows, each of so many events after so many seconds."""
     now = 100.0
     progress = Progress(logging.getLogger("x"), lambda: now)
-    progress.total = total
+    if total is not None:
+        progress.begin(SPAN, total, is_shard=is_shard)
     for seconds, one in windows:
         now += seconds
         progress.advance(one if isinstance(one, Window) else window(one))
@@ -45,15 +47,23 @@ def progress_of(total, *windows):
 def test_a_long_sync_says_how_far_it_is(total, windows, messages, caplog):
     caplog.set_level(logging.INFO)
     progress_of(total, *windows)
-    assert caplog.messages == messages
+    progress_of(total, *windows, is_shard=True)
+    first = "Reading events from 1970-01-01T00:00:00Z to 1970-01-02T00:00:01Z."
+    shard = "1970-01-01 to 1970-01-02T00:00:01Z: "
+    assert caplog.messages == [first, *messages, first, *(shard + m for m in messages)]
 
 
 def test_figures():
     windows = [(1, 3), (2, window(50, again=True)), (0, window(9, again=True)), (0, 0)]
-    assert progress_of(7, *windows, (2.2504, 4)).figures() == {
+    progress = progress_of(7, *windows, (2.2504, 4))
+    progress.emitted += 5
+    assert progress.figures() == {
+        "since": "1970-01-01T00:00:00Z",
+        "until": "1970-01-02T00:00:01Z",
         "counted": 7,
-        "emitted": 66,
+        "read": 66,
         "read_again": 59,
+        "emitted": 5,
         "first": to_text(REACHED - 3),
         "last": to_text(REACHED - 1),
         "windows": 5,
@@ -61,6 +71,8 @@ def test_figures():
     }
     figures = Progress(logging.getLogger("x")).figures()
     assert figures | {"seconds": 0} == dict.fromkeys(figures, 0) | {
+        "since": "",
+        "until": "",
         "first": "",
         "last": "",
     }

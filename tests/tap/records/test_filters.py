@@ -18,12 +18,12 @@ def test_values_that_no_event_has_are_left():
             "origins": ["mcp"],
         }
     )
-    unmatched.see([NOBODY, EVENT])
+    unmatched.observe([NOBODY, EVENT])
     assert listed(unmatched.values) == (
         "`actions`: crea td, gone; `actor_types`: usr; `actor_ids`: x; `actor_ips`: ::2"
     )
     of_few = Unmatched({"actions": ["a", "b"], "origins": [""]})
-    of_few.see([NOBODY, EVENT])
+    of_few.observe([NOBODY, EVENT])
     assert of_few.values == {"actions": ["b"]}
 
 

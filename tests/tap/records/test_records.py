@@ -134,3 +134,18 @@ def test_a_large_page_is_counted_before_it_is_decoded(sample):
     assert len(events_of(json.dumps([large]).encode(), most=1)) == 1
     with pytest.raises(RecordError, match="100001 items where at most 10 may be"):
         events_of(b'[{"timestamp":""}' + b',{"timestamp":""}' * 100_000 + b"]")
+
+
+@pytest.mark.parametrize(
+    ("sent", "last"),
+    [
+        ("", None),
+        ("0001-01-01 00:00:00 +0000 UTC", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:01Z", "0001-01-01T00:00:01.000000Z"),
+    ],
+)
+def test_the_zero_time_of_go_means_not_set(sent, last):
+    event = event_of(GOOD | {"lastOccurredTimestamp": sent})
+    assert json.loads(event.json)["lastOccurredTimestamp"] == last
+    assert bool(event.last_occurred) == bool(last)
