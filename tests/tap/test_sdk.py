@@ -16,6 +16,7 @@ PARAMETERS = {
     (Stream, "_sync_records"): ["self", "context", "write_messages"],
     (Stream, "_write_starting_replication_value"): ["self", "context"],
     (Stream, "_write_state_message"): ["self"],
+    (Tap, "_handle_termination"): ["self", "signum", "frame"],
     (Tap, "_validate_config"): ["self", "raise_errors"],
 }
 OTHERS = {"_config", "_tap", "_batch"}
