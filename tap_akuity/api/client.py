@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import sys
 import time
-from collections import deque
 from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -32,7 +30,7 @@ from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from tap_akuity.api.query import Query
     from tap_akuity.api.session import Response
@@ -117,8 +115,8 @@ class AkuityClient:
         self.retries = 0
         """How many of them were retries."""
 
-        self._counting = Lock()
-        self._idle_sessions: deque[BoundedSession] = deque()
+        self._lock = Lock()
+        self._session: BoundedSession | None = None
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
         self._date_doubted = False
@@ -195,7 +193,7 @@ class AkuityClient:
             attempt += 1
             # Set when Akuity rate limits any of the threads.
             _sleep_until(self._paused_until)
-            with self._counting:
+            with self._lock:
                 self.requests += 1
                 self.retries += attempt > 1
             try:
@@ -227,30 +225,17 @@ class AkuityClient:
 
     def _get_once(self, url: str) -> Response:
         try:
-            with self._session() as session:
-                return session.get(
-                    url,
-                    headers=self._headers,
-                    auth=self._auth,
-                    timeout=self._timeout,
-                )
+            with self._lock:
+                if not self._session:
+                    self._session = BoundedSession(self._url)
+            return self._session.get(
+                url, headers=self._headers, auth=self._auth, timeout=self._timeout
+            )
         except BodyTooBigError as error:
             msg = f"The page is too big to be read ({error})."
             raise PageTooBigError(msg) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise errors.of_transport(error, self._url) from error
-
-    @contextlib.contextmanager
-    def _session(self) -> Iterator[BoundedSession]:
-        """Lend a session to one request at a time, the most recently used first."""
-        try:
-            session = self._idle_sessions.pop()
-        except IndexError:
-            session = BoundedSession(self._url)
-        try:
-            yield session
-        finally:
-            self._idle_sessions.append(session)
 
     def _page(self, response: Response) -> PageResponse:
         errors.check_status(response, self._url)

@@ -228,14 +228,6 @@ def test_a_request_that_is_refused_is_not_about_its_size(requests_mock, message,
     assert requests_mock.call_count == 1
 
 
-def test_a_session_is_used_again_but_by_one_request_at_a_time():
-    client = client_of()
-    with client._session() as first, client._session() as second:
-        assert first is not second
-    with client._session() as third:
-        assert third is first
-
-
 @pytest.mark.parametrize("skew", [86_390, -86_390, 86_410, -90_000])
 def test_a_clock_that_is_more_than_a_day_off_is_not_believed(
     requests_mock, caplog, skew
