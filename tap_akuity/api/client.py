@@ -6,7 +6,7 @@ import codecs
 import sys
 import time
 from email.utils import parsedate_to_datetime
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -18,6 +18,7 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
 from tap_akuity.api.errors import (
+    BadRequestError,
     LimitError,
     NotAPageError,
     PageTooBigError,
@@ -47,6 +48,8 @@ most, because `api_url` or a proxy may be wrong."""
 MAX_CLOCK_SKEW = timestamps.DAY
 """How far a `Date` header may be off the local clock before it is ignored."""
 
+_SHORTEST_TOLD = 0.05  # Seconds; less would be shown as 0.0.
+
 _PIECE_BYTES = 1 << 16
 
 _DATE_SLACK = 5 * 60 * timestamps.SECOND  # A response takes its time to arrive.
@@ -71,7 +74,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
     total_count: int
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+# Not strict, because protojson writes 64-bit integers as text.
+_decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -116,6 +120,8 @@ class AkuityClient:
         """How many of them were retries."""
 
         self._lock = Lock()
+        self._closed = Event()
+        self._problem = ""
         self._session: BoundedSession | None = None
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
@@ -163,6 +169,19 @@ class AkuityClient:
         self._largest_page = min(self._largest_page, limit)
         self._logger.info("%s Asking for %d events at a time.", error, limit)
 
+    def close(self, problem: str = "No more requests are made.") -> None:
+        """Make no more requests: threads that wait to make one raise an error instead.
+
+        The client closes itself once a page cannot be fetched.
+
+        Args:
+            problem: The text of the error.
+        """
+        with self._lock:
+            if not self._closed.is_set():
+                self._problem = problem
+                self._closed.set()
+
     def get(
         self,
         url: str,
@@ -176,23 +195,35 @@ class AkuityClient:
             url: The URL on the same host, including the query.
             read: Converts a response of any status to the result, or raises; on a
                 `RetriableError` the request is retried.
-            max_attempts: The number of attempts, if lower than the client's.
+            max_attempts: The number of attempts, if lower than the client's, for a
+                request that the run can do without.
 
         Returns:
             What `read` returns.
 
         Raises:
             PageTooBigError: If the body is too big.
-            FatalAPIError: If `read` raises it, or if no attempt gets a usable response.
+            FatalAPIError: If `read` raises it, if no attempt gets a usable response, or
+                if the client is closed.
         """
-        limit = min(max_attempts or sys.maxsize, self.max_attempts)
+        try:
+            return self._get(url, read, max_attempts or sys.maxsize)
+        except BadRequestError:
+            raise  # Another request may succeed.
+        except FatalAPIError as error:
+            if max_attempts is None:
+                self.close(str(error))
+            raise
+
+    def _get(self, url: str, read: Callable[[Response], _T], limit: int) -> _T:
+        limit = min(limit, self.max_attempts)
         waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
         next(waits)
         attempt = 0
         while True:
             attempt += 1
             # Set when Akuity rate limits any of the threads.
-            _sleep_until(self._paused_until)
+            self._wait_until(self._paused_until)
             with self._lock:
                 self.requests += 1
                 self.retries += attempt > 1
@@ -209,19 +240,25 @@ class AkuityClient:
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error
+                self._wait_until(0.0)  # Say nothing of a retry that will not be made.
                 # Full jitter, but at least as long as the server requests.
                 wait = max(backoff.full_jitter(next(waits)), error.retry_after)
                 until = time.monotonic() + wait
                 if error.is_rate_limit:
                     self._paused_until = max(self._paused_until, until)
+                when = f"in {wait:.1f} seconds" if wait >= _SHORTEST_TOLD else "now"
                 self._logger.warning(
-                    "Attempt %d of %d failed; retrying in %.1f seconds: %s",
+                    "Attempt %d of %d failed; retrying %s: %s",
                     attempt,
                     most,
-                    wait,
+                    when,
                     error,
                 )
-            _sleep_until(until)
+            self._wait_until(until)
+
+    def _wait_until(self, moment: float) -> None:
+        if self._closed.wait(moment - time.monotonic()):
+            raise FatalAPIError(self._problem)
 
     def _get_once(self, url: str) -> Response:
         try:
@@ -285,12 +322,6 @@ class AkuityClient:
                 one_line(response.headers["Date"]),
             )
         return None
-
-
-def _sleep_until(moment: float) -> None:
-    seconds = moment - time.monotonic()
-    if seconds > 0:
-        time.sleep(seconds)
 
 
 def _parameters(query: Query) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """An environment for the tests of the tap."""
 
+import threading
 import time
 
 import backoff
@@ -57,7 +58,15 @@ def json_logs(tmp_path):
 def waits(monkeypatch):
     """Wait without waiting, with a jitter of a half, and tell how long it would be."""
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    wait = threading.Event.wait
+
+    def skip(event, seconds=None):
+        if seconds is None:  # A thread that starts.
+            return wait(event)
+        waited.extend([seconds] * (seconds > 0))
+        return event.is_set()
+
+    monkeypatch.setattr(threading.Event, "wait", skip)
     monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
     monkeypatch.setattr(backoff, "full_jitter", lambda value: value / 2)
     return waited

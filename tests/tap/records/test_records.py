@@ -13,6 +13,7 @@ from tap_akuity.text.timestamps import PRECISIONS, to_text
 from tests.helpers.events import event_of, events_of, items, texts
 from tests.helpers.truth import LEAVES, TIMES, find, row
 
+GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
 KNOWN = {*TIMES, "action", "count", *map(".".join, LEAVES.values())}
 OBJECTS = {path.rpartition(".")[0] for path in KNOWN} | {"object"}
 
@@ -77,6 +78,13 @@ def test_numbers_keep_their_digits(number):
     assert f'"cost":{number}' in event.json.decode()
 
 
+@pytest.mark.parametrize("count", [9, "9", "9\n", 2**64, str(2**64)])
+def test_a_count_may_be_text(count):
+    (event,) = events_of(json.dumps([GOOD | {"count": count}]).encode())
+    assert b"\n" not in event.json
+    assert json.loads(event.json)["count"] == int(count)
+
+
 def test_one_item_of_each_kind_is_examined_and_so_many_kinds(sample):
     unknown = UnknownMembers()
     items = [
@@ -104,9 +112,6 @@ def test_an_id_that_akuity_adds_is_kept_beside_ours(sample):
     assert record["akuity_organization_id"] == "three"
 
 
-GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
-
-
 @pytest.mark.parametrize(
     ("items", "message"),
     [
@@ -117,7 +122,9 @@ GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
         ([GOOD, GOOD | {"action": 1}], "got `int` - at `$.action` - in item 1 of the"),
         ([GOOD | {"actor": "x"}], "Expected `object | null`, got `str` - at `$.actor`"),
         ([GOOD | {"object": {"parentId": {"name": 0}}}], "at `$.object.parentId.name`"),
-        ([GOOD | {"count": "9"}], "Expected `int | null`, got `str` - at `$.count`"),
+        ([GOOD | {"count": "x"}], "(byte 0) - at `$.count` - in item 0 of the page"),
+        ([GOOD | {"count": "1.5"}], "Expected `int`, got `float` - at `$.count`"),
+        ([GOOD | {"count": 1.5}], "Expected `int | str | null`, got `float` - at `$.c"),
         ([1], "Expected `object`, got `int`"),
         (None, "Expected `array`, got `null`"),
         ([GOOD] * 11, "11 items where at most 10 may be"),
