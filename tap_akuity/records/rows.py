@@ -11,6 +11,7 @@ import msgspec
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.identity import event_id
+from tap_akuity.records.members import add_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -124,13 +125,14 @@ def tell_apart(events: list[Event]) -> Told:
     groups: dict[str, list[int]] = defaultdict(list)
     for place, event in enumerate(events):
         groups[event.id].append(place)
-    result, members = list(events), set()
+    result = list(events)
+    members: set[str] = set()
     for places in groups.values():
         if len(places) > 1:
             places.sort(key=lambda place: content(events[place]))
             twins = [dict(_leaves(_identifying(events[place]))) for place in places]
             paths = sorted(_differing(twins))
-            members |= {".".join(path) for path in paths}
+            add_names(members, map(".".join, paths))
             for place, twin in zip(places[1:], twins[1:], strict=True):
                 more = [
                     text

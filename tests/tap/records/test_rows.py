@@ -12,7 +12,9 @@ from sandbox.timestamps import from_record
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event, RecordError
+from tap_akuity.records.members import MAX_NAMES
 from tap_akuity.records.rows import GROWING, Rows, tell_apart
+from tap_akuity.text.masking import MAX_QUOTED
 from tap_akuity.text.timestamps import DAY, parse
 from tests.helpers.events import events_of, values
 from tests.helpers.server import Server
@@ -128,6 +130,10 @@ def test_the_members_that_told_twins_apart_are_named(sample):
     for some in (items, items[::-1]):
         assert tell_apart(parsed(some)).members == {"object.id.zone", "more.a"}
     assert tell_apart(parsed(items[::2])).members == set()
+    many = {f"{n}{'x' * 1_000}": 1 for n in range(2 * MAX_NAMES)}
+    members = tell_apart(parsed(twins({}, many))).members
+    assert len(members) == MAX_NAMES
+    assert max(map(len, members)) == MAX_QUOTED
 
 
 def test_growth_makes_no_twin_and_the_last_is_kept(sample):
