@@ -344,7 +344,7 @@ def _check_array(json: msgspec.Raw) -> None:
         raise msgspec.ValidationError(msg)
 
 
-def _on_one_line(items: msgspec.Raw, body: bytes | bytearray) -> msgspec.Raw:
+def _on_one_line(items: msgspec.Raw, body: bytes) -> msgspec.Raw:
     """Remove line breaks between JSON tokens; JSON strings contain none."""
     end = len(body) - 2  # Some servers end a body with a line break.
     if body.find(b"\n", 0, end) < 0 and body.find(b"\r", 0, end) < 0:
@@ -352,7 +352,7 @@ def _on_one_line(items: msgspec.Raw, body: bytes | bytearray) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.format(items, indent=-1))
 
 
-def _check_utf8(body: bytes | bytearray) -> None:
+def _check_utf8(body: bytes) -> None:
     """Raise UnicodeDecodeError for bytes that are not UTF-8.
 
     Piece by piece, since text that is not ASCII may take four times the memory.

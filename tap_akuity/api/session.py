@@ -1,8 +1,8 @@
 """An HTTP session that limits the time and size of responses and follows no redirect.
 
 The memory of one response is limited, whatever the server sends: `_MAX_HEADER_BYTES`
-for the headers, `MAX_BODY_BYTES` for the decompressed body, an eighth more while it
-grows, and a few pieces of `_PIECE_BYTES`. No cookie is kept.
+for the headers, `MAX_BODY_BYTES` for the decompressed body, twice that while it grows,
+and a few pieces of `_PIECE_BYTES`. No cookie is kept.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Response(NamedTuple):
     headers: Mapping[str, str]
     """By name, case-insensitive."""
 
-    body: bytes | bytearray
+    body: bytes
     """Decompressed. That of an error may be cut short."""
 
 
@@ -135,12 +135,12 @@ class BoundedSession:
             raise requests.exceptions.InvalidProxyURL(error) from error
 
 
-def _body(response: requests.Response) -> bytearray:
+def _body(response: requests.Response) -> bytes:
     if response.status_code != HTTPStatus.OK:
         # The status counts even if the body cannot be read.
         with contextlib.suppress(requests.RequestException):
             return _read(response, MAX_ERROR_BODY_BYTES)
-        return bytearray()
+        return b""
     body = _read(response, MAX_BODY_BYTES)
     if len(body) > MAX_BODY_BYTES:
         msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
@@ -148,12 +148,12 @@ def _body(response: requests.Response) -> bytearray:
     return body
 
 
-def _read(response: requests.Response, most: int) -> bytearray:
+def _read(response: requests.Response, most: int) -> bytes:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"identity", *_ENCODINGS}:
         msg = "the body is encoded in a way that was not asked for"
         raise requests.exceptions.ContentDecodingError(msg)
-    body = bytearray()
+    body = b""  # Most pages come in one piece, which this does not copy.
     for piece in response.iter_content(_PIECE_BYTES):
         body += piece
         if len(body) > most:
