@@ -1,7 +1,10 @@
 """The key goes nowhere else, and is shown nowhere."""
 
 import base64
+import contextlib
+import socket
 import ssl
+import threading
 import traceback
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -96,6 +99,46 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch):
         "The proxy did not connect to https://akuity.invalid: check HTTPS_PROXY and "
         "NO_PROXY (Tunnel connection failed: 403 Forbidden). Attempts: 1."
     )
+
+
+def copy(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def tunnel(listener):
+    """Serve one connection as a proxy does."""
+    with contextlib.suppress(OSError), listener.accept()[0] as client:
+        host, port = client.recv(65_536).split()[1].decode().split(":")
+        with socket.create_connection((host, int(port))) as server:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=copy, args=(server, client))
+            back.start()
+            copy(client, server)
+            back.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_certificates_are_verified_through_a_proxy(
+    bundle, context, monkeypatch, scheme
+):
+    listener = socket.create_server(("127.0.0.1", 0))
+    if scheme == "https":
+        listener = context.wrap_socket(listener, server_side=True)
+    set_proxy(monkeypatch, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with listener, Peer(empty, context) as peer, ThreadPoolExecutor(1) as thread:
+        served = thread.submit(tunnel, listener)
+        assert fetch(peer.url).total_count == 0
+        served.result(10)
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        served = thread.submit(tunnel, listener)
+        with pytest.raises(FatalAPIError, match="is not trusted"):
+            fetch(peer.url)
+        served.result(10)
+    assert len(peer.requests) == 1
 
 
 @pytest.mark.parametrize("variable", CA_VARIABLES)
