@@ -1,6 +1,7 @@
 """Signals at any moment: the exit code says so, and nothing is lost."""
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -72,23 +73,25 @@ def test_a_signal_at_any_moment_loses_nothing(tmp_path, served, bundle):
     # As many as usual, because loading them takes its time.
     authorities.write_text(bundle.read_text() + Path(certifi.where()).read_text())
     whole = set(ids(map(json.loads, served.store.bodies())))
-    random, duration = Random(COUNT), 0.0
+    random, duration = Random(COUNT), math.inf
     codes: Counter[int] = Counter()
     found: set[str] = set()
     while codes.total() - codes[0] < COUNT or found:
-        is_sent = duration and codes.total() - codes[0] < COUNT
+        is_sent = codes.total() and codes.total() - codes[0] < COUNT
         # What is left takes the time of the start, and as much more as is left.
         left = 1 - len(found) / len(whole)
         seconds = random.uniform(0, duration * (0.4 + 0.6 * left)) if is_sent else 60
         number, began = random.choice(SIGNALS), time.monotonic()
-        command = [TAP, "--config", config, *(["--state", state] * state.exists())]
+        resumed = ["--state", state] if state.exists() else []
+        command = [TAP, "--config", config, *resumed]
         ended = interrupt(seconds, number, command, REQUESTS_CA_BUNDLE=str(authorities))
-        duration = duration or time.monotonic() - began
         for kept in check(ended, number)[-1:]:
             write(state, kept)
         found |= {m["record"]["id"] for m in messages(ended.stdout) if "record" in m}
         codes[ended.returncode] += 1
         if not ended.returncode:
+            if not resumed:
+                duration = min(duration, time.monotonic() - began)
             assert found == whole
             found.clear()
             state.unlink()
