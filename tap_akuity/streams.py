@@ -366,9 +366,9 @@ class AuditLogsStream(RESTStream[Query]):
             yield window
         if self._unsent:
             msg = (
-                "All events were loaded except those that are too big for it, which "
+                "All events were loaded except those too big for Akuity, which "
                 "the warnings name; the next run starts before them: leave them out "
-                "with `start_date`, `end_date` or a filter, and contact Akuity's support."
+                "with `start_date`, `end_date` or a filter, and contact its support."
             )
             raise IncompleteError(msg)
         if unmatched.values:

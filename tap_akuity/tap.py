@@ -84,12 +84,9 @@ class TapAkuity(Tap):
             self._warn_of_environment(before, is_read=parse_env_config)
         # The SDK and Meltano read an unknown boolean as false.
         self._check_environment(is_read=parse_env_config)
-        if threading.current_thread() is threading.main_thread():
-            # The SDK's handlers exit with 0, as if everything had been read, and may
-            # write a state in the middle of a line.
-            for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-                if hasattr(signal, name):  # There is no SIGHUP on Windows.
-                    signal.signal(getattr(signal, name), self._end)
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and hasattr(signal, "SIGHUP"):  # There is none on Windows.
+            signal.signal(signal.SIGHUP, self._handle_termination)
 
     @override
     def discover_streams(self) -> Sequence[Stream]:
@@ -179,10 +176,15 @@ class TapAkuity(Tap):
             ):
                 cls.logger.warning("%s", sentence)
 
-    def _end(self, signum: int, _frame: FrameType | None) -> None:
+    @override
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:
+        # The SDK calls this for SIGINT and SIGTERM, from the first moment on. Its own
+        # writes a state, perhaps an empty one or in the middle of a line, and exits
+        # with 0, as if everything had been read.
         code = 128 + signum
-        if isinstance(self.message_writer, LineWriter):
-            self.message_writer.exit(code)
+        writer = getattr(self, "message_writer", None)
+        if isinstance(writer, LineWriter):
+            writer.exit(code)
         else:
             sys.exit(code)
 

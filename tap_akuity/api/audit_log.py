@@ -71,5 +71,7 @@ class AuditLog(msgspec.Struct, rename="camel", gc=False):
     actor: Actor | UnsetType | None = UNSET
     object: Object | UnsetType | None = UNSET
     details: Details | UnsetType | None = UNSET
-    count: int | UnsetType | None = UNSET
+    count: int | Text = UNSET
+    """Text if protojson wrote it as a 64-bit integer."""
+
     last_occurred_timestamp: Text = UNSET

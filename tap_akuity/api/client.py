@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import contextlib
 import sys
 import time
-from collections import deque
 from email.utils import parsedate_to_datetime
-from threading import Lock
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
@@ -20,6 +18,7 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
 from tap_akuity.api.errors import (
+    BadRequestError,
     LimitError,
     NotAPageError,
     PageTooBigError,
@@ -32,7 +31,7 @@ from tap_akuity.text.masking import one_line
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from tap_akuity.api.query import Query
     from tap_akuity.api.session import Response
@@ -51,6 +50,8 @@ most, because `api_url` or a proxy may be wrong."""
 
 MAX_CLOCK_SKEW = timestamps.DAY
 """How far a `Date` header may be off the local clock before it is ignored."""
+
+_SHORTEST_TOLD = 0.05  # Seconds; less would be shown as 0.0.
 
 _PIECE_BYTES = 1 << 16
 
@@ -76,7 +77,8 @@ class _Envelope(msgspec.Struct, rename="camel"):
     total_count: int
 
 
-_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+# Not strict, because protojson writes 64-bit integers as text.
+_decode_envelope = msgspec.json.Decoder(_Envelope, strict=False).decode
 _skip = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -120,8 +122,10 @@ class AkuityClient:
         self.retries = 0
         """How many of them were retries."""
 
-        self._counting = Lock()
-        self._idle_sessions: deque[BoundedSession] = deque()
+        self._lock = Lock()
+        self._closed = Event()
+        self._problem = ""
+        self._session: BoundedSession | None = None
         self._largest_page = sys.maxsize
         self._paused_until = 0.0
         self._date_doubted = False
@@ -164,6 +168,19 @@ class AkuityClient:
                     )
                 return page
 
+    def close(self, problem: str = "No more requests are made.") -> None:
+        """Make no more requests: threads that wait to make one raise an error instead.
+
+        The client closes itself once a page cannot be fetched.
+
+        Args:
+            problem: The text of the error.
+        """
+        with self._lock:
+            if not self._closed.is_set():
+                self._problem = problem
+                self._closed.set()
+
     def get(
         self,
         url: str,
@@ -177,24 +194,36 @@ class AkuityClient:
             url: The URL on the same host, including the query.
             read: Converts a response of any status to the result, or raises; on a
                 `RetriableError` the request is retried.
-            max_attempts: The number of attempts, if lower than the client's.
+            max_attempts: The number of attempts, if lower than the client's, for a
+                request that the run can do without.
 
         Returns:
             What `read` returns.
 
         Raises:
             PageTooBigError: If the body is too big.
-            FatalAPIError: If `read` raises it, or if no attempt gets a usable response.
+            FatalAPIError: If `read` raises it, if no attempt gets a usable response, or
+                if the client is closed.
         """
-        limit = min(max_attempts or sys.maxsize, self.max_attempts)
+        try:
+            return self._get(url, read, max_attempts or sys.maxsize)
+        except BadRequestError:
+            raise  # Another request may succeed.
+        except FatalAPIError as error:
+            if max_attempts is None:
+                self.close(str(error))
+            raise
+
+    def _get(self, url: str, read: Callable[[Response], _T], limit: int) -> _T:
+        limit = min(limit, self.max_attempts)
         waits = backoff.expo(max_value=MAX_WAIT_SECONDS)
         next(waits)
         attempt = 0
         while True:
             attempt += 1
             # Set when Akuity rate limits any of the threads.
-            _sleep_until(self._paused_until)
-            with self._counting:
+            self._wait_until(self._paused_until)
+            with self._lock:
                 self.requests += 1
                 self.retries += attempt > 1
             try:
@@ -210,46 +239,39 @@ class AkuityClient:
                 if attempt >= most:
                     msg = f"{error} Attempts: {attempt}."
                     raise FatalAPIError(msg) from error
+                self._wait_until(0.0)  # Say nothing of a retry that will not be made.
                 # Full jitter, but at least as long as the server requests.
                 wait = max(backoff.full_jitter(next(waits)), error.retry_after)
                 until = time.monotonic() + wait
                 if error.is_rate_limit:
                     self._paused_until = max(self._paused_until, until)
+                when = f"in {wait:.1f} seconds" if wait >= _SHORTEST_TOLD else "now"
                 self._logger.warning(
-                    "Attempt %d of %d failed; retrying in %.1f seconds: %s",
+                    "Attempt %d of %d failed; retrying %s: %s",
                     attempt,
                     most,
-                    wait,
+                    when,
                     error,
                 )
-            _sleep_until(until)
+            self._wait_until(until)
+
+    def _wait_until(self, moment: float) -> None:
+        if self._closed.wait(moment - time.monotonic()):
+            raise FatalAPIError(self._problem)
 
     def _get_once(self, url: str) -> Response:
         try:
-            with self._session() as session:
-                return session.get(
-                    url,
-                    headers=self._headers,
-                    auth=self._auth,
-                    timeout=self._timeout,
-                )
+            with self._lock:
+                if not self._session:
+                    self._session = BoundedSession(self._url)
+            return self._session.get(
+                url, headers=self._headers, auth=self._auth, timeout=self._timeout
+            )
         except BodyTooBigError as error:
             msg = f"The page is too big to be read ({error})."
             raise PageTooBigError(msg) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise errors.of_transport(error, self._url) from error
-
-    @contextlib.contextmanager
-    def _session(self) -> Iterator[BoundedSession]:
-        """Lend a session to one request at a time, the most recently used first."""
-        try:
-            session = self._idle_sessions.pop()
-        except IndexError:
-            session = BoundedSession(self._url)
-        try:
-            yield session
-        finally:
-            self._idle_sessions.append(session)
 
     def _page(self, response: Response) -> PageResponse:
         errors.check_status(response, self._url)
@@ -301,12 +323,6 @@ class AkuityClient:
         return None
 
 
-def _sleep_until(moment: float) -> None:
-    seconds = moment - time.monotonic()
-    if seconds > 0:
-        time.sleep(seconds)
-
-
 def _parameters(query: Query) -> dict[str, Any]:
     """Translate a query into the API's parameters.
 
@@ -327,7 +343,7 @@ def _check_array(json: msgspec.Raw) -> None:
         raise msgspec.ValidationError(msg)
 
 
-def _on_one_line(items: msgspec.Raw, body: bytes | bytearray) -> msgspec.Raw:
+def _on_one_line(items: msgspec.Raw, body: bytes) -> msgspec.Raw:
     """Remove line breaks between JSON tokens; JSON strings contain none."""
     end = len(body) - 2  # Some servers end a body with a line break.
     if body.find(b"\n", 0, end) < 0 and body.find(b"\r", 0, end) < 0:
@@ -335,7 +351,7 @@ def _on_one_line(items: msgspec.Raw, body: bytes | bytearray) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.format(items, indent=-1))
 
 
-def _check_utf8(body: bytes | bytearray) -> None:
+def _check_utf8(body: bytes) -> None:
     """Raise UnicodeDecodeError for bytes that are not UTF-8.
 
     Piece by piece, since text that is not ASCII may take four times the memory.

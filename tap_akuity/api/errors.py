@@ -31,6 +31,7 @@ _CLIENT_CLOSED_REQUEST = 499  # nginx's and gRPC's "cancelled"; not in HTTPStatu
 _TOO_BIG = re.compile(r"message (after decompression )?larger than max")
 # Not "rate limit exceeded", which a smaller page would not mend.
 _LIMIT = re.compile(r"(?<!rate )\b(limit|page ?size)\b(?! exceeded)")
+_BAD_TEXT = "invalid utf-8"  # Of a filter; the status is 500.
 _REGION = f"(that of the EU region is {EU_API_URL})"
 
 _ADVICE = {
@@ -128,6 +129,9 @@ def check_status(response: Response, url: str) -> None:
         sentence = f"The page is too big for Akuity to send ({details(response, url)})."
         raise PageTooBigError(sentence)
     sentence = f"{_advice(response, url)} ({details(response, url)})."
+    if _BAD_TEXT in message:
+        msg = f"{_ADVICE[HTTPStatus.BAD_REQUEST]} ({details(response, url)})."
+        raise FatalAPIError(msg)
     if _may_pass(status):
         raise RetriableError(
             sentence,

@@ -102,9 +102,10 @@ class LineWriter(MsgSpecWriter):
         Raises:
             SystemExit: At once, or from `write_lines` after the line.
         """
+        # Also for the case that Python ignores the exception, as in a finalizer.
+        self._exit_code = code
         if not self._writing:
             sys.exit(code)
-        self._exit_code = code
         # The reader of the pipe may have stopped reading for good.
         timer = threading.Timer(GRACE_SECONDS, os._exit, [code])
         timer.daemon = True

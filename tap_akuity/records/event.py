@@ -111,6 +111,7 @@ class _Dated(msgspec.Struct, gc=False):
 _encode = msgspec.json.encode
 _decode_dated = msgspec.json.Decoder(list[_Dated]).decode
 _decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_integer = msgspec.json.Decoder(int).decode
 _decode_log = msgspec.json.Decoder(AuditLog).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -131,11 +132,21 @@ def _event(
     for name in ("id", "organization_id"):
         if name in members:
             _rename(members, name)
+    if isinstance(log.count, str):
+        members["count"] = _integer(log.count)
     members["id"] = one
     members["organization_id"] = organization_id
     members["timestamp"] = emitted
     members["lastOccurredTimestamp"] = last_emitted
     return Event(timestamp, last, one, _encode(members))
+
+
+def _integer(text: str) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(b"%d" % _decode_integer(text))
+    except msgspec.MsgspecError as error:
+        msg = f"{error} - at `$.count`"
+        raise ValueError(msg) from error
 
 
 def _rename(members: dict[str, Any], name: str) -> None:

@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
+from tap_akuity.text.masking import MAX_QUOTED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import TypeAlias
 
     Known: TypeAlias = Mapping[str, "Known"]
 
 MAX_KINDS = 1_000
 """The most kinds of events that are examined."""
+
+MAX_NAMES = 100
+"""The most names of members that are kept, each of at most `MAX_QUOTED` characters."""
 
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
@@ -32,7 +36,7 @@ class UnknownMembers:
         self.names: set[str] = set()
         """Dotted paths, such as `object.id.name`."""
 
-        self._kinds: set[tuple[object, ...]] = set()
+        self._kinds: set[int] = set()
 
     def examine(self, log: AuditLog, raw: msgspec.Raw) -> None:
         """Collect the unknown members of an item, if it is the first of its kind.
@@ -42,10 +46,19 @@ class UnknownMembers:
             raw: The item as the server sent it, a JSON object.
         """
         actor, target = log.actor, log.object
-        kind = log.action, actor and actor.type, target and target.type
+        # Only the hash, because a kind may be as long as a page.
+        kind = hash((log.action, actor and actor.type, target and target.type))
         if kind not in self._kinds and len(self._kinds) < MAX_KINDS:
             self._kinds.add(kind)
-            self.names.update(_unknown(raw, KNOWN))
+            add_names(self.names, _unknown(raw, KNOWN))
+
+
+def add_names(names: set[str], more: Iterable[str]) -> None:
+    """Add names of members to others, with limits to their number and length."""
+    for name in more:
+        if len(names) == MAX_NAMES:
+            return
+        names.add(name[:MAX_QUOTED])
 
 
 def _unknown(raw: msgspec.Raw, known: Known, path: str = "") -> Iterator[str]:

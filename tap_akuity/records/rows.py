@@ -11,7 +11,7 @@ import msgspec
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.identity import event_id
-from tap_akuity.records.members import KNOWN
+from tap_akuity.records.members import KNOWN, add_names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -127,17 +127,19 @@ def make_distinct(events: list[Event]) -> Distinct:
     groups: dict[str, list[int]] = defaultdict(list)
     for place, event in enumerate(events):
         groups[event.id].append(place)
-    result, members = list(events), set()
+    result = list(events)
+    members: set[str] = set()
     for places in groups.values():
         if len(places) > 1:
             members_of = {place: _distinguishing(events[place]) for place in places}
             places.sort(key=lambda place: sorted(members_of[place].items()))
             twins = [members_of[place] for place in places]
-            members |= {
-                path[1:].replace("/", ".")
+            differing = sorted(
+                path
                 for path in set().union(*twins)
                 if len({twin.get(path) for twin in twins}) > 1
-            }
+            )
+            add_names(members, (path[1:].replace("/", ".") for path in differing))
             for place, twin in zip(places[1:], twins[1:], strict=True):
                 more = [text for path in sorted(twin) for text in (path, twin[path])]
                 result[place] = _with_more(events[place], more)

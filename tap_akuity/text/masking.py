@@ -34,6 +34,9 @@ _MAX_WRITE = 65_536  # The rest is dropped.
 _RUN = 8
 """This many consecutive characters of a secret are masked, even if it is cut off."""
 
+_NAMES = ("tap-akuity", "tap_akuity")
+"""No secrets, although the name of a key may hold them: they are in most lines."""
+
 _SHORTEST = 4  # Anything shorter is not a secret, and would occur in every sentence.
 
 # A character as is, encoded in a URL (any number of times), or escaped by Python or
@@ -57,7 +60,7 @@ class _Secrets:
     def add(self, secret: str) -> None:
         text = "".join(character for character, _, _ in _characters(secret))
         if len(text) >= _RUN:
-            self._runs.update(text[i : i + _RUN] for i in range(len(text) - _RUN + 1))
+            self._runs.update(_runs_of(text).difference(*map(_runs_of, _NAMES)))
         elif len(text) >= _SHORTEST:
             self._short.add(text)
 
@@ -88,6 +91,10 @@ class _Secrets:
                 for match in re.finditer(re.escape(short), bare)
             ]
         return iter(sorted(spans))
+
+
+def _runs_of(text: str) -> set[str]:
+    return {text[i : i + _RUN] for i in range(len(text) - _RUN + 1)}
 
 
 _secrets = _Secrets()

@@ -99,7 +99,7 @@ class Run(NamedTuple):
 # The tap again and again in one process, which is faster.
 RUNS = """
 import logging, os, resource, sys
-from tap_akuity.__main__ import main
+from tap_akuity.__main__ import run
 # It logs much at DEBUG, and knows of no response.
 logging.getLogger("singer_sdk.singerlib.catalog").setLevel("INFO")
 urls, sys.argv[1:] = sys.argv[1:], ["--config=ENV"]
@@ -108,7 +108,7 @@ for url in urls:
     logging.getLogger().handlers.clear()
     sys.stderr = sys.__stderr__
     try:
-        main()
+        run()
     except SystemExit as end:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(f"ENDED {end.code or 0} {peak}", file=sys.__stderr__, flush=True)

@@ -207,7 +207,7 @@ BODIES = {
     "items-null": b'{"items":null,"totalCount":250}',
     "items-object": b'{"items":{},"totalCount":250}',
     "total-missing": b'{"items":%b}' % ROWS,
-    "total-string": b'{"items":%b,"totalCount":"250"}' % ROWS,
+    "total-string": b'{"items":%b,"totalCount":"all"}' % ROWS,
     "huge-number": b'{"items":%b,"totalCount":%b}' % (ROWS, b"9" * 10_000),
     "deep-json": b'{"items":%b,"totalCount":250}' % (b"[" * 100_000 + b"]" * 100_000),
 }

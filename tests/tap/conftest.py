@@ -1,9 +1,11 @@
 """An environment for the tests of the tap."""
 
+import threading
 import time
 
 import backoff
 import pytest
+import trustme
 
 from tests.helpers.commands import write
 
@@ -15,6 +17,25 @@ def _no_certificates_of_the_user_s_own():
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             patch.delenv(name, raising=False)
         yield
+
+
+authority = trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    """Return the certificate file of a private authority."""
+    path = tmp_path_factory.mktemp("tls") / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def certificate(bundle):
+    """Return the file of a key and a certificate of that authority."""
+    path = bundle.with_name("server.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
+    return path
 
 
 @pytest.fixture
@@ -37,7 +58,15 @@ def json_logs(tmp_path):
 def waits(monkeypatch):
     """Wait without waiting, with a jitter of a half, and tell how long it would be."""
     waited: list[float] = []
-    monkeypatch.setattr(time, "sleep", waited.append)
+    wait = threading.Event.wait
+
+    def skip(event, seconds=None):
+        if seconds is None:  # A thread that starts.
+            return wait(event)
+        waited.extend([seconds] * (seconds > 0))
+        return event.is_set()
+
+    monkeypatch.setattr(threading.Event, "wait", skip)
     monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
     monkeypatch.setattr(backoff, "full_jitter", lambda value: value / 2)
     return waited

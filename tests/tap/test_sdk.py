@@ -15,6 +15,7 @@ import tap_akuity
 PARAMETERS = {
     (Stream, "_sync_records"): ["self", "context", "write_messages"],
     (Stream, "_write_state_message"): ["self"],
+    (Tap, "_handle_termination"): ["self", "signum", "frame"],
     (Tap, "_validate_config"): ["self", "raise_errors"],
 }
 OTHERS = {"_config", "_tap", "_batch"}

@@ -2,7 +2,6 @@ import ssl
 
 import backoff
 import pytest
-import trustme
 
 
 @pytest.fixture
@@ -12,19 +11,8 @@ def hasty(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
-    """Return the certificate file of a private authority."""
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
-
-
-authority = trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def context():
-    """Serve with a certificate of that authority."""
+def context(certificate):
+    """Serve with a certificate of the private authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    context.load_cert_chain(certificate)
     return context

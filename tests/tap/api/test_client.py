@@ -1,14 +1,16 @@
 import base64
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from email.utils import formatdate
 
+import backoff
 import pytest
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity.api.errors import BadRequestError, PageTooBigError
+from tap_akuity.api.errors import BadRequestError, PageTooBigError, check_status
 from tap_akuity.api.query import Query
-from tests.helpers.clients import URL, client_of, stream_of
+from tests.helpers.clients import ORGANIZATION_URL, URL, client_of, stream_of
 
 QUERY = Query(999_000_000, 2_000_000_000, 500, 100)
 EMPTY = {"items": [], "totalCount": 0}
@@ -58,6 +60,12 @@ def test_items_are_on_one_line(requests_mock, items, expected):
     page = client_of().fetch(QUERY)
     assert bytes(page.items).decode() == expected
     assert page.total_count == 12
+
+
+@pytest.mark.parametrize("total", ["12", '"12"'])
+def test_a_count_may_be_text(requests_mock, total):
+    requests_mock.get(URL, text=f'{{"items":[],"totalCount":{total}}}')
+    assert client_of().fetch(QUERY).total_count == 12
 
 
 @pytest.mark.usefixtures("waits")
@@ -132,6 +140,16 @@ def test_only_what_can_pass_is_retried(
     assert waits == [0.5, 1][: attempts - 1]
 
 
+def test_a_filter_that_is_not_utf_8_is_refused_at_once(requests_mock):
+    body = {"code": 13, "message": "grpc: string field contains invalid UTF-8"}
+    requests_mock.get(URL, status_code=500, json=body)
+    with pytest.raises(
+        FatalAPIError, match=r"^Akuity refused the request: check the s"
+    ):
+        client_of(max_attempts=3).fetch(QUERY)
+    assert requests_mock.call_count == 1
+
+
 def test_text_that_is_not_utf_8_is_not_a_page(requests_mock, waits):
     content = b'{"items":[{"a":"%b\xff"}],"totalCount":1}' % (b"x" * 70_000)
     requests_mock.get(URL, content=content)
@@ -150,6 +168,47 @@ def test_the_waits_grow_to_a_minute_with_full_jitter(requests_mock, waits, caplo
         "Attempt 2 of 11 failed; retrying in 1.0 seconds: Akuity is having trouble: "
         "try again later (HTTP 503 from akuity.cloud)."
     )
+
+
+def test_a_retry_without_a_wait_is_made_now(requests_mock, monkeypatch, caplog):
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.04)
+    requests_mock.get(URL, [{"status_code": 503}, {"json": EMPTY}])
+    client_of(max_attempts=2).fetch(QUERY)
+    assert "Attempt 1 of 2 failed; retrying now: Akuity is" in caplog.text
+
+
+REVOKED = {"status_code": 401}
+DOWN = {"status_code": 503, "headers": {"Retry-After": "100"}}
+
+
+@pytest.mark.parametrize(("fatal", "attempts"), [(REVOKED, 9), (DOWN, 1)])
+def test_an_error_that_ends_the_run_ends_every_wait(requests_mock, fatal, attempts):
+    requests_mock.get(f"{URL}?filters.offset=1", **DOWN)
+    requests_mock.get(f"{URL}?filters.offset=2", **fatal)
+    client = client_of(max_attempts=9)
+    with ThreadPoolExecutor(3) as threads:
+        waiting = [
+            threads.submit(client.fetch, QUERY._replace(offset=1)) for _ in range(3)
+        ]
+        while requests_mock.call_count < 3:
+            time.sleep(0.001)
+        client.max_attempts = attempts
+        with pytest.raises(FatalAPIError) as caught:
+            client.fetch(QUERY._replace(offset=2))
+        waiting.append(threads.submit(client.fetch, QUERY))
+        assert {str(one.exception(5)) for one in waiting} == {str(caught.value)}
+    assert requests_mock.call_count == 4
+
+
+def test_a_request_that_the_run_can_do_without_ends_nothing(requests_mock):
+    requests_mock.get(ORGANIZATION_URL, status_code=401)
+    requests_mock.get(URL, [{"status_code": 400}, {"json": EMPTY}])
+    client = client_of()
+    with pytest.raises(FatalAPIError):
+        client.get(ORGANIZATION_URL, lambda got: check_status(got, URL), max_attempts=3)
+    with pytest.raises(BadRequestError):
+        client.fetch(QUERY)
+    assert client.fetch(QUERY).total_count == 0
 
 
 @pytest.mark.parametrize(
@@ -228,14 +287,6 @@ def test_a_request_that_is_refused_is_not_about_its_size(requests_mock, message,
     with pytest.raises(BadRequestError, match=r"^Akuity refused the request"):
         client_of().fetch(QUERY._replace(limit=limit))
     assert requests_mock.call_count == 1
-
-
-def test_a_session_is_used_again_but_by_one_request_at_a_time():
-    client = client_of()
-    with client._session() as first, client._session() as second:
-        assert first is not second
-    with client._session() as third:
-        assert third is first
 
 
 @pytest.mark.parametrize("skew", [86_390, -86_390, 86_410, -90_000])

@@ -1,14 +1,22 @@
 """The key goes nowhere else, and is shown nowhere."""
 
 import base64
+import contextlib
+import socket
+import ssl
+import threading
 import traceback
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial, partialmethod
 
 import pytest
 from singer_sdk.exceptions import FatalAPIError
 
+from sandbox.server import Sandbox
 from tap_akuity.api.query import Query
 from tap_akuity.text import masking
-from tests.helpers.clients import client_of
+from tests.helpers.clients import client_of, stream_of
 from tests.helpers.commands import run, write
 from tests.helpers.peer import Peer, head, page
 from tests.helpers.running import config_for
@@ -16,8 +24,11 @@ from tests.helpers.running import config_for
 CA_VARIABLES = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]
 
 
+QUERY = Query(0, 10**18, 0, 1)
+
+
 def fetch(url, **options):
-    return client_of(f"{url}/logs", **options).fetch(Query(0, 10**18, 0, 1))
+    return client_of(f"{url}/logs", **options).fetch(QUERY)
 
 
 def set_proxy(monkeypatch, url):
@@ -60,6 +71,15 @@ def test_the_key_does_not_follow_a_redirect():
         assert not other.requests
 
 
+def test_no_cookie_is_sent_back():
+    with Peer(lambda _: [page(headers=b"Set-Cookie: a=b\r\n")]) as peer:
+        client = client_of(f"{peer.url}/logs")
+        for _ in range(2):
+            client.fetch(QUERY)
+    assert len(peer.requests) == 2
+    assert b"cookie" not in b"".join(peer.requests).lower()
+
+
 def test_no_proxy_sees_the_key_in_clear(monkeypatch):
     with Peer(empty) as proxy, Peer(empty) as peer:
         set_proxy(monkeypatch, proxy.url)
@@ -81,6 +101,46 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch):
     )
 
 
+def copy(source, sink):
+    with contextlib.suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+def tunnel(listener):
+    """Serve one connection as a proxy does."""
+    with contextlib.suppress(OSError), listener.accept()[0] as client:
+        host, port = client.recv(65_536).split()[1].decode().split(":")
+        with socket.create_connection((host, int(port))) as server:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            back = threading.Thread(target=copy, args=(server, client))
+            back.start()
+            copy(client, server)
+            back.join()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_certificates_are_verified_through_a_proxy(
+    bundle, context, monkeypatch, scheme
+):
+    listener = socket.create_server(("127.0.0.1", 0))
+    if scheme == "https":
+        listener = context.wrap_socket(listener, server_side=True)
+    set_proxy(monkeypatch, f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    with listener, Peer(empty, context) as peer, ThreadPoolExecutor(1) as thread:
+        served = thread.submit(tunnel, listener)
+        assert fetch(peer.url).total_count == 0
+        served.result(10)
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        served = thread.submit(tunnel, listener)
+        with pytest.raises(FatalAPIError, match="is not trusted"):
+            fetch(peer.url)
+        served.result(10)
+    assert len(peer.requests) == 1
+
+
 @pytest.mark.parametrize("variable", CA_VARIABLES)
 def test_a_private_authority_is_trusted_when_named(
     bundle, context, monkeypatch, variable
@@ -90,6 +150,28 @@ def test_a_private_authority_is_trusted_when_named(
         assert fetch(peer.url).total_count == 0
         with pytest.raises(FatalAPIError, match="The certificate of https://localhost"):
             fetch(peer.url.replace("127.0.0.1", "localhost"))
+
+
+def test_threads_share_the_authorities_and_connections(
+    bundle, certificate, monkeypatch
+):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    calls: Counter[str] = Counter()
+
+    def count(call, *given, **named):
+        calls[call.__name__] += 1
+        return call(*given, **named)
+
+    for call in (ssl.SSLContext.load_verify_locations, ssl.SSLContext.wrap_socket):
+        counted = partialmethod(partial(count, call))
+        monkeypatch.setattr(ssl.SSLContext, call.__name__, counted)
+    with Sandbox([], ssl_certfile=str(certificate)) as sandbox:
+        client = stream_of(**config_for(sandbox)).client
+        with ThreadPoolExecutor(4) as threads:
+            for _ in range(9):
+                list(threads.map(client.fetch, [QUERY] * 4))
+    assert calls["load_verify_locations"] == 1
+    assert calls["wrap_socket"] <= 4
 
 
 def test_a_certificate_is_always_verified(context):

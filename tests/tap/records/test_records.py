@@ -1,6 +1,7 @@
 """An item of the API becomes an event."""
 
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -8,11 +9,17 @@ from hypothesis import strategies as st
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import RecordError
-from tap_akuity.records.members import MAX_KINDS, UnknownMembers, _members
+from tap_akuity.records.members import (
+    MAX_KINDS,
+    MAX_NAMES,
+    UnknownMembers,
+    _members,
+)
 from tap_akuity.text.timestamps import PRECISIONS, to_text
 from tests.helpers.events import event_of, events_of, items, texts
 from tests.helpers.truth import LEAVES, TIMES, find, row
 
+GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
 KNOWN = {*TIMES, "action", "count", *map(".".join, LEAVES.values())}
 OBJECTS = {path.rpartition(".")[0] for path in KNOWN} | {"object"}
 
@@ -77,6 +84,13 @@ def test_numbers_keep_their_digits(number):
     assert f'"cost":{number}' in event.json.decode()
 
 
+@pytest.mark.parametrize("count", [9, "9", "9\n", 2**64, str(2**64)])
+def test_a_count_may_be_text(count):
+    (event,) = events_of(json.dumps([GOOD | {"count": count}]).encode())
+    assert b"\n" not in event.json
+    assert json.loads(event.json)["count"] == int(count)
+
+
 def test_one_item_of_each_kind_is_examined_and_so_many_kinds(sample):
     unknown = UnknownMembers()
     items = [
@@ -88,9 +102,28 @@ def test_one_item_of_each_kind_is_examined_and_so_many_kinds(sample):
     ]
     events_of(json.dumps(items).encode(), unknown=unknown)
     assert unknown.names == {"a", "b", "c", "d"}
-    items = [sample | {"action": f"{n}", f"m{n}": 1} for n in range(MAX_KINDS + 9)]
+    items = [sample | {"action": f"{n}"} for n in range(MAX_KINDS)]
+    items.append(sample | {"action": "one too many", "e": 1})
     events_of(json.dumps(items).encode(), most=len(items), unknown=unknown)
-    assert len(unknown.names) == MAX_KINDS
+    assert unknown.names == {"a", "b", "c", "d"}
+
+
+def test_names_and_kinds_take_little_memory():
+    unknown, size = UnknownMembers(), 1 << 20
+
+    def examine(n):
+        long = {f"{n}-{m}-{'x' * size}": 1 for m in range(2)}
+        short = {f"{n}-{m}": 1 for m in range(10_000)}
+        items = [{"action": f"{n}{'x' * size}", **long}, {"action": f"{n}", **short}]
+        events_of(json.dumps([GOOD | one for one in items]).encode(), unknown=unknown)
+
+    tracemalloc.start()
+    for n in range(20):
+        examine(n)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(unknown.names) == MAX_NAMES
+    assert kept < size
 
 
 def test_an_id_that_akuity_adds_is_kept_beside_ours(sample):
@@ -104,9 +137,6 @@ def test_an_id_that_akuity_adds_is_kept_beside_ours(sample):
     assert record["akuity_organization_id"] == "three"
 
 
-GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
-
-
 @pytest.mark.parametrize(
     ("items", "message"),
     [
@@ -117,7 +147,9 @@ GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
         ([GOOD, GOOD | {"action": 1}], "got `int` - at `$.action` - in item 1 of the"),
         ([GOOD | {"actor": "x"}], "Expected `object | null`, got `str` - at `$.actor`"),
         ([GOOD | {"object": {"parentId": {"name": 0}}}], "at `$.object.parentId.name`"),
-        ([GOOD | {"count": "9"}], "Expected `int | null`, got `str` - at `$.count`"),
+        ([GOOD | {"count": "x"}], "(byte 0) - at `$.count` - in item 0 of the page"),
+        ([GOOD | {"count": "1.5"}], "Expected `int`, got `float` - at `$.count`"),
+        ([GOOD | {"count": 1.5}], "Expected `int | str | null`, got `float` - at `$.c"),
         ([1], "Expected `object`, got `int`"),
         (None, "Expected `array`, got `null`"),
         ([GOOD] * 11, "11 items where at most 10 may be"),

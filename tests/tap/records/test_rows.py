@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sandbox.timestamps import from_record
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.event import Event, RecordError
+from tap_akuity.records.members import MAX_NAMES
 from tap_akuity.records.rows import GROWING, Rows, make_distinct
+from tap_akuity.text.masking import MAX_QUOTED
 from tap_akuity.text.timestamps import DAY, parse
 from tests.helpers.events import events_of, values
 from tests.helpers.server import Server
@@ -142,6 +144,10 @@ def test_the_members_that_told_twins_apart_are_named(sample):
     for some in (items, items[::-1]):
         assert make_distinct(parsed(some)).members == {"object.id.zone", "more.a"}
     assert make_distinct(parsed(items[::2])).members == set()
+    many = {f"{n}{'x' * 1_000}": 1 for n in range(2 * MAX_NAMES)}
+    members = make_distinct(parsed(twins({}, many))).members
+    assert len(members) == MAX_NAMES
+    assert max(map(len, members)) == MAX_QUOTED
 
 
 def test_a_member_that_is_not_set_makes_no_twin(sample):

@@ -48,6 +48,14 @@ def test_nothing_else_is_masked():
     assert one_line(text) == text
 
 
+def test_the_name_of_the_tap_is_no_secret():
+    hide("tap-akuity-prod")
+    hide("TAP_AKUITY.SECRET")
+    line = "tap-akuity | TAP_AKUITY_START_DATE is missing"
+    assert one_line(line) == line
+    assert one_line("of tap-akuity-prod, tap_akuity.secret") == "of tap***, tap***"
+
+
 def test_a_short_secret_is_masked_as_a_whole_and_none_of_three():
     hide("hush")
     hide("the")
