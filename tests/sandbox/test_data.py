@@ -75,10 +75,11 @@ words = st.sampled_from(["a", "a,b", "", None])
 @given(
     st.builds(
         Behaviour,
-        **dict.fromkeys(["start_inclusive", "end_inclusive", "precision"], ...),
+        **dict.fromkeys(["start_inclusive", "end_inclusive"], ...),
         **dict.fromkeys(["rounding", "rounded", "filter_on", "sort_on"], ...),
         **dict.fromkeys(["order", "ties", "older", "over_limit"], ...),
         max_limit=st.sampled_from([1, 3, 100]),
+        precision=st.sampled_from(["nanoseconds", "seconds"]),
         default_limit=st.just(5),
     ),
     st.lists(st.tuples(quarters, quarters, words, words, words, words), max_size=12),
