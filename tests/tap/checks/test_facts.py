@@ -198,6 +198,30 @@ def test_more_facts(name, options, text):
     assert Server(LOG, **options).findings()[name] == text
 
 
+def test_the_rest_of_the_log_is_not_taken_for_a_default():
+    texts = Server(log(30), default_limit=25).findings()
+    assert texts["Large offset"] == "10: works"
+    assert texts["No limit"] == "not found out: there are too few events"
+
+
+def test_a_page_that_is_cut_short_shows_nothing():
+    crowd = [item(UNTIL - DAY + place * SECOND // 1500) for place in range(1500)]
+    texts = Server(crowd).findings()
+    for name in ("Start of a range", "Count"):
+        assert texts[name] == f"not found out: {facts.CROWDED}"
+
+
+def test_an_event_that_occurred_again_is_not_mistaken_for_one_at_its_time():
+    at = UNTIL - DAY + 123_456_789
+    items = [item(at, name="once"), item(at - 600 * SECOND, at, "again")]
+    texts = Server(items, filter_on=TIMES[1], order="oldest").findings()
+    assert texts["Start of a range"] == "included, compared to the nanosecond"
+    items = [item(at), item(at, at + SECOND, "again")]
+    texts = Server(items, filter_on=TIMES[1]).findings()
+    assert texts["End of a range"] == "not included, compared to the nanosecond"
+    assert texts["Start of a range"] == "included, compared to the nanosecond"
+
+
 def test_unknown_members_are_named_but_no_keys_of_maps():
     more = {"requestId": "r", "object": {"labels": {"a": 1}, "ana@example.com": 1}}
     found = Server([item(UNTIL - DAY) | more]).findings()
