@@ -38,7 +38,13 @@ CERTAIN = 1000  # Chance would do it once in so many times.
 UNITS = {1: "nano", 1_000: "micro", 1_000_000: "milli", SECOND: ""}
 TIMES = ("by `timestamp`", "by `lastOccurredTimestamp`")
 
-UNREADABLE = (FatalAPIError, msgspec.MsgspecError, ValueError, RecursionError)
+UNREADABLE = (
+    FatalAPIError,
+    msgspec.MsgspecError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 
 REFUSED, FAILED = "refused", "not found out: a request failed"
 CROWDED = "too many events are near those that would show it"
@@ -159,13 +165,14 @@ class Measurement:
             except NotFoundOutError as error:  # noqa: PERF203, each is on its own
                 yield name, str(error)
 
-    def _page(self, start: int = 0, end: int = 0, **more: int) -> Page:
+    def _page(self, start: int = 0, end: int = 0, **more: int | str) -> Page:
         is_allowed = self._left > 0 and time.monotonic() < self._deadline
         _require(is_allowed, "requests fail, take too long or would be too many")
         self._left -= 1
-        bounds = {"startTime": to_bound(start), "endTime": to_bound(end or self._until)}
-        query = {f"filters.{name}": one for name, one in (bounds | more).items()}
         try:
+            bounds = map(to_bound, (start, end or self._until))
+            more |= zip(("startTime", "endTime"), bounds, strict=True)
+            query = {f"filters.{name}": value for name, value in more.items()}
             return self._get(f"{self._url}?{urlencode(query)}", self._read)
         except UNREADABLE as error:  # Its text may quote the server.
             is_refused = type(error) in {errors.BadRequestError, errors.LimitError}
@@ -291,7 +298,7 @@ def _only(texts: Iterable[str], otherwise: str) -> str:
 
 def order(rows: list[Row]) -> str:
     """Find out how a page is sorted."""
-    times = [row.at for row in rows], [row.last for row in rows if row.last]
+    times = [row.at for row in rows], [row.last for row in rows if row.last > 0]
     fitting = (
         f"{first} first {name}"
         for name, one in zip(TIMES, times, strict=True)

@@ -198,6 +198,18 @@ def test_more_facts(name, options, text):
     assert Server(LOG, **options).findings()[name] == text
 
 
+def test_times_at_the_ends_of_the_calendar_stop_nothing():
+    class Timeless(Server):
+        def page(self, query):
+            return super().page(replace(query, start_ns=None, end_ns=None))
+
+    for at in ("0001-01-01 00:00:00 +0000 UTC", "9999-12-31 23:59:59 +0000 UTC"):
+        server = Timeless([{"timestamp": at, "lastOccurredTimestamp": at}])
+        texts = server.findings()
+        assert texts["Start of a range"] in {facts.FAILED, facts.UNEXPLAINED}
+        assert texts["Unknown members"] == "none"
+
+
 def test_the_rest_of_the_log_is_not_taken_for_a_default():
     texts = Server(log(30), default_limit=25).findings()
     assert texts["Large offset"] == "10: works"
