@@ -2,18 +2,25 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
+from random import Random
 from threading import Lock
 from typing import Any, Literal, NamedTuple
 
 from sandbox.data import Item, older
 from sandbox.errors import ApiError, Code
 from sandbox.query import FILTERS, NEWER_FILTERS, Query
-from sandbox.timestamps import SECOND, from_record, to_go
+from sandbox.timestamps import from_record, to_go
 
-DEFAULT_LIMIT = 10
+Time = Literal["timestamp", "lastOccurredTimestamp"]
+UNITS = {
+    "nanoseconds": 1,
+    "microseconds": 1_000,
+    "milliseconds": 1_000_000,
+    "seconds": 1_000_000_000,
+}
 
 _SEPARATORS = (",", ":")
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=_SEPARATORS)
@@ -26,23 +33,42 @@ class Behaviour:
     Attributes:
         start_inclusive: An event at `startTime` matches.
         end_inclusive: An event at `endTime` matches.
-        whole_seconds: Truncate times to seconds before comparing them.
-        filter_on: The time to filter and sort by.
+        precision: Bring times to this precision before comparing them.
+        rounding: How: cut digits off, or go to the nearest.
+        rounded: Which: those of events and the bounds, or the bounds alone.
+        filter_on: The time to filter by.
+        sort_on: The time to sort by.
+        order: The first event of a response.
+        ties: Events at one time are in the same order each time, or in any.
         older: Behave like versions of the API before 2026, which neither send nor
             filter by the members added since.
+        default_limit: Page size without a limit.
         max_limit: Largest page size.
-        over_limit: Response to a larger limit: the largest page, or 400.
+        over_limit: Response to a larger limit: the largest page, 400, or what was
+            asked for.
+        max_offset: Largest offset. Default: any.
+        over_offset: Response to a larger offset: an empty page, or 400.
         too_big_bytes: Reject pages larger than this, as the gRPC hop behind the
             gateway does. Default: no limit.
     """
 
     start_inclusive: bool = True
     end_inclusive: bool = False
-    whole_seconds: bool = False
-    filter_on: Literal["timestamp", "lastOccurredTimestamp"] = "timestamp"
+    precision: Literal["nanoseconds", "microseconds", "milliseconds", "seconds"] = (
+        "nanoseconds"
+    )
+    rounding: Literal["cut", "nearest"] = "cut"
+    rounded: Literal["all", "bounds"] = "all"
+    filter_on: Time = "timestamp"
+    sort_on: Time = "timestamp"
+    order: Literal["newest", "oldest"] = "newest"
+    ties: Literal["stable", "shuffled"] = "stable"
     older: bool = False
+    default_limit: int = 10
     max_limit: int = 1000
-    over_limit: Literal["cap", "refuse"] = "cap"
+    over_limit: Literal["cap", "refuse", "honour"] = "cap"
+    max_offset: int | None = None
+    over_offset: Literal["empty", "refuse"] = "refuse"
     too_big_bytes: int | None = None
 
 
@@ -66,8 +92,8 @@ class Store:
         """Set up the store with items, stored to match the behaviour."""
         self.behaviour = behaviour or Behaviour()
         self._lock = Lock()
-        by_last = self.behaviour.filter_on == "lastOccurredTimestamp"
-        self._key = attrgetter("last" if by_last else "timestamp")
+        self._key = _KEYS[self.behaviour.filter_on]
+        self._rng = Random(0)
         self._records: list[Record] = []
         self.add(items)
 
@@ -75,19 +101,31 @@ class Store:
         """Return the requested page, and how many records match.
 
         Raises:
-            ApiError: The limit is too large.
+            ApiError: The limit or the offset is too large.
         """
-        size = query.limit or DEFAULT_LIMIT
-        if size > self.behaviour.max_limit:
-            if self.behaviour.over_limit == "refuse":
-                message = f"limit must not exceed {self.behaviour.max_limit}"
+        behaviour, offset = self.behaviour, query.offset
+        size = query.limit or behaviour.default_limit
+        if size > behaviour.max_limit and behaviour.over_limit != "honour":
+            if behaviour.over_limit == "refuse":
+                message = f"limit must not exceed {behaviour.max_limit}"
                 raise ApiError(Code.INVALID_ARGUMENT, message)
-            size = self.behaviour.max_limit
+            size = behaviour.max_limit
+        if behaviour.max_offset is not None and offset > behaviour.max_offset:
+            if behaviour.over_offset == "refuse":
+                message = f"offset must not exceed {behaviour.max_offset}"
+                raise ApiError(Code.INVALID_ARGUMENT, message)
+            size = 0
         with self._lock:
             records, low, high = self._matches(query)
-            stop = max(low, high - query.offset)
-            page = records[max(low, stop - size) : stop]
-        return [record.body for record in reversed(page)], high - low
+            if behaviour.ties == "shuffled" or behaviour.sort_on != behaviour.filter_on:
+                records = self._sorted(records[low:high])
+                low, high = 0, high - low
+            if behaviour.order == "newest":
+                stop = max(low, high - offset)
+                page = records[max(low, stop - size) : stop][::-1]
+            else:
+                page = records[low + offset : min(low + offset + size, high)]
+        return [record.body for record in page], high - low
 
     def add(self, items: Iterable[Mapping[str, Any]], at: int | None = None) -> None:
         """Add items, including late ones.
@@ -145,14 +183,13 @@ class Store:
 
     def _matches(self, query: Query) -> tuple[list[Record], int, int]:
         """Return a list, and the bounds of the matching records in it."""
-        unit = SECOND if self.behaviour.whole_seconds else 1
         records, low, high = self._records, 0, len(self._records)
         if query.start_ns is not None:
-            start = query.start_ns // unit + (not self.behaviour.start_inclusive)
-            low = bisect_left(records, start * unit, key=self._key)
+            start = self._first(query.start_ns, not self.behaviour.start_inclusive)
+            low = bisect_left(records, start, key=self._key)
         if query.end_ns is not None:
-            end = query.end_ns // unit + self.behaviour.end_inclusive
-            high = bisect_left(records, end * unit, low, key=self._key)
+            end = self._first(query.end_ns, self.behaviour.end_inclusive)
+            high = max(low, bisect_left(records, end, key=self._key))
         for place, name in enumerate(FILTERS):
             ignored = self.behaviour.older and name in NEWER_FILTERS
             if name in query.filters and not ignored:
@@ -161,6 +198,26 @@ class Store:
                 records = [one for one in found if one.values[place] in wanted]
                 low, high = 0, len(records)
         return records, low, high
+
+    def _first(self, bound: int, after: bool) -> int:  # noqa: FBT001
+        """Return the first instant that compares as equal to a bound, or after it."""
+        unit = UNITS[self.behaviour.precision]
+        half = unit // 2 if self.behaviour.rounding == "nearest" else 0
+        place = (bound + half) // unit
+        if self.behaviour.rounded == "bounds":
+            return place * unit + after
+        return (place + after) * unit - half
+
+    def _sorted(self, records: list[Record]) -> list[Record]:
+        if self.behaviour.ties == "shuffled":
+            records = self._rng.sample(records, len(records))
+        return sorted(records, key=_KEYS[self.behaviour.sort_on])
+
+
+_KEYS: dict[Time, Callable[[Record], int]] = {
+    "timestamp": attrgetter("timestamp"),
+    "lastOccurredTimestamp": attrgetter("last"),
+}
 
 
 def _rendered(item: Mapping[str, Any]) -> bytes:

@@ -104,16 +104,17 @@ class AkuityClient:
             headers: The headers of each request.
             params: The query parameters of each request, such as filters; one with a
                 list is sent once for each value.
-            timeout: How many seconds a request may take in total.
-            max_attempts: How many attempts to make if a request may succeed later; can
-                be changed after construction.
+            timeout: How many seconds a request may take in total; can be changed after
+                construction.
+            max_attempts: How many attempts to make if a request may succeed later;
+                likewise.
             logger: Logs retries.
         """
         self._url = url
         self._auth = auth
         self._headers = headers
         self._params = dict(params or {})
-        self._timeout = timeout
+        self.timeout = timeout
         self.max_attempts = max_attempts
         self._logger = logger
         self.requests = 0
@@ -265,7 +266,7 @@ class AkuityClient:
                 if not self._session:
                     self._session = BoundedSession(self._url)
             return self._session.get(
-                url, headers=self._headers, auth=self._auth, timeout=self._timeout
+                url, headers=self._headers, auth=self._auth, timeout=self.timeout
             )
         except BodyTooBigError as error:
             msg = f"The page is too big to be read ({error})."

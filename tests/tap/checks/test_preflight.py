@@ -52,7 +52,7 @@ def findings(caplog, monkeypatch):
             caplog.clear()
             stream = tap.streams["audit_logs"]
             assert isinstance(stream, AuditLogsStream)
-            check(stream, tap.logger)
+            check(stream, tap.logger, quick=True)
         lines = [f"{one.levelname} {one.getMessage()}" for one in caplog.records]
         return [line.removeprefix("INFO ") for line in lines]
 
@@ -166,7 +166,7 @@ def test_an_event_that_cannot_be_read(findings):
 
 def test_the_command(sandbox, tmp_path):
     config = write(tmp_path / "config.json", config_for(sandbox, start_date=None))
-    result = run("--config", config, "--test")
+    result = run("--config", config, "--test=quick")
     assert result.returncode == 0, result.stderr
     assert result.stdout == ""
     assert last_line(result) == "A sync can work."
