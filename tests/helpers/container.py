@@ -193,8 +193,9 @@ def run(
         command += ["--setenv", name, value]
     # Its user is another one, also to the file systems, where this user may become it.
     ids = [f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
+    ids += ["--inh-caps=-all", "--bounding-set=-all"]
     if os.getuid() == 0:
-        command += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        command += ["--cap-add", "ALL"]  # until then
     else:
         command += ["--unshare-user", "--uid", str(user), "--gid", str(group)]
         ids = ["--no-new-privs"]
