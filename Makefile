@@ -60,7 +60,7 @@ test-meltano: .venv/made .meltano/made ## Run the real Meltano, kill it, and res
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_hub.py tests/e2e/test_meltano.py --quiet
 
 test-examples: .venv/made .venv-chart/made .venv-detections/made .venv-meltano/made ## Run the examples with Meltano, PostgreSQL, pySigma and matplotlib
-	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py tests/e2e/test_findings.py --quiet
+	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_examples.py tests/e2e/test_findings.py tests/e2e/test_kubernetes.py --quiet
 
 test-airflow: .venv/made .venv-airflow/made ## Run the example's DAGs with the real Airflow
 	.venv/bin/python -m pytest -p no:xdist tests/e2e/test_airflow.py --quiet
