@@ -49,10 +49,10 @@ def check(
     stream.client.max_attempts = min(stream.client.max_attempts, MAX_ATTEMPTS)
     here = time.time_ns()
     query = Query(0, here + timestamps.DAY, 0, LARGEST_PAGE)
-    page = stream.client.fetch(query)
+    page = stream.reader.get(query)
     offset = None if page.date is None else time.time_ns() - page.date
     now = page.date or here
-    events = stream.reader.page(query, page).events
+    events = page.events
     for _, convert in stream.converters:
         for event in events:
             convert(event.json)
@@ -61,8 +61,8 @@ def check(
         # Not asked for first: a server that refuses it would only show what works.
         asked = stream.config["page_size"]
         larger = query._replace(limit=asked)
-        page = stream.client.fetch(larger)
-        got = max(got, len(stream.reader.page(larger, page).events))
+        page = stream.reader.get(larger)
+        got = max(got, page.rows)
     last_day = Query(now - timestamps.DAY, now + timestamps.SECOND, 0, 1)
     count = stream.client.fetch(last_day).total_count
 
@@ -81,7 +81,7 @@ def check(
             "Filters: the server does not filter by `origins` or `actor_ips`, which it "
             "may be too old for: a sync does, but the figures here are of all events."
         )
-    logger.info("Largest page: %s.", _largest(asked, got, page.total_count))
+    logger.info("Largest page: %s.", _largest(asked, got, page.total))
     logger.info("Clock: %s.", _clock(offset))
     key = stream.account.api_key()
     if key.expires is not None and key.expires - now < WARN_DAYS * timestamps.DAY:

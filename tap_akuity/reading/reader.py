@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from singer_sdk.exceptions import FatalAPIError
 
+from tap_akuity.api.errors import PageTooBigError
 from tap_akuity.api.query import Query
 from tap_akuity.reading.plan import CONFIRMATIONS, Piece
 from tap_akuity.reading.ranges import Page, Range
@@ -97,6 +98,18 @@ class Reader:
         here = time.time_ns()
         query = Query(here, here + timestamps.SECOND, 0, 1)
         return min(here, self._client.fetch(query).date or here)
+
+    def get(self, query: Query) -> Page:
+        """Return a page.
+
+        Raises:
+            PageTooBigError: If one of its events is too big to be sent.
+        """
+        with self._requests() as requests:
+            page = requests.get(query)
+            if page.unsent:
+                raise PageTooBigError(requests.too_big)
+            return page
 
     def begin(self, start: int, end: int | None) -> Whole:
         """Fix the end of the range to read, so that no page shifts.

@@ -29,6 +29,9 @@ GRACE_SECONDS = 1.0
 MAX_UNSENT = 20
 """How many single events may be too big to be sent before the run ends."""
 
+MAX_UNSENT_FIRST = 2
+"""The same, before any page was small enough: a hostile server may send no other."""
+
 MAX_FOREIGN = 3
 """How often a page is requested whose events lie outside the requested range."""
 
@@ -73,9 +76,9 @@ class Requests:
         self._started = self._threads = 0
         self._fatal: Exception | None = None
         self._closed = False
-        self._unsent = 0
-        self.too_big: PageTooBigError | None = None
-        """Why the last event was left out of a page, if one was."""
+        self._unsent = self._decoded = 0
+        self.too_big = ""
+        """Why the last page that was too big could not be sent or read."""
 
     def __enter__(self) -> Self:
         """Return the object."""
@@ -128,22 +131,25 @@ class Requests:
             try:
                 page = self._decode(query, self._response(query))
             except PageTooBigError as error:
-                return self._in_halves(query, error)
+                self.too_big = str(error)
+                break  # Leave the handler, which keeps the page in memory.
             if not page.is_foreign_to(query):
+                self._decoded += 1
                 return page
-        msg = (
-            "Akuity returns events from outside the requested range "
-            f"{Range(query.start, query.end)}, repeatedly: check `api_url` and the "
-            "proxy, and run the sync again later."
-        )
-        raise IncompleteError(msg)
+        else:
+            msg = (
+                "Akuity returns events from outside the requested range "
+                f"{Range(query.start, query.end)}, repeatedly: check `api_url` and the "
+                "proxy, and run the sync again later."
+            )
+            raise IncompleteError(msg)
+        return self._in_halves(query)
 
-    def _in_halves(self, query: Query, error: PageTooBigError) -> Page:
+    def _in_halves(self, query: Query) -> Page:
         if query.limit == 1:
-            self.too_big = error
             self._unsent += 1
-            if self._unsent > MAX_UNSENT:
-                raise error
+            if self._unsent > (MAX_UNSENT if self._decoded else MAX_UNSENT_FIRST):
+                raise PageTooBigError(self.too_big)
             return Page([], query.offset + 1, unsent=1)
         half = query.limit // 2
         newer = self.get(query._replace(limit=half))
@@ -200,6 +206,9 @@ class Requests:
         while call := self._next():
             try:
                 call.response = self._fetch(call.query)
+            except PageTooBigError as error:
+                # The traceback would keep the page in memory.
+                call.error = PageTooBigError(str(error))
             except Exception as error:  # noqa: BLE001, raised by `get`
                 call.error = error
             with self._changed:

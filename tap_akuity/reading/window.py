@@ -56,6 +56,9 @@ MAX_WALKS = 3
 MAX_SECOND = 3
 """How many times larger than a window the records of one second may be."""
 
+MAX_ARRIVALS = 10_000
+"""How many events more than twice its count a window may turn out to hold."""
+
 MAX_STALE = 3
 """How many pages in a row may bring nothing new: some servers ignore the offset."""
 
@@ -133,7 +136,7 @@ class Reading:
         self._rows = Rows()
         self._counts: list[int] = []
         # Allows for rows that arrive in the meantime, but not for endless rows.
-        self._most = 2 * piece.total + limits.max_events
+        self._most = 2 * piece.total + MAX_ARRIVALS
         self._begun: dict[int, Query] = {}
         self._first = piece.first or self._get(0, limits.page_size)
         self._begin_after(self._first)

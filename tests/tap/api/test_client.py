@@ -246,37 +246,54 @@ TOO_LARGE_A_LIMIT = "filters.limit must be at most 100"
 
 
 @pytest.mark.parametrize(
-    ("status", "message"),
+    "message",
     [
-        (429, "grpc: received message larger than max (12732627 vs. 4194304)"),
-        (429, "grpc: received message after decompression larger than max (9 vs. 4)"),
-        (400, TOO_LARGE_A_LIMIT),
+        "grpc: received message larger than max (12732627 vs. 4194304)",
+        "grpc: received message after decompression larger than max (9 vs. 4)",
     ],
 )
-def test_a_page_that_is_too_big_is_asked_for_smaller(
-    requests_mock, waits, status, message
-):
-    too_big = {"status_code": status, "json": {"message": message}}
-    requests_mock.get(URL, [too_big, too_big, {"json": EMPTY}])
-    client = client_of(max_attempts=4)
-    client.fetch(QUERY)
-    client.fetch(QUERY)
-    limits = [r.qs["filters.limit"] for r in requests_mock.request_history]
-    assert limits == [["100"], ["50"], ["25"], ["25"]]
-    assert waits == []
-
-
-def test_one_event_that_is_too_big_is_an_error_that_names_the_range(requests_mock):
-    body = {"message": "grpc: received message larger than max (9 vs. 4)"}
-    requests_mock.get(URL, status_code=429, json=body)
-    with pytest.raises(PageTooBigError) as caught:
+def test_a_page_that_is_too_big_is_not_retried(requests_mock, waits, message):
+    requests_mock.get(URL, status_code=429, json={"message": message})
+    with pytest.raises(PageTooBigError, match="too big for Akuity to send"):
         client_of(max_attempts=4).fetch(QUERY)
-    assert str(caught.value).startswith(
-        "An event between 1970-01-01T00:00:00.999Z and 1970-01-01T00:00:02Z is too big "
-        "to be sent: leave it out with `start_date`, `end_date` or a filter, and ask "
-        "Akuity's support for it. The page is too big for Akuity to send (HTTP 429 from"
-    )
-    assert requests_mock.call_count == 7
+    assert (requests_mock.call_count, waits) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("limit", "limits", "later"),
+    [
+        (100, [100, 50, 25], 25),
+        # Akuity's own maximum is tried first.
+        (5000, [5000, 1000, 500], 500),
+    ],
+)
+def test_a_limit_that_is_refused_is_lowered(requests_mock, waits, limit, limits, later):
+    refused = {"status_code": 400, "json": {"message": TOO_LARGE_A_LIMIT}}
+    requests_mock.get(URL, [refused, refused, {"json": EMPTY}])
+    client = client_of()
+    for _ in range(2):
+        client.fetch(QUERY._replace(limit=limit))
+    asked = [int(r.qs["filters.limit"][0]) for r in requests_mock.request_history]
+    assert (asked, waits) == ([*limits, later], [])
+
+
+@pytest.mark.parametrize("message", ["rate limit exceeded", "request limit exceeded"])
+def test_a_limit_of_another_kind_makes_no_smaller_pages(requests_mock, message):
+    requests_mock.get(URL, status_code=400, json={"message": message})
+    with pytest.raises(BadRequestError):
+        client_of().fetch(QUERY)
+    assert requests_mock.call_count == 1
+
+
+def test_a_limit_that_is_refused_for_another_reason_is_kept(requests_mock):
+    """If no smaller page works, the limit was not the problem."""
+    refused = {"status_code": 400, "json": {"message": TOO_LARGE_A_LIMIT}}
+    requests_mock.get(URL, [*[refused] * 7, {"json": EMPTY}])
+    client = client_of()
+    with pytest.raises(BadRequestError):
+        client.fetch(QUERY)
+    client.fetch(QUERY)
+    assert requests_mock.last_request.qs["filters.limit"] == ["100"]
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ TWO_STREAMS = {
 IMPOSSIBLE = [
     ("--role=member", {}, "^The API key may not read the audit log: give it a custom"),
     ("--fault-kinds=503", {"max_retries": 9}, r"^Akuity is.* Attempts: 3\.$"),
-    ("--too-big-bytes=100", {}, "is too big to be sent"),
+    ("--too-big-bytes=100", {}, "too big for Akuity to send"),
     ("", {"stream_maps": {"audit_logs": {"x": "1 / 0"}}}, "^Stream map `audit_logs`"),
     ("", TWO_STREAMS, "^Setting `stream_maps` makes 2 streams of `audit_logs`"),
 ]
