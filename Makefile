@@ -5,7 +5,7 @@
 PYTHON ?= python3
 MELTANO := meltano>=4,<5
 
-CODE := $(wildcard tap_akuity sandbox harness demo tests benchmarks scripts examples)
+CODE := $(wildcard tap_akuity sandbox tests benchmarks scripts examples)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 PIP_INSTALL := -m pip install --quiet
@@ -31,7 +31,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 demo: .meltano/made .venv/made ## Load the sandbox's audit log into DuckDB, and query it
-	@.venv/bin/python -m demo
+	@.venv/bin/python -m scripts.demo
 
 examples: .venv/made .venv-chart/made .venv-detections/made ## Update docs/questions.md, its chart and the detections
 	@.venv-detections/bin/python examples/detections/convert.py \

@@ -1,5 +1,5 @@
 """Benchmarks that compare the tap with its alternatives."""
 
-from harness import ROOT
+from scripts import ROOT
 
 FOLDER = ROOT / "benchmarks"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks import FOLDER, programs, report, targets
 from benchmarks.measuring import measure
 from benchmarks.scenarios import SCENARIOS, Scenario
-from harness import HarnessError
+from scripts import CommandError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted = [scenario._replace(rounds=options.rounds) for scenario in wanted]
     try:
         return _run(wanted, smoke=options.smoke, complete=not options.names)
-    except HarnessError as error:
+    except CommandError as error:
         sys.exit(str(error))
 
 

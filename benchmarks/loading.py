@@ -19,7 +19,7 @@ from benchmarks.checking import printed, same_count
 from benchmarks.measuring import measure
 from benchmarks.programs import PEERS, Job, Program
 from benchmarks.scenarios import Case, Scenario, events
-from harness import ROOT, HarnessError
+from scripts import ROOT, CommandError
 from tests.helpers import (
     environments,
     mariadb,
@@ -123,7 +123,7 @@ def main() -> int:
         try:
             scenario = Scenario("loading", "Loading", cases, options.rounds)
             table = measure(scenario, here=True)
-        except HarnessError as error:
+        except CommandError as error:
             sys.exit(str(error))
     sys.stdout.write(report.section(table) + "\n")
     return 1 if any(row.problem for row in table.rows) else 0

@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl
 from benchmarks import running
 from benchmarks.programs import Job
 from benchmarks.scenarios import Case, Scenario, options
-from harness.sandboxes import Sandbox, serve
 from sandbox.data import Dataset
 from sandbox.timestamps import SECOND, from_rfc3339
+from scripts.sandboxes import Sandbox, serve
 
 UNSPLITTABLE = 2.5 * SECOND
 """A second, plus the margins that a careful client may add at both ends."""

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from benchmarks import FOLDER, running
 from benchmarks.checking import Change, Check, printed, same_count, same_events
-from harness import ROOT, environments
-from harness.sandboxes import Sandbox
 from sandbox.data import Item
+from scripts import ROOT, environments
+from scripts.sandboxes import Sandbox
 
 PEERS = FOLDER / "peers"
 HOME = ROOT / ".venv-bench"

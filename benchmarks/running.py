@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import HarnessError
-from harness.processes import started
+from scripts import CommandError
+from scripts.processes import started
 
 LIMIT = 900.0
 """The time limit of a program, in seconds."""
@@ -42,7 +42,7 @@ def run(command: Sequence[str], folder: Path) -> Usage:
     Its output goes into the file `output` there, and its errors into `log`.
 
     Raises:
-        HarnessError: The program failed, or reached the time limit.
+        CommandError: The program failed, or reached the time limit.
     """
     variables = {
         "DLT_DATA_DIR": str(folder / "dlt"),
@@ -64,9 +64,9 @@ def run(command: Sequence[str], folder: Path) -> Usage:
             code = process.wait(LIMIT)
         except subprocess.TimeoutExpired:
             message = f"{command[0]} took over {LIMIT:g} seconds."
-            raise HarnessError(message) from None
+            raise CommandError(message) from None
     if code:
         end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         message = f"{command[0]} failed with exit code {code}:\n{end}"
-        raise HarnessError(message)
+        raise CommandError(message)
     return Usage(*json.loads(usage.read_bytes()))

@@ -6,9 +6,8 @@ python -m scripts.check_release v0.1.0
 import re
 import sys
 from importlib.metadata import version
-from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from scripts import ROOT
 
 
 def problem(tag: str, version: str, changelog: str) -> str | None:

@@ -16,8 +16,8 @@ import duckdb
 
 from sandbox.data import Dataset, Item
 from sandbox.server import Sandbox
+from scripts import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
 FOLDER = ROOT / "build" / "examples"
 

@@ -7,12 +7,12 @@ definitions. The rest is here: what is a time, what may be null, and what each m
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
 from genson import SchemaBuilder
 
-ROOT = Path(__file__).parents[1]
+from scripts import ROOT
+
 SAMPLE = ROOT / "tests" / "fixtures" / "audit_log.json"
 SCHEMA = ROOT / "tap_akuity" / "schemas" / "audit_logs.json"
 

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
+from scripts import ROOT
 from scripts.examples import EXAMPLES, load
 from tests.helpers import history, pipelines
 from tests.helpers.history import LOOKBACK, NEWEST, since

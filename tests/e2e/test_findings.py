@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from harness import ROOT
 from sandbox.server import Sandbox
+from scripts import ROOT
 from scripts.examples import EXAMPLES, ask
 from tests.helpers.detections import (
     DETECTIONS,

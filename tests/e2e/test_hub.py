@@ -6,8 +6,8 @@ import shlex
 import pytest
 import yaml
 
-from harness import ROOT
 from sandbox.server import Sandbox
+from scripts import ROOT
 from tests.helpers import history
 from tests.helpers.projects import (
     RUN,

@@ -5,9 +5,9 @@ import subprocess
 
 import pytest
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts import ROOT
 from tap_akuity.settings import SCHEMA
 from tests.helpers.commands import messages, write
 from tests.helpers.environments import build

@@ -11,11 +11,11 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.timestamps import DAY, from_record
+from scripts import ROOT
 from tests.helpers import history
 from tests.helpers.history import LOOKBACK, NEWEST, since
 from tests.helpers.projects import (

@@ -9,8 +9,8 @@ import sys
 import duckdb
 import pytest
 
-from harness import ROOT
-from harness.processes import inherited
+from scripts import ROOT
+from scripts.processes import inherited
 from tests.helpers import environments, history
 from tests.helpers.commands import TAP, write
 from tests.helpers.pipelines import load

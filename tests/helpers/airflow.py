@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from harness import ROOT
-from harness.processes import inherited, started
+from scripts import ROOT
+from scripts.processes import inherited, started
 from tests.helpers.commands import write
 from tests.helpers.projects import all_processes
 

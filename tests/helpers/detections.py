@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from harness import ROOT
+from scripts import ROOT
 from scripts.examples import EXAMPLES, ask, load
 from tests.helpers.events import ids
 from tests.helpers.questions import event

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from harness import ROOT, environments
+from scripts import ROOT, environments
 
 HOME = ROOT / ".venv-targets"
 

@@ -5,7 +5,7 @@ import re
 import shlex
 from typing import Any, NamedTuple
 
-from harness.processes import inherited, started
+from scripts.processes import inherited, started
 from tests.helpers.commands import BIN, write
 from tests.helpers.environments import commands_of
 

@@ -12,10 +12,10 @@ from benchmarks.checking import difference, digest
 from benchmarks.measuring import Row, Sample, Table, largest_offset
 from benchmarks.scenarios import EIGHT, SCENARIOS, options
 from benchmarks.targets import targets
-from harness import HarnessError
 from sandbox.__main__ import parser
 from sandbox.data import Dataset
 from sandbox.options import read_options
+from scripts import CommandError
 from tests.helpers.readme import NEEDS_DUCKDB
 
 BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
@@ -97,10 +97,10 @@ def test_usage_is_of_what_a_program_starts(tmp_path, monkeypatch):
 
 
 def test_a_failure_and_the_time_limit(tmp_path, monkeypatch):
-    with pytest.raises(HarnessError, match="exit code 3:\nwhy"):
+    with pytest.raises(CommandError, match="exit code 3:\nwhy"):
         running.run(["bash", "-c", "echo why >&2; exit 3"], tmp_path)
     monkeypatch.setattr(running, "LIMIT", 0.2)
-    with pytest.raises(HarnessError, match=r"took over 0\.2 seconds"):
+    with pytest.raises(CommandError, match=r"took over 0\.2 seconds"):
         running.run(["sleep", "60"], tmp_path)
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from demo import comparison
-from demo.__main__ import rows_loaded
+from scripts import comparison
+from scripts.demo import rows_loaded
 
 ITEM: dict[str, Any] = {
     "timestamp": "2025-11-21 16:26:40.123456789 +0000 UTC",

@@ -16,13 +16,13 @@ from hashlib import sha256
 import pytest
 import yaml
 
-import demo.__main__
-import demo.query
-from demo.warehouse import Busiest
-from harness import ROOT
+import scripts.demo
+import scripts.query
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts import ROOT
 from scripts.examples import HISTORY
+from scripts.warehouse import Busiest
 from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
@@ -126,7 +126,7 @@ def test_the_record_that_is_shown():
 
 def test_the_demo_says_what_is_shown():
     output = block("Try it on the sandbox", "text")
-    source = inspect.getsource(demo.__main__)
+    source = inspect.getsource(scripts.demo)
     said = ("Sandbox", "First run", "Meanwhile", "Second run", "Check", "events added")
     for words in (*said, "rows are exactly the events of the sandbox"):
         assert words in output
@@ -172,8 +172,8 @@ def test_without_meltano(folder):
 def test_a_query_shows_who_did_what_in_80_columns(folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     *_, query = shlex.split(block("Your own organization", "sh", "SELECT"))
-    assert " ".join(query.split()) in " ".join(demo.__main__.REPORT.split())
-    assert demo.query.main(["--file", f"{folder.path}/audit.duckdb", query]) == 0
+    assert " ".join(query.split()) in " ".join(scripts.demo.REPORT.split())
+    assert scripts.query.main(["--file", f"{folder.path}/audit.duckdb", query]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert len([line for line in lines if re.match(r"│ \d{4}-", line)]) == 10

@@ -9,11 +9,11 @@ from subprocess import DEVNULL
 
 import pytest
 
-from harness.processes import started
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
 from sandbox.server import Sandbox
 from sandbox.state import Options
+from scripts.processes import started
 from tests.helpers.commands import TAP, write
 from tests.helpers.events import ids
 from tests.helpers.projects import processes, wait_for_end

@@ -8,7 +8,7 @@ import re
 
 import yaml
 
-from harness import ROOT
+from scripts import ROOT
 
 FOLDER = ROOT / ".github" / "workflows"
 TEST = yaml.safe_load((FOLDER / "test.yml").read_bytes())["jobs"]

@@ -11,11 +11,10 @@ from typing import IO, Any, NoReturn
 import duckdb
 from tabulate import tabulate
 
-from demo import DATABASE, comparison, warehouse
-from demo.processes import meltano
-from demo.warehouse import TABLE, Busiest
-from harness import ROOT, HarnessError, sandboxes
-from harness.sandboxes import Sandbox
+from scripts import ROOT, CommandError, comparison, sandboxes, warehouse
+from scripts.meltano import meltano
+from scripts.sandboxes import Sandbox
+from scripts.warehouse import DATABASE, TABLE, Busiest
 
 LOG = ROOT / ".meltano" / "demo.log"
 STATE_ID = "sandbox:tap-akuity-to-target-duckdb"
@@ -28,7 +27,7 @@ Who did what most
 
 The events are in {DATABASE.name}, in the table {TABLE}. The latest ones:
 
-  .venv/bin/python -m demo.query "
+  .venv/bin/python -m scripts.query "
     SELECT strftime(timestamp, '%Y-%m-%d %H:%M') AS time, action,
       left(actor->>'id', 20) AS who, object->>'type' AS object
     FROM {TABLE} ORDER BY timestamp DESC LIMIT 10"
@@ -55,7 +54,7 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("Interrupted.\n")
         return 130
-    except (HarnessError, OSError, duckdb.Error) as error:
+    except (CommandError, OSError, duckdb.Error) as error:
         end = LOG.read_text(errors="replace").splitlines()[-40:]
         lines = ["", f"The end of {LOG}:", "", *end, "", str(error), ""]
         sys.stderr.write("\n".join(lines))
@@ -85,10 +84,10 @@ def _demo(sandbox: Sandbox, log: IO[Any]) -> None:
         map(comparison.from_row, warehouse.rows()),
     )
     if problem:
-        raise HarnessError(problem)
+        raise CommandError(problem)
     if read >= total:
         message = "The second run was not incremental: it read every event again."
-        raise HarnessError(message)
+        raise CommandError(message)
     _say(f"Check        the {total:,} rows are exactly the events of the sandbox")
     _say(REPORT.format("\n".join(f"  {row}" for row in table(warehouse.busiest(10)))))
 

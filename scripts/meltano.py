@@ -4,9 +4,9 @@ import os
 import subprocess
 from typing import IO, Any
 
-from harness import ROOT, HarnessError
-from harness.processes import inherited, started
-from harness.sandboxes import Sandbox
+from scripts import ROOT, CommandError
+from scripts.processes import inherited, started
+from scripts.sandboxes import Sandbox
 
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 
@@ -21,11 +21,11 @@ def meltano(*arguments: str, sandbox: Sandbox, log: IO[Any]) -> None:
     Ignores the settings of a real organization, whether in `.env` or exported.
 
     Raises:
-        HarnessError: Meltano is not installed, failed, or took too long.
+        CommandError: Meltano is not installed, failed, or took too long.
     """
     if not MELTANO.exists():
         message = "Meltano is not installed: run `make demo`."
-        raise HarnessError(message)
+        raise CommandError(message)
     command = [str(MELTANO), "--environment=sandbox", f"--env-file={os.devnull}"]
     command += arguments
     name = " ".join(["meltano", *arguments])
@@ -48,7 +48,7 @@ def meltano(*arguments: str, sandbox: Sandbox, log: IO[Any]) -> None:
             code = process.wait(_RUN_SECONDS)
         except subprocess.TimeoutExpired:
             message = f"`{name}` took longer than {_RUN_SECONDS} seconds."
-            raise HarnessError(message) from None
+            raise CommandError(message) from None
     if code != 0:
         message = f"`{name}` failed with exit code {code}."
-        raise HarnessError(message)
+        raise CommandError(message)

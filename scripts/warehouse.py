@@ -4,7 +4,10 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from demo import DATABASE
+from scripts import ROOT
+
+DATABASE = ROOT / "demo.duckdb"
+"""The database that the environment `sandbox` in meltano.yml loads into."""
 
 TABLE = "akuity.audit_logs"
 

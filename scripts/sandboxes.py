@@ -11,8 +11,8 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from harness import ROOT, HarnessError
-from harness.processes import inherited, kill, started
+from scripts import ROOT, CommandError
+from scripts.processes import inherited, kill, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ class Sandbox(NamedTuple):
         """Call a control endpoint, and return its JSON.
 
         Raises:
-            HarnessError: The sandbox rejects the request.
+            CommandError: The sandbox rejects the request.
         """
         # Without `requests`, which takes more memory than a benchmark may use.
         netloc = urlsplit(self.url).netloc
@@ -48,7 +48,7 @@ class Sandbox(NamedTuple):
             body = response.read()
         if response.status != 200:  # noqa: PLR2004 - HTTP
             message = f"The sandbox rejected {method} {path}: {body.decode()}."
-            raise HarnessError(message)
+            raise CommandError(message)
         return json.loads(body)
 
 
@@ -64,7 +64,7 @@ def serve(
         stderr: Where its errors go. Default: this process's stderr.
 
     Raises:
-        HarnessError: The sandbox does not start.
+        CommandError: The sandbox does not start.
     """
     command = [sys.executable, "-m", "sandbox", *options]
     with started(
@@ -81,5 +81,5 @@ def serve(
             sandbox = Sandbox(**json.loads(line))
         except (TypeError, ValueError):
             message = "The sandbox did not start."
-            raise HarnessError(message) from None
+            raise CommandError(message) from None
         yield sandbox

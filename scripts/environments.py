@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from harness import ROOT, HarnessError
+from scripts import ROOT, CommandError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ def build(place: Path, requirements: Sequence[str], made_of: str = "") -> Path:
         The folder with the commands of the environment.
 
     Raises:
-        HarnessError: The environment cannot be created.
+        CommandError: The environment cannot be created.
     """
     stamp = place / "made"
     # An environment is tied to its folder and its version of Python.
@@ -58,9 +58,9 @@ def _call(name: str, command: list[str]) -> None:
         )
     except subprocess.TimeoutExpired as error:
         message = f"Installing `{name}` took over {BUILD_SECONDS} seconds."
-        raise HarnessError(message) from error
+        raise CommandError(message) from error
     if done.returncode:
         said = [line for line in done.stderr.splitlines() if "ERROR" in line]
         why = said[0].partition("ERROR: ")[2] if said else f"code {done.returncode}"
         message = f"`{name}` cannot be installed: {why}."
-        raise HarnessError(message)
+        raise CommandError(message)

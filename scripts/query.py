@@ -1,4 +1,4 @@
-"""Queries the DuckDB file of the demo: `python -m demo.query "SELECT …"`."""
+"""Queries the DuckDB file of the demo: `python -m scripts.query "SELECT …"`."""
 
 import argparse
 import shutil
@@ -7,12 +7,14 @@ from pathlib import Path
 
 import duckdb
 
-from demo import DATABASE
+from scripts.warehouse import DATABASE
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Print the result of an SQL query."""
-    parser = argparse.ArgumentParser(prog="python -m demo.query", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m scripts.query", description=__doc__
+    )
     parser.add_argument("sql", help="the query")
     parser.add_argument("--file", type=Path, default=DATABASE, help="the DuckDB file")
     options = parser.parse_args(arguments)
