@@ -1,4 +1,4 @@
-# Requires Python 3.10 or later, git and make. Everything else is installed into this
+# Requires Python 3.11 or later, git and make. Everything else is installed into this
 # folder: `.venv` (the project and its tools), `.venv-meltano` (Meltano) and `.meltano`
 # (its plugins).
 

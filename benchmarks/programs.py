@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -156,7 +156,7 @@ def _tap(name: str, words: list[str], mode: Mode, settings: dict[str, Any]) -> P
                 "replication_key": "timestamp",
                 "replication_key_value": BOOKMARK,
                 # Not the first run of a day, which does more.
-                "checked_on": datetime.now(timezone.utc).date().isoformat(),
+                "checked_on": datetime.now(UTC).date().isoformat(),
             }
             state = {"bookmarks": {"audit_logs": bookmark}}
             tap += ["--state", job.write("state.json", state)]

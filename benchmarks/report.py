@@ -4,7 +4,7 @@ import os
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tabulate import tabulate
@@ -82,7 +82,7 @@ def machine() -> str:
     model = re.search(r"^model name\s*:\s*(.+?)\s*$", text, re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return (
-        f"{datetime.now(timezone.utc).date()}, on {os.cpu_count()} cores of "
+        f"{datetime.now(UTC).date()}, on {os.cpu_count()} cores of "
         f"{model[1] if model else platform.machine()}, {round(memory / 2**30)} GiB, "
         f"{platform.system()} {platform.machine()}, "
         f"{platform.python_implementation()} {platform.python_version()}."

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from scripts import ROOT
 EXAMPLES = ROOT / "examples"
 FOLDER = ROOT / "build" / "examples"
 
-HISTORY = Dataset(1500, 95, datetime(2025, 11, 1, tzinfo=timezone.utc))
+HISTORY = Dataset(1500, 95, datetime(2025, 11, 1, tzinfo=UTC))
 """Independent of today's date, so that the results stay the same."""
 SHOWN = 4
 """How many rows of each result the page shows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
@@ -49,7 +49,7 @@ class LineWriter(MsgSpecWriter):
             stream: The name of the stream.
             records: Each a JSON object.
         """
-        extracted = datetime.now(timezone.utc)
+        extracted = datetime.now(UTC)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
         for chunk in chunks(records):

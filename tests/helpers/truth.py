@@ -7,7 +7,7 @@ mistakes.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.server import Sandbox
@@ -63,7 +63,7 @@ def event_id(
 ) -> str:
     """Compute an id by the recipe, with what a twin adds to it."""
     seconds, fraction = divmod(timestamp, SECOND)
-    moment = datetime.fromtimestamp(seconds, timezone.utc)
+    moment = datetime.fromtimestamp(seconds, UTC)
     values = [
         organization_id,
         f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z",

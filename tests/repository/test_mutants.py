@@ -2,16 +2,11 @@
 
 import inspect
 import pkgutil
-import sys
+import tomllib
 
 import pytest
 
 from scripts.mutants import ACCEPTED, Change, listed, problems
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 DOCUMENT = tomllib.loads(ACCEPTED.read_text(encoding="utf-8"))
 

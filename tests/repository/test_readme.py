@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from copy import copy
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import pytest
@@ -143,7 +143,7 @@ def test_names_of_files_and_packages():
         assert f"'{requirement}'" in section("Without Meltano")
 
 
-UNTIL = datetime(2026, 2, 1, tzinfo=timezone.utc)
+UNTIL = datetime(2026, 2, 1, tzinfo=UTC)
 EVENTS = list(Dataset(records=300, until=UNTIL, days=390, distribution="even"))
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from subprocess import DEVNULL
 
 import pytest
@@ -21,7 +21,7 @@ from tests.helpers.readme import NEEDS_DUCKDB, Folder
 from tests.helpers.running import bookmark, stats
 
 MANY = 12_000  # More than a window holds.
-UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
+UNTIL = datetime(2025, 11, 1, tzinfo=UTC)
 
 
 def kill(folder, sandbox, victim, requests):

@@ -7,7 +7,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from sandbox.timestamps import from_record
 from scripts import ROOT
 from scripts.processes import inherited, started
 
-UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=timezone.utc)
+UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=UTC)
 ITEMS = list(Dataset(250, 1, UNTIL))
 ORGANIZATION = "/api/v1/organizations/sandbox"
 PATH = f"{ORGANIZATION}/audit-logs"

@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import backoff
@@ -257,7 +257,7 @@ def test_a_gap_is_reported_once_a_day_or_an_error(world, caplog):
 
 
 def test_the_key_is_checked_once_a_day_by_the_server_s_clock(world, caplog):
-    expires = datetime(2026, 3, 16, tzinfo=timezone.utc)
+    expires = datetime(2026, 3, 16, tzinfo=UTC)
     world.sandbox.state.options = Options(key_expires=expires)
     world.run(0)
     world.skew = 23 * HOUR
