@@ -15,9 +15,7 @@ from tap_akuity.reading.ranges import OverloadError, Page
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from concurrent.futures import Future
-    from typing import TypeAlias
-
-    from typing_extensions import Self
+    from typing import Self, TypeAlias
 
     from tap_akuity.reading.ranges import Ask, Outcome, Response
 

@@ -109,7 +109,7 @@ def _windows(
                 reached = events[-1].timestamp if events else ""
                 times = list(_times(events, span))
                 yield Window(span, events, reached, told.members, times)
-        except TooLargeError as error:  # noqa: PERF203, once in a great while
+        except TooLargeError as error:
             # The rest is read in smaller windows.
             rest = Piece(Range(error.range.start, whole.range.end), 0)
             limits = error.limits
