@@ -1,24 +1,35 @@
-"""Loads the sandbox's audit log into DuckDB, twice, and checks every row."""
+"""`make demo`: loads the sandbox into DuckDB, twice, and checks every row."""
 
+import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import IO, Any, NoReturn
 
 import duckdb
-from tabulate import tabulate
 
-from scripts import ROOT, CommandError, comparison, sandboxes, warehouse
-from scripts.meltano import meltano
-from scripts.sandboxes import Sandbox
-from scripts.warehouse import DATABASE, TABLE, Busiest
+from sandbox import truth
+from scripts import ROOT, CommandError
+from scripts.processes import inherited, started
+from scripts.sandboxes import Sandbox, serve
+from scripts.warehouse import DATABASE, TABLE, ask, rows
 
+MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 LOG = ROOT / ".meltano" / "demo.log"
 STATE_ID = "sandbox:tap-akuity-to-target-duckdb"
 PIPELINE = ("tap-akuity", "target-duckdb")
+
+BUSIEST = f"""
+    SELECT coalesce(actor->>'id', '-') AS who, coalesce(actor->>'type', '-') AS type,
+           coalesce(action, '-') AS action, coalesce(object->>'type', '-') AS object,
+           count(*) AS events
+    FROM {TABLE}
+    GROUP BY ALL
+    ORDER BY events DESC, 1, 2, 3, 4
+    LIMIT 10"""  # noqa: S608
 
 REPORT = f"""
 Who did what most
@@ -36,7 +47,11 @@ Next, your own organization: fill in a copy of .env.example named .env, then
 
   .venv-meltano/bin/meltano run {" ".join(PIPELINE)}"""  # noqa: S608 - to be printed
 
+
 _LOADED = re.compile(r"Loading (\d+) rows into")
+_RUN_SECONDS = 600
+_STOP_SECONDS = 10
+_FOREIGN_SETTINGS = ("MELTANO_", "SANDBOX_", "TAP_AKUITY_", "TARGET_DUCKDB_")
 
 
 def main() -> int:
@@ -48,7 +63,7 @@ def main() -> int:
     try:
         with (
             LOG.open("ab") as log,
-            sandboxes.serve("--records=5000", "--seed=1", stderr=log) as sandbox,
+            serve("--records=5000", "--seed=1", stderr=log) as sandbox,
         ):
             _demo(sandbox, log)
     except KeyboardInterrupt:
@@ -63,58 +78,99 @@ def main() -> int:
 
 
 def _demo(sandbox: Sandbox, log: IO[Any]) -> None:
-    warehouse.clear()
+    for name in (DATABASE.name, f"{DATABASE.name}.wal"):
+        DATABASE.with_name(name).unlink(missing_ok=True)
     _say("The audit log of a made-up organization, from the API into DuckDB.\n")
     _say(f"Sandbox      {sandbox.url} with {sandbox.records:,} events")
     meltano("state", "clear", "--force", STATE_ID, sandbox=sandbox, log=log)
 
-    before = _run("First run", sandbox, log)
+    before = len(_run("First run", sandbox, log))
     _say(f"             {before:,} events loaded")
 
     happened = len(sandbox.ask("POST", "/sandbox/events?count=40"))
     _say(f"Meanwhile    {happened:,} more events happen")
 
     end_of_first_run = LOG.stat().st_size
-    total = _run("Second run", sandbox, log)
-    read = rows_loaded(LOG, since=end_of_first_run)
+    found = _run("Second run", sandbox, log)
+    text = LOG.read_bytes()[end_of_first_run:].decode(errors="replace")
+    read, total = sum(map(int, _LOADED.findall(text))), len(found)
     _say(f"             {total - before:,} events added ({read:,} read)")
 
-    problem = comparison.difference(
-        map(comparison.from_api, sandbox.ask("GET", "/sandbox/events")),
-        map(comparison.from_row, warehouse.rows()),
-    )
-    if problem:
-        raise CommandError(problem)
+    items = sandbox.ask("GET", "/sandbox/events")
+    expected = truth.rows_by_id(items, sandbox.organization_id)
+    # target-duckdb stores empty text as NULL, and names in lower case.
+    wanted = {
+        name: truth.stored(row, blanks=False, lower=True)
+        for name, row in expected.items()
+    }
+    if problems := truth.differences(wanted, found):
+        message = f"DuckDB does not hold the sandbox's events: {'; '.join(problems)}."
+        raise CommandError(message)
     if read >= total:
         message = "The second run was not incremental: it read every event again."
         raise CommandError(message)
     _say(f"Check        the {total:,} rows are exactly the events of the sandbox")
-    _say(REPORT.format("\n".join(f"  {row}" for row in table(warehouse.busiest(10)))))
+    lines = [f"  {line}" for line in table(*ask(DATABASE, BUSIEST))]
+    _say(REPORT.format("\n".join(lines)))
 
 
-def _run(title: str, sandbox: Sandbox, log: IO[Any]) -> int:
-    """Run the pipeline, and return the number of rows afterwards."""
+def _run(title: str, sandbox: Sandbox, log: IO[Any]) -> list[truth.Row]:
+    """Run the pipeline, and return the rows afterwards."""
     _say(f"{title:12} meltano run {' '.join(PIPELINE)}")
     start = time.monotonic()
     # Without `--force`, a killed run would block the next one.
     meltano("run", "--force", *PIPELINE, sandbox=sandbox, log=log)
     _say(f"             done in {time.monotonic() - start:.1f} s")
-    return warehouse.count()
+    return rows(DATABASE)
 
 
-def rows_loaded(log: Path, *, since: int) -> int:
-    """Return how many rows the loader received, according to its log."""
-    text = log.read_bytes()[since:].decode(errors="replace")
-    return sum(int(rows) for rows in _LOADED.findall(text))
+def meltano(*arguments: str, sandbox: Sandbox, log: IO[Any]) -> None:
+    """Run Meltano in its environment `sandbox`, with its output in a log.
+
+    Ignores the settings of a real organization, whether in `.env` or exported.
+
+    Raises:
+        CommandError: Meltano is not installed, failed, or took too long.
+    """
+    if not MELTANO.exists():
+        message = "Meltano is not installed: run `make demo`."
+        raise CommandError(message)
+    command = [str(MELTANO), "--environment=sandbox", f"--env-file={os.devnull}"]
+    command += arguments
+    name = " ".join(["meltano", *arguments])
+    environment = inherited(*_FOREIGN_SETTINGS) | {
+        "SANDBOX_URL": sandbox.url,
+        "SANDBOX_ORGANIZATION_ID": sandbox.organization_id,
+        "SANDBOX_API_KEY_ID": sandbox.api_key_id,
+        "SANDBOX_API_KEY_SECRET": sandbox.api_key_secret,
+        "NO_COLOR": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        # Keep Meltano's logs in this folder, not in the home directory.
+        "XDG_STATE_HOME": str(ROOT / ".meltano" / "state"),
+    }
+    streams = {"stdout": log, "stderr": subprocess.STDOUT}
+    with started(
+        command, ROOT, environment, patience=_STOP_SECONDS, **streams
+    ) as process:
+        try:
+            code = process.wait(_RUN_SECONDS)
+        except subprocess.TimeoutExpired:
+            message = f"`{name}` took longer than {_RUN_SECONDS} seconds."
+            raise CommandError(message) from None
+    if code != 0:
+        message = f"`{name}` failed with exit code {code}."
+        raise CommandError(message)
 
 
-def table(busiest: Sequence[Busiest]) -> list[str]:
-    """Lay out rows in columns, with the count right-aligned."""
-    # The headers are a row, because tabulate spaces real headers wider.
-    rows = [Busiest._fields, *((*words, f"{events:,}") for *words, events in busiest)]
-    aligned = ("left",) * 4 + ("right",)
-    text: str = tabulate(rows, tablefmt="plain", missingval="-", colalign=aligned)
-    return text.splitlines()
+def table(names: Sequence[str], found: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Lay out rows in columns, the last one aligned right."""
+    cells = [names, *((*words, f"{events:,}") for *words, events in found)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join([*map(str.ljust, words, widths), last.rjust(widths[-1])])
+        for *words, last in cells
+    ]
 
 
 def _exit(number: int, _frame: object) -> NoReturn:

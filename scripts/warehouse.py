@@ -1,9 +1,12 @@
-"""Reads the DuckDB file that the loader writes, opened only for each query."""
+"""Reads the DuckDB files that target-duckdb writes, opened only for each query."""
 
-from typing import Any, NamedTuple
+import json
+from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from sandbox.truth import Row, instants
 from scripts import ROOT
 
 DATABASE = ROOT / "demo.duckdb"
@@ -12,46 +15,21 @@ DATABASE = ROOT / "demo.duckdb"
 TABLE = "akuity.audit_logs"
 
 
-class Busiest(NamedTuple):
-    """Who did what, and how many times."""
-
-    who: str | None
-    type: str | None
-    action: str | None
-    object: str | None
-    events: int
+def ask(database: Path, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return the names of the columns, and the rows."""
+    with duckdb.connect(database, read_only=True) as connection:
+        found = connection.execute(query)
+        return [name for name, *_ in found.description or ()], found.fetchall()
 
 
-def clear() -> None:
-    """Delete the file, and the write-ahead log that DuckDB may have left."""
-    for name in (DATABASE.name, f"{DATABASE.name}.wal"):
-        DATABASE.with_name(name).unlink(missing_ok=True)
+def rows(database: Path) -> list[Row]:
+    """Return all rows of the table."""
+    with duckdb.connect(database, read_only=True) as connection:
+        return rows_of(connection, TABLE)
 
 
-def count() -> int:
-    """Return the number of rows."""
-    [(rows,)] = _ask(f"SELECT count(*) FROM {TABLE}")  # noqa: S608
-    return int(rows)
-
-
-def rows() -> list[tuple[Any, ...]]:
-    """Return all rows: the properties of the API's events, in its order."""
-    columns = "timestamp, action, actor, object, details, count, lastoccurredtimestamp"
-    return _ask(f"SELECT {columns} FROM {TABLE}")  # noqa: S608
-
-
-def busiest(limit: int) -> list[Busiest]:
-    """Return who did what most often."""
-    query = f"""
-        SELECT actor->>'id' AS who, actor->>'type' AS type, action,
-               object->>'type' AS object, count(*) AS events
-        FROM {TABLE}
-        GROUP BY ALL
-        ORDER BY events DESC, 1, 2, 3, 4
-        LIMIT {limit}"""  # noqa: S608
-    return [Busiest(*row) for row in _ask(query)]
-
-
-def _ask(query: str) -> list[tuple[Any, ...]]:
-    with duckdb.connect(DATABASE, read_only=True) as connection:
-        return connection.execute(query).fetchall()
+def rows_of(connection: Any, table: str) -> list[Row]:  # noqa: ANN401 - or `duckdb`
+    """Return the rows of a table, or of a file that DuckDB reads."""
+    connection.execute("SET TimeZone = 'UTC'")
+    found = connection.execute(f"SELECT to_json(t) FROM {table} t")  # noqa: S608
+    return [instants(json.loads(text)) for (text,) in found.fetchall()]

@@ -12,7 +12,8 @@ import pytest
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
-from scripts import ROOT
+from sandbox.truth import truth
+from scripts import ROOT, warehouse
 from scripts.examples import EXAMPLES, load
 from tests.helpers import history, pipelines
 from tests.helpers.history import LOOKBACK, NEWEST, since
@@ -20,8 +21,7 @@ from tests.helpers.projects import Project, records_read, wait_for_end
 from tests.helpers.questions import EVENTS, FOUND
 from tests.helpers.readme import blocks
 from tests.helpers.running import config_for, organization
-from tests.helpers.targets import Audit, DuckDB, rows_in_duckdb
-from tests.helpers.truth import truth
+from tests.helpers.targets import Audit, DuckDB
 
 # The first to ask for a target also waits for its installation.
 pytestmark = pytest.mark.timeout(600)
@@ -52,7 +52,7 @@ def fill_in(example, values):
 def problems(example, sandbox):
     """Say how a table differs from what should be in it."""
     name = sandbox.organization_id
-    rows = rows_in_duckdb(example.folder / f"{name}.duckdb")
+    rows = warehouse.rows(example.folder / f"{name}.duckdb")
     return DuckDB(example.folder).problems(truth(sandbox), rows)
 
 

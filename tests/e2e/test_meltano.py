@@ -15,6 +15,7 @@ from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.timestamps import DAY, from_record
+from sandbox.truth import find, truth
 from scripts import ROOT
 from tests.helpers import history
 from tests.helpers.history import LOOKBACK, NEWEST, since
@@ -32,7 +33,6 @@ from tests.helpers.projects import (
 from tests.helpers.readme import blocks, section
 from tests.helpers.running import bookmark, config_for
 from tests.helpers.targets import DuckDB
-from tests.helpers.truth import find, truth
 
 pytestmark = pytest.mark.timeout(300)
 

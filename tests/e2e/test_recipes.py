@@ -9,6 +9,7 @@ import sys
 import duckdb
 import pytest
 
+from sandbox.truth import OBJECTS, differences, find, flattened, truth
 from scripts import ROOT
 from scripts.processes import inherited
 from tests.helpers import environments, history
@@ -17,7 +18,6 @@ from tests.helpers.pipelines import load
 from tests.helpers.readme import blocks, section
 from tests.helpers.running import config_for
 from tests.helpers.targets import DuckDB, Jsonl
-from tests.helpers.truth import OBJECTS, differences, find, flattened, truth
 
 pytestmark = pytest.mark.timeout(600)
 

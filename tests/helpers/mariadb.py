@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sandbox.timestamps import SECOND
+from sandbox.truth import COLUMNS, OBJECTS, Row
 from tests.helpers.commands import write
 from tests.helpers.targets import STREAM, Warehouse, from_json
-from tests.helpers.truth import COLUMNS, OBJECTS, Row
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 

@@ -10,8 +10,9 @@ import duckdb
 from moto.server import ThreadedMotoServer
 
 from sandbox.timestamps import SECOND
-from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
-from tests.helpers.truth import Row, flattened
+from sandbox.truth import Row, flattened
+from scripts.warehouse import rows_of
+from tests.helpers.targets import Warehouse, from_csv, from_json
 
 _NAME = "audit"
 _REGION = "us-east-1"

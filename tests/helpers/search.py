@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tests.helpers.targets import Warehouse, instants
-from tests.helpers.truth import Row
+from sandbox.truth import Row, instants
+from tests.helpers.targets import Warehouse
 
 INDEX = "audit-logs"
 

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from sandbox.timestamps import from_record
+from sandbox.truth import find
 from scripts.examples import ask
 from tests.helpers.detections import (
     DETECTIONS,
@@ -23,7 +24,6 @@ from tests.helpers.detections import (
 )
 from tests.helpers.events import ids
 from tests.helpers.readme import NEEDS_DUCKDB
-from tests.helpers.truth import find
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.truth import LEAVES, TIMES, find, row
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import RecordError
 from tap_akuity.records.members import MAX_KINDS, UnknownMembers, _members
 from tap_akuity.text.timestamps import PRECISIONS, to_text
 from tests.helpers.events import event_of, events_of, items, texts
-from tests.helpers.truth import LEAVES, TIMES, find, row
 
 KNOWN = {*TIMES, "action", "count", *map(".".join, LEAVES.values())}
 OBJECTS = {path.rpartition(".")[0] for path in KNOWN} | {"object"}

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sandbox.timestamps import from_record
+from sandbox.truth import event_id
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.windows import windows
 from tap_akuity.records.event import Event, RecordError
@@ -16,7 +17,6 @@ from tap_akuity.records.rows import GROWING, Rows, tell_apart
 from tap_akuity.text.timestamps import DAY, parse
 from tests.helpers.events import events_of, values
 from tests.helpers.server import Server
-from tests.helpers.truth import event_id
 
 DATE = "2025-01-01"
 

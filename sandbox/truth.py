@@ -1,21 +1,25 @@
-"""What should be in a table, computed from the sandbox's own events.
+"""What a table should hold, computed from the sandbox's own events.
 
-Pure, and nothing here comes from the tap: a check that shares its code would share its
-mistakes.
+For the demo, the tests and the benchmarks. No side effects, and nothing of the tap: a
+check that shared its code would share its bugs.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sandbox.server import Sandbox
 from sandbox.timestamps import SECOND, from_record
+
+if TYPE_CHECKING:
+    # Without it, the demo and the benchmarks need no server in their process.
+    from sandbox.server import Sandbox
 
 Row = dict[str, Any]
 """A record. Points in time are nanoseconds since 1970, what is JSON is unpacked."""
 
+MICROSECOND = 1_000
 TIMES = ("timestamp", "lastOccurredTimestamp")
 OBJECTS = ("actor", "object", "details")
 COLUMNS = ("id", "organization_id", "action", "count", *TIMES, *OBJECTS)
@@ -36,13 +40,19 @@ LEAVES = {path.replace(".", "__"): tuple(path.split(".")) for path in _PATHS.spl
 _MOST = 3  # differences that a message shows
 
 
-def truth(sandbox: Sandbox) -> dict[str, Row]:
-    """Return the rows that the sandbox's events should have become, by their ids."""
-    items = map(json.loads, sandbox.store.bodies())
-    rows = [row(item, sandbox.organization_id) for item in items]
+def rows_by_id(items: Iterable[Any], organization_id: str) -> dict[str, Row]:
+    """Return the rows that items of the API should become, by their ids."""
+    rows = [row(item, organization_id) for item in items]
     by_id = {one["id"]: one for one in rows}
-    assert len(by_id) == len(rows), "two of the sandbox's events are the same"
+    if len(by_id) < len(rows):
+        message = "two of the sandbox's events are the same"
+        raise ValueError(message)
     return by_id
+
+
+def truth(sandbox: "Sandbox") -> dict[str, Row]:
+    """Return the rows that a sandbox's events should become, by their ids."""
+    return rows_by_id(map(json.loads, sandbox.store.bodies()), sandbox.organization_id)
 
 
 def row(item: Mapping[str, Any], organization_id: str) -> Row:
@@ -75,7 +85,7 @@ def event_id(
     return hashlib.sha256(array.encode()).hexdigest()
 
 
-def find(item: Any, path: Iterable[str]) -> Any:
+def find(item: Any, path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
     """Follow a path as far as it leads."""
     for name in path:
         item = (item or {}).get(name)
@@ -86,6 +96,36 @@ def flattened(one: Row) -> Row:
     """Do as `flattening_enabled` does."""
     flat = {name: value for name, value in one.items() if name not in OBJECTS}
     return flat | {name: find(one, path) for name, path in LEAVES.items()}
+
+
+def stored(
+    row: Row, *, blanks: bool = True, lower: bool = False, unit: int = MICROSECOND
+) -> Row:
+    """Return what a target stores of a row.
+
+    Args:
+        row: A row of `rows_by_id`.
+        blanks: Whether empty text in a column of its own stays empty, not null.
+        lower: Whether names are in lower case.
+        unit: The nanoseconds to which times are truncated.
+    """
+    kept: Row = {
+        name: one if blanks or one != "" else None for name, one in row.items()
+    }
+    kept |= {name: kept[name] // unit * unit for name in TIMES if kept.get(name)}
+    return {name.lower(): kept[name] for name in kept} if lower else kept
+
+
+def instants(row: Row) -> Row:
+    """Parse the times of a row, to the last digit that it has."""
+    names = {*TIMES, "lastoccurredtimestamp", "last_occurred_at"} & row.keys()
+    return row | {name: _instant(row[name]) for name in names if row[name]}
+
+
+def _instant(text: str) -> int:
+    for zone in ("Z", "+00:00", "+00"):
+        text = text.removesuffix(zone)
+    return from_record(text.replace(" ", "T") + "Z")
 
 
 def differences(expected: Mapping[str, Row], rows: Iterable[Row]) -> list[str]:
