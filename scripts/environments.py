@@ -1,66 +1,38 @@
-"""Virtual environments, for programs with conflicting dependencies."""
+"""Programs in environments of their own, for benchmarks and end-to-end tests."""
 
-from __future__ import annotations
-
-import shutil
+import os
 import subprocess
-import sys
-from typing import TYPE_CHECKING
+from functools import cache
+from pathlib import Path
 
 from scripts import ROOT, CommandError
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-BUILD_SECONDS = 600
+HOME = ROOT / "build" / "environments"
+UV = os.environ.get("UV", "uv")  # `uv run` sets it
 
 
-def build(place: Path, requirements: Sequence[str], made_of: str = "") -> Path:
-    """Create an environment, unless it exists with the same contents.
+@cache
+def build(name: str, *more: str, home: Path = HOME) -> Path:
+    """Install a program anew, and return the folder with its commands.
 
     Args:
-        place: The folder of the environment.
-        requirements: Arguments for `pip install`.
-        made_of: The contents of files named in `requirements`.
-
-    Returns:
-        The folder with the commands of the environment.
+        name: The name of the environment, and of its file in `requirements/`, if any.
+        more: Arguments for `pip install`.
+        home: The folder of the environment.
 
     Raises:
-        CommandError: The environment cannot be created.
+        CommandError: It cannot be installed.
     """
-    stamp = place / "made"
-    # An environment is tied to its folder and its version of Python.
-    made_of = "\n".join([str(place), sys.version, *requirements, made_of])
-    if not stamp.exists() or stamp.read_text(encoding="utf-8") != made_of:
-        shutil.rmtree(place, ignore_errors=True)
-        place.parent.mkdir(exist_ok=True)
-        _call(place.name, [sys.executable, "-m", "venv", str(place)])
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--quiet"]
-        # Building DuckDB where it has no wheel would take too long.
-        options = ["--disable-pip-version-check", "--only-binary=duckdb"]
-        _call(place.name, [*pip, *options, *requirements])
-        stamp.write_text(made_of, encoding="utf-8")
+    place, file = home / name, ROOT / "requirements" / f"{name}.txt"
+    requirements = ["--requirement", str(file)] if file.exists() else []
+    pip = [UV, "pip", "install", "--python", str(place)]
+    if "--ignore-requires-python" in more:  # uv has no such option
+        pip = [str(place / "bin" / "python"), "-m", "pip", "install"]
+    for command in (
+        [UV, "venv", "--quiet", "--clear", "--seed", str(place)],
+        [*pip, "--quiet", *more, *requirements],
+    ):
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:  # noqa: S603 - ours
+            message = f"`{name}` cannot be installed."
+            raise CommandError(message)
     return place / "bin"
-
-
-def _call(name: str, command: list[str]) -> None:
-    try:
-        # No shell, and no external input in the command.
-        done = subprocess.run(  # noqa: S603
-            command,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=BUILD_SECONDS,
-        )
-    except subprocess.TimeoutExpired as error:
-        message = f"Installing `{name}` took over {BUILD_SECONDS} seconds."
-        raise CommandError(message) from error
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "ERROR" in line]
-        why = said[0].partition("ERROR: ")[2] if said else f"code {done.returncode}"
-        message = f"`{name}` cannot be installed: {why}."
-        raise CommandError(message)

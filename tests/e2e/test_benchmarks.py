@@ -2,54 +2,42 @@
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
-from benchmarks import FOLDER, loading, report, running
 from benchmarks import __main__ as program
+from benchmarks import measuring
 from benchmarks.checking import difference, digest
-from benchmarks.measuring import Row, Sample, Table, largest_offset
-from benchmarks.scenarios import EIGHT, SCENARIOS, options
-from benchmarks.targets import targets
+from benchmarks.measuring import Row, Sample, largest_offset
+from benchmarks.scenarios import SCENARIOS, options
 from sandbox.__main__ import parser
 from sandbox.data import Dataset
 from sandbox.options import read_options
 from scripts import CommandError
-from tests.helpers.readme import NEEDS_DUCKDB
 
-BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+CASE = SCENARIOS[0].cases[0]
 SAMPLE = Sample(1.0, 0.5, 50_000_000, 100, 9500, None)
 
 
-def measured(name, seconds, **fields):
-    """Return a table in which a case took what `seconds` says, or else one second."""
-    table = Table(BY_NAME[name], [])
-    for case in table.scenario.cases:
-        sample = SAMPLE._replace(seconds=seconds.get(case.name, 1.0), **fields)
-        table.rows.append(Row(case, [sample]))
-    return table
-
-
-def test_smoke(capsys):
-    # Every form of output is compared with the server's events.
-    assert program.main(["--smoke", "modes"]) == 0
+def test_every_form_of_output_is_right(capsys):
+    assert program.main(["--smoke", "modes", "nothing-new"]) == 0
     assert "| SDK default, batches, gzip " in capsys.readouterr().out
 
 
-def test_wrong_events_fail_the_run(monkeypatch):
-    wrong = measured("modes", {}, problem="3 of 4 events")
-    monkeypatch.setattr(program, "measure", lambda *_, **__: wrong)
+@pytest.mark.parametrize(
+    ("limits", "change"),
+    [
+        ({}, {"problem": "3 of 4 events"}),
+        ({"most_requests": 99}, {}),
+        ({"most_megabytes": 49}, {}),
+    ],
+)
+def test_wrong_events_and_limits_fail_the_run(limits, change, monkeypatch):
+    row = Row(CASE._replace(**limits), [SAMPLE, SAMPLE._replace(**change)])
+    monkeypatch.setattr(program, "measure", lambda *_, **__: [row])
     assert program.main(["--smoke", "modes"]) == 1
-
-
-@NEEDS_DUCKDB
-def test_loading(monkeypatch):
-    here = Path(sys.executable).parent
-    monkeypatch.setattr("tests.helpers.environments.build", lambda *_: here)
-    names = ["duckdb", "duckdb-reader"]
-    monkeypatch.setattr(sys, "argv", ["", "--events=50", "--rounds=1", *names])
-    assert loading.main() == 0
+    row = Row(CASE._replace(most_requests=100, most_megabytes=50), [SAMPLE])
+    assert program.main(["--smoke", "modes"]) == 0
 
 
 def test_each_difference_is_found(sample):
@@ -64,7 +52,13 @@ def test_each_difference_is_found(sample):
     assert found(sample) == "1 of 2 events"
     assert found(sample, sample) == "other events"
     later = "2025-11-21 16:26:40.139210001 +0000 UTC"
-    for change in ({"timestamp": later}, {"actor": None}, {"count": 10}):
+    details = {**sample["details"], "patch": "other"}
+    for change in (
+        {"timestamp": later},
+        {"actor": None},
+        {"count": 10},
+        {"details": details},
+    ):
         assert found(sample, {**other, **change}) == "other events"
 
 
@@ -90,7 +84,7 @@ def test_usage_is_of_what_a_program_starts(tmp_path, monkeypatch):
     ballast = bytearray(150_000_000)
     burn = "from time import process_time as t\nwhile t() < .3: pass"
     command = ["bash", "-c", '"$0" -c "$1" | cat; env', sys.executable, burn]
-    usage = running.run(command, tmp_path)
+    usage = measuring.run(command, tmp_path)
     assert usage.seconds > usage.cpu_seconds - 0.1 > 0.2
     assert 1_000_000 < usage.peak_rss < len(ballast)
     assert "TAP_AKUITY" not in (tmp_path / "output").read_text()
@@ -98,34 +92,27 @@ def test_usage_is_of_what_a_program_starts(tmp_path, monkeypatch):
 
 def test_a_failure_and_the_time_limit(tmp_path, monkeypatch):
     with pytest.raises(CommandError, match="exit code 3:\nwhy"):
-        running.run(["bash", "-c", "echo why >&2; exit 3"], tmp_path)
-    monkeypatch.setattr(running, "LIMIT", 0.2)
+        measuring.run(["bash", "-c", "echo why >&2; exit 3"], tmp_path)
+    monkeypatch.setattr(measuring, "LIMIT", 0.2)
     with pytest.raises(CommandError, match=r"took over 0\.2 seconds"):
-        running.run(["sleep", "60"], tmp_path)
+        measuring.run(["sleep", "60"], tmp_path)
 
 
 def test_ratios_are_of_the_same_round():
     ours, theirs = (
-        Row(SCENARIOS[0].cases[0], [SAMPLE._replace(seconds=one) for one in seconds])
+        Row(CASE, [SAMPLE._replace(seconds=one) for one in seconds])
         for seconds in ((1, 5, 2), (4, 5, 4))
     )
     assert (ours.median("seconds"), ours.worst("seconds")) == (2, 5)
     assert theirs.ratio("seconds", ours) == 2  # of 4/1, 5/5 and 4/2
 
 
-def test_the_results_have_every_scenario_and_target():
-    tables = [measured(name, {"tap-akuity --version": 0.1}) for name in BY_NAME]
-    tables[-1] = measured("nothing-new", {}, max_offset=0)
-    names = ["dlt", "requests-orjson", "sdk-default", "tap-akuity"]
-    text = report.markdown(tables, targets(tables), dict.fromkeys(names, "pin"))
-    written = (FOLDER / "results.md").read_text(encoding="utf-8")
-    # Headings, names of columns, and what is in the first one.
-    layout = re.compile(r"^(?:(?:#|\| Program).*|\| [^|]*)", re.MULTILINE)
-    assert layout.findall(text) == layout.findall(written)
-
-
-def test_targets():
-    latency = measured("latency", {"SDK default": 9.0, EIGHT.name: 1.2})
-    requests = measured("requests", {}, requests=116, max_offset=11_001)
-    found = targets([latency, requests])
-    assert [one.met for one in found] == [True, False, True, False, False, False]
+def test_the_page_has_every_scenario():
+    prose, figures = program.PAGE.read_text(encoding="utf-8").split(program.START)
+    assert re.findall(r"^### (.*)$", figures, re.MULTILINE) == [
+        scenario.title for scenario in SCENARIOS
+    ]
+    limits = [case.most_requests for one in SCENARIOS for case in one.cases]
+    assert {str(limit) for limit in limits if limit and limit > 1} <= {
+        *re.findall(r"\d+", prose)
+    }
