@@ -14,6 +14,7 @@ from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
 from sandbox.truth import truth
 from scripts import ROOT, warehouse
+from scripts.environments import build
 from scripts.examples import EXAMPLES, load
 from tests.helpers import history, pipelines
 from tests.helpers.history import LOOKBACK, NEWEST, since
@@ -139,7 +140,7 @@ def test_questions_in_postgresql(tmp_path, postgres):
 def test_the_picture_is_drawn_anew(tmp_path):
     drawn = tmp_path / "events_per_day.svg"
     program = EXAMPLES / "chart" / "events_per_day.py"
-    python = str(ROOT / ".venv-chart" / "bin" / "python")
+    python = str(build("chart") / "python")
     database = load(tmp_path / "examples")
     for _ in range(2):
         command = [python, str(program), str(database), str(drawn)]

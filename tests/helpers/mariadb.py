@@ -64,11 +64,7 @@ class MariaDB(Warehouse):
     """A table in MariaDB, where a row stays as it came first."""
 
     # No later Python than 3.10 is allowed, and none is needed.
-    requirements = (
-        "--ignore-requires-python",
-        "thk-target-mysql==0.1.3",
-        "setuptools<81",
-    )
+    options = ("--ignore-requires-python",)
     command = "target-mysql"
     server = "mariadb"
     updates = False

