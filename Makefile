@@ -44,7 +44,7 @@ bench: $(UV) ## Compare the speed of the tap with alternatives
 docs: $(UV) ## Build the documentation as a site into build/site, and check it
 	$(UV) run --isolated --only-group docs mkdocs build --strict
 	$(E2E) tests/e2e/test_site.py
-examples: $(UV) ## Update docs/questions.md, its chart and the detections
+examples: $(UV) ## Print the tables of docs/questions.md, and draw its chart
 	@$(UV) run python -m scripts.examples
 mutants: $(UV) ## Print mutants of what changed since BASE (default: main) that no test notices
 	@nice $(UV) run --isolated --group mutants python -m scripts.mutants $(BASE)

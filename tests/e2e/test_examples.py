@@ -14,8 +14,7 @@ from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
 from sandbox.truth import truth
 from scripts import ROOT, warehouse
-from scripts.environments import build
-from scripts.examples import EXAMPLES, load
+from scripts.examples import CHART, EXAMPLES, draw, load
 from tests.helpers import history, pipelines
 from tests.helpers.history import LOOKBACK, NEWEST, since
 from tests.helpers.projects import Project, records_read, wait_for_end
@@ -139,10 +138,7 @@ def test_questions_in_postgresql(tmp_path, postgres):
 
 def test_the_picture_is_drawn_anew(tmp_path):
     drawn = tmp_path / "events_per_day.svg"
-    program = EXAMPLES / "chart" / "events_per_day.py"
-    python = str(build("chart") / "python")
     database = load(tmp_path / "examples")
     for _ in range(2):
-        command = [python, str(program), str(database), str(drawn)]
-        subprocess.run(command, check=True, timeout=120)
-        assert drawn.read_bytes() == program.with_suffix(".svg").read_bytes()
+        draw(database, drawn)
+        assert drawn.read_bytes() == CHART.with_suffix(".svg").read_bytes()

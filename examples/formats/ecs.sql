@@ -1,20 +1,22 @@
--- Each event as a document of the Elastic Common Schema, version 8.11.0.
---
--- `document` is the JSON; `id` and `timestamp` are those of the table. What is null is left
--- out. What the schema has no field for is below `akuity`, with Akuity's own names.
+-- Each event as a document of the Elastic Common Schema, version 8.11.0. What the schema
+-- has no field for is below `akuity`, with Akuity's own names.
 --
 -- Adjust: the types of objects that are about identity and access. All others are
 -- configuration.
 CREATE OR REPLACE VIEW akuity.ecs_events AS
-WITH events AS (
+WITH types (action, type) AS (
+    VALUES ('created', 'creation'), ('updated', 'change'), ('deleted', 'deletion')
+),
+events AS (
     SELECT
-        *,
-        nullif(actor->>'id', '') AS actor_id,
-        nullif(actor->>'ip', '') AS actor_ip,
-        nullif(object->>'type', '') AS object_type,
-        nullif(object->'id'->>'name', '') AS object_name,
-        nullif(object->'id'->>'namespace', '') AS object_namespace
-    FROM akuity.audit_logs
+        log.*,
+        coalesce(types.type, 'info') AS event_type,
+        nullif(log.actor->>'id', '') AS actor_id,
+        nullif(log.actor->>'ip', '') AS actor_ip,
+        nullif(log.object->>'type', '') AS object_type,
+        nullif(log.object->'id'->>'name', '') AS object_name
+    FROM akuity.audit_logs AS log
+    LEFT JOIN types ON types.action = log.action
 )
 SELECT
     id,
@@ -37,18 +39,13 @@ SELECT
                 ) THEN 'iam'
                 ELSE 'configuration'
             END),
-            'type', jsonb_build_array(CASE
-                WHEN action = 'created' THEN 'creation'
-                WHEN action = 'updated' THEN 'change'
-                WHEN action = 'deleted' THEN 'deletion'
-                ELSE 'info'
-            END)
+            'type', jsonb_build_array(event_type)
         ),
         'user', CASE WHEN actor_id IS NOT NULL THEN jsonb_build_object(
             'id', actor_id,
             'name', actor_id,
             'email', CASE
-                WHEN actor->>'type' = 'user' AND actor_id LIKE '%@%' THEN actor_id
+                WHEN (actor->>'type') = 'user' AND actor_id LIKE '%@%' THEN actor_id
             END
         ) END,
         'source', CASE WHEN actor_ip IS NOT NULL THEN jsonb_build_object('ip', actor_ip) END,
@@ -59,7 +56,7 @@ SELECT
         'orchestrator', jsonb_build_object(
             'type', 'akuity',
             'organization', organization_id,
-            'namespace', object_namespace,
+            'namespace', nullif(object->'id'->>'namespace', ''),
             'resource', CASE WHEN coalesce(object_type, object_name) IS NOT NULL THEN
                 jsonb_build_object('type', object_type, 'name', object_name)
             END
