@@ -51,8 +51,7 @@ mutants: $(UV) ## Print mutants of what changed since BASE (default: main) that 
 meta: build/oldest ## Generate the settings in meta.yml and meltano.yml
 	$(UV) run python -m scripts.generate_plugin .venv/bin/python build/oldest/bin/python
 build/oldest: pyproject.toml | $(UV)
-	$(UV) venv --quiet --clear $@
-	$(UV) pip install --quiet --python $@ --resolution lowest-direct --editable . --group sandbox --group test
+	$(UV) venv --quiet --clear $@ && $(UV) pip install --quiet --python $@ --resolution lowest-direct --editable . --group sandbox --group test
 audit: $(UV) ## Check the newest and oldest dependencies for known vulnerabilities
 	mkdir -p build && for versions in highest lowest-direct; do \
 	  $(UV) pip compile --quiet --resolution $$versions --output-file build/audit.txt pyproject.toml && \
