@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks.measuring import Row, Sample, largest_offset, run
+from benchmarks.measuring import Row, Sample, run
 from benchmarks.programs import Job
 from benchmarks.scenarios import SCENARIOS, Case, Scenario, options
 from sandbox.data import Dataset
@@ -92,8 +92,7 @@ def _run(case: Case, server: Sandbox, *, here: bool) -> Sample:
         stats = server.ask("GET", "/sandbox/stats")
         check, data = case.program.check, () if case.resumed else case.data
         problem = check(job.folder, data) if check else None
-        offset = largest_offset(stats["queries"])
-        return Sample(*usage, stats["requests"], offset, problem)
+        return Sample(*usage, stats["requests"], problem)
 
 
 def section(scenario: Scenario, rows: Sequence[Row]) -> str:
@@ -117,7 +116,7 @@ def section(scenario: Scenario, rows: Sequence[Row]) -> str:
 
 
 def _cells(row: Row, first: Row) -> dict[str, str]:
-    requests, offset = row.worst("requests"), row.worst("max_offset")
+    requests = row.worst("requests")
     return {
         "Program": row.case.name,
         "Seconds": f"{row.median('seconds'):.2f}",
@@ -126,7 +125,6 @@ def _cells(row: Row, first: Row) -> dict[str, str]:
         "CPU ratio": f"{row.ratio('cpu_seconds', first):.2f}",
         "Peak RSS, MB": f"{row.worst('peak_rss') / 1e6:.0f}",
         "Requests": f"{requests:,}" if requests else "",
-        "Largest offset": f"{offset:,}" if offset else "",
         "": f"**{row.problem}**" if row.problem else "",
     }
 

@@ -4,21 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
-from sandbox.timestamps import SECOND, from_rfc3339
 from scripts import CommandError
 from scripts.processes import started
 
 LIMIT = 900.0
 """The time limit of a program, in seconds."""
-
-UNSPLITTABLE = 2.5 * SECOND
-"""A second, plus the margins that a careful client may add at both ends."""
 
 _MEASURE = """
 import json, resource, subprocess, sys, time
@@ -49,7 +44,6 @@ class Sample(NamedTuple):
     cpu_seconds: float
     peak_rss: int
     requests: int
-    max_offset: int
     problem: str | None
 
 
@@ -117,20 +111,3 @@ def run(command: Sequence[str], folder: Path) -> Usage:
         message = f"{command[0]} failed with exit code {code}:\n{end}"
         raise CommandError(message)
     return Usage(*json.loads(usage.read_bytes()))
-
-
-def largest_offset(queries: Iterable[str]) -> int:
-    """Return the largest avoidable offset of a page in queries.
-
-    A request for one event is a probe, not a page, and a range of one second cannot be
-    split.
-    """
-    largest = 0
-    for query in queries:
-        asked = dict(parse_qsl(query))
-        bounds = [asked.get(f"filters.{name}Time") for name in ("start", "end")]
-        start, end = (from_rfc3339(bound) if bound else None for bound in bounds)
-        split = start is None or end is None or end - start > UNSPLITTABLE
-        if split and asked.get("filters.limit") != "1":
-            largest = max(largest, int(asked.get("filters.offset", "0")))
-    return largest

@@ -174,9 +174,6 @@ def _script(name: str, script: str, environment: str, check: Check | None) -> Pr
 
 
 TAP_AKUITY, SDK_DEFAULT = tap_akuity(), sdk_default()
-EMPTY_TAP = _script(
-    "importing singer-sdk, building an empty tap", "empty_tap.py", "sdk-default", None
-)
 DLT = _script("dlt, extract only", "dlt_rest_api.py", "dlt", same_count)
 SCRIPT = _script(
     "script: requests + orjson", "requests_orjson.py", "script", same_events()

@@ -149,7 +149,6 @@ SCENARIOS = (
         [
             Case(TAP_AKUITY, events(1000), resumed=True, most_requests=1),
             Case(SDK_DEFAULT, events(1000), resumed=True),
-            Case(programs.EMPTY_TAP, events(1000), resumed=True),
         ],
         rounds=15,
     ),

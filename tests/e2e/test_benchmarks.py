@@ -8,7 +8,7 @@ import pytest
 from benchmarks import __main__ as program
 from benchmarks import measuring
 from benchmarks.checking import difference, digest
-from benchmarks.measuring import Row, Sample, largest_offset
+from benchmarks.measuring import Row, Sample
 from benchmarks.scenarios import SCENARIOS, options
 from sandbox.__main__ import parser
 from sandbox.data import Dataset
@@ -16,7 +16,7 @@ from sandbox.options import read_options
 from scripts import CommandError
 
 CASE = SCENARIOS[0].cases[0]
-SAMPLE = Sample(1.0, 0.5, 50_000_000, 100, 9500, None)
+SAMPLE = Sample(1.0, 0.5, 50_000_000, 100, None)
 
 
 def test_every_form_of_output_is_right(capsys):
@@ -65,18 +65,6 @@ def test_each_difference_is_found(sample):
 def test_the_server_has_the_data():
     for data in {case.data for one in SCENARIOS for case in one.cases}:
         assert read_options(parser().parse_args(options(data)), Dataset) == data
-
-
-def test_largest_offset():
-    start, end = "filters.startTime=2025-01-01T00:00:00Z", "filters.endTime=2025-01-01"
-    offsets = {
-        "filters.limit=10&filters.offset=20": 20,
-        f"filters.limit=10&filters.offset=30&{start}&{end}T00:00:03Z": 30,
-        f"filters.limit=1&filters.offset=40&{start}&{end}T00:00:03Z": 0,
-        f"filters.limit=10&filters.offset=50&{start}&{end}T00:00:02Z": 0,
-    }
-    assert {query: largest_offset([query]) for query in offsets} == offsets
-    assert largest_offset(offsets) == 30
 
 
 def test_usage_is_of_what_a_program_starts(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import subprocess
+from typing import Any
 
 from scripts import ROOT
 from scripts.examples import EXAMPLES, ask, load
@@ -92,7 +93,7 @@ def with_views(folder):
 
     path = load(folder / "examples", ITEMS)
     formats = EXAMPLES / "formats"
-    command = ["sed", "-f", formats / "duckdb.sed"]
+    command: list[Any] = ["sed", "-f", formats / "duckdb.sed"]
     command += [formats / f"{name}.sql" for name in FORMATS]
     views = subprocess.check_output(command, text=True)
     with duckdb.connect(str(path)) as connection:
