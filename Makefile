@@ -37,7 +37,7 @@ test-newest: $(UV) ## Run the tests with the newest SDK, including pre-releases
 	$(UV) venv --quiet --clear build/newest
 	echo 'singer-sdk[msgspec,parquet,s3,testing]' | $(UV) pip compile --quiet --no-header --no-deps --no-strip-extras --no-annotate --prerelease allow --output-file build/newest.txt -
 	$(UV) pip install --quiet --python build/newest --prerelease allow --overrides build/newest.txt --editable . --group sandbox --group test
-	cat build/newest.txt && ! $(UV) pip list --python build/newest --outdated --prerelease allow | grep ^singer-sdk
+	$(UV) pip freeze --python build/newest | grep -x "$$(sed 's/\[.*\]//' build/newest.txt)"
 	build/newest/bin/python -m pytest --quiet --numprocesses=auto
 bench: $(UV) ## Compare the speed of the tap with alternatives
 	@$(UV) run python -m benchmarks

@@ -31,6 +31,12 @@ def test_targets_of_make_exist_and_nothing_is_forgotten():
         assert f"tests/e2e/{path.name}" in run
 
 
+def test_the_newest_sdk_may_be_a_pre_release():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    rule = makefile.split("\ntest-newest:")[1].split("\nbench:")[0]
+    assert rule.count("$(UV) pip ") - 1 == rule.count("--prerelease allow") == 2
+
+
 def test_all_versions_of_python_are_tested():
     project = (ROOT / "pyproject.toml").read_text("utf-8")
     claimed = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', project)
