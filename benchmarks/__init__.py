@@ -1,5 +1,1 @@
 """Benchmarks that compare the tap with its alternatives."""
-
-from harness import ROOT
-
-FOLDER = ROOT / "benchmarks"

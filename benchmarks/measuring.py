@@ -1,46 +1,66 @@
-"""Runs the cases of a scenario in turn, and checks the output of each."""
+"""Runs a program, and measures its time, its memory and its requests."""
 
+import json
+import os
+import subprocess
 import sys
-import tempfile
-from collections.abc import Iterable
-from contextlib import ExitStack
-from functools import cache
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
-from urllib.parse import parse_qsl
+from typing import Any, NamedTuple
 
-from benchmarks import running
-from benchmarks.programs import Job
-from benchmarks.scenarios import Case, Scenario, options
-from harness.sandboxes import Sandbox, serve
-from sandbox.data import Dataset
-from sandbox.timestamps import SECOND, from_rfc3339
+from scripts import CommandError
+from scripts.processes import started
 
-UNSPLITTABLE = 2.5 * SECOND
-"""A second, plus the margins that a careful client may add at both ends."""
+LIMIT = 900.0
+"""The time limit of a program, in seconds."""
+
+_MEASURE = """
+import json, resource, subprocess, sys, time
+begin = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+seconds = time.perf_counter() - begin
+usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as file:
+    json.dump([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024], file)
+sys.exit(code)
+"""
+"""Runs a command from a small process: Linux counts the memory of the parent, too."""
+
+
+class Usage(NamedTuple):
+    """The time and memory of a program and its children."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_rss: int
+    """Of the largest process, in bytes."""
 
 
 class Sample(NamedTuple):
-    """One run of a program, and what is wrong with its output, if anything."""
+    """One run of a program, and what is wrong with it, if anything."""
 
     seconds: float
     cpu_seconds: float
     peak_rss: int
     requests: int
-    max_offset: int
     problem: str | None
 
 
 class Row(NamedTuple):
     """All runs of a case."""
 
-    case: Case
+    case: Any
     samples: list[Sample]
 
     @property
     def problem(self) -> str | None:
-        """The first problem of a run, if any."""
+        """The first problem of a run, or the limit that is exceeded, if any."""
+        requests, megabytes = self.worst("requests"), self.worst("peak_rss") / 1e6
+        if (most := self.case.most_requests) is not None and requests > most:
+            return f"more than {most:,} requests"
+        if (most := self.case.most_megabytes) is not None and megabytes > most:
+            return f"more than {most:,} MB"
         return next(filter(None, (sample.problem for sample in self.samples)), None)
 
     def median(self, field: str) -> float:
@@ -57,73 +77,37 @@ class Row(NamedTuple):
         return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
 
 
-class Table(NamedTuple):
-    """The measurements of a scenario."""
+def run(command: Sequence[str], folder: Path) -> Usage:
+    """Run a program at home in a folder, without files and variables of the user.
 
-    scenario: Scenario
-    rows: list[Row]
+    Its output goes into the file `output` there, and its errors into `log`.
 
-    def row(self, name: str) -> Row:
-        """Return the row of a case."""
-        return next(row for row in self.rows if row.case.name == name)
-
-
-def measure(scenario: Scenario, *, here: bool = False) -> Table:
-    """Run a scenario, in the programs' own environments or in the project's, `here`."""
-    say(scenario.title)
-    table = Table(scenario, [Row(case, []) for case in scenario.cases])
-    with ExitStack() as stack:
-
-        @cache
-        def served(data: Dataset, latency: float) -> Sandbox:
-            # Only one server at a time is busy, but no round regenerates its data.
-            latency_option = f"--latency-seconds={latency}"
-            return stack.enter_context(serve(*options(data), latency_option))
-
-        for number in range(1, scenario.rounds + 1):
-            for case, samples in table.rows:
-                sample = _run(case, served(case.data, case.latency), here=here)
-                samples.append(sample)
-                problem = f"  WRONG: {sample.problem}" if sample.problem else ""
-                say(
-                    f"  {number}. {case.name:50} {sample.seconds:8.2f} s "
-                    f"{sample.peak_rss / 1e6:6.0f} MB "
-                    f"{sample.requests:6,} requests{problem}"
-                )
-    return table
-
-
-def say(text: str) -> None:
-    """Print a line of progress."""
-    sys.stderr.write(f"{text}\n")
-
-
-def _run(case: Case, server: Sandbox, *, here: bool) -> Sample:
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
-        job = Job(Path(name), server, case.page_size, case.resumed, here)
-        command = case.program.command(job)
-        # Building the command may have called the server, for discovery.
-        server.ask("POST", "/sandbox/reset-stats")
-        usage = running.run(command, job.folder)
-        stats = server.ask("GET", "/sandbox/stats")
-        check, data = case.program.check, () if case.resumed else case.data
-        problem = check(job.folder, data) if check else None
-        offset = largest_offset(stats["queries"])
-        return Sample(*usage, stats["requests"], offset, problem)
-
-
-def largest_offset(queries: Iterable[str]) -> int:
-    """Return the largest avoidable offset of a page in queries.
-
-    A request for one event is a probe, not a page, and a range of one second cannot be
-    split.
+    Raises:
+        CommandError: The program failed, or reached the time limit.
     """
-    largest = 0
-    for query in queries:
-        asked = dict(parse_qsl(query))
-        bounds = [asked.get(f"filters.{name}Time") for name in ("start", "end")]
-        start, end = (from_rfc3339(bound) if bound else None for bound in bounds)
-        split = start is None or end is None or end - start > UNSPLITTABLE
-        if split and asked.get("filters.limit") != "1":
-            largest = max(largest, int(asked.get("filters.offset", "0")))
-    return largest
+    variables = {
+        "DLT_DATA_DIR": str(folder / "dlt"),
+        "HOME": str(folder),
+        "LANG": "C.UTF-8",
+        "NO_PROXY": "127.0.0.1",
+        "PATH": os.environ.get("PATH", os.defpath),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        "TMPDIR": str(folder),
+    }
+    usage, log = folder / "usage", folder / "log"
+    measured = [sys.executable, "-IS", "-c", _MEASURE, str(usage), *command]
+    with (
+        (folder / "output").open("wb") as stdout,
+        log.open("wb") as stderr,
+        started(measured, folder, variables, stdout=stdout, stderr=stderr) as process,
+    ):
+        try:
+            code = process.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            message = f"{command[0]} took over {LIMIT:g} seconds."
+            raise CommandError(message) from None
+    if code:
+        end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
+        message = f"{command[0]} failed with exit code {code}:\n{end}"
+        raise CommandError(message)
+    return Usage(*json.loads(usage.read_bytes()))

@@ -3,38 +3,23 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks import FOLDER, running
-from benchmarks.checking import Change, Check, printed, same_count, same_events
-from harness import ROOT, environments
-from harness.sandboxes import Sandbox
+from benchmarks.checking import Change, Check, same_count, same_events
+from benchmarks.measuring import run
 from sandbox.data import Item
+from scripts import ROOT
+from scripts.environments import HOME
+from scripts.sandboxes import Sandbox
 
-PEERS = FOLDER / "peers"
-HOME = ROOT / ".venv-bench"
-"""Where the measured programs are installed, each in an environment of its own."""
+PEERS = ROOT / "benchmarks" / "peers"
 
 START_DATE, END_DATE = "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
 BOOKMARK = "2026-01-02T00:00:00Z"
 """Late enough that no lookback reaches the last event."""
-
-PRESENT = ("tap-akuity", "sdk-default")
-"""Environments whose programs also run in the project's own environment."""
-
-
-def install(environment: str) -> str:
-    """Create an environment unless it is up to date, and return its pinned versions."""
-    path = FOLDER / "requirements" / f"{environment}.txt"
-    text = path.read_text(encoding="utf-8")
-    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    arguments = ["--requirement", str(path)]
-    environments.build(HOME / environment, arguments, made_of=text + project)
-    pins = [line.replace("==", " ") for line in text.splitlines() if "==" in line]
-    return ", ".join(pins)
 
 
 class Job(NamedTuple):
@@ -50,7 +35,9 @@ class Job(NamedTuple):
     def executable(self, environment: str, name: str = "python") -> str:
         """Return the path of a program in an environment."""
         here = Path(sys.executable).parent
-        return str((here if self.here else HOME / environment / "bin") / name)
+        return str(
+            (here if self.here else HOME / f"bench-{environment}" / "bin") / name
+        )
 
     def write(self, name: str, content: object) -> str:
         """Write a JSON file, and return its path."""
@@ -156,7 +143,7 @@ def _tap(name: str, words: list[str], mode: Mode, settings: dict[str, Any]) -> P
                 "replication_key": "timestamp",
                 "replication_key_value": BOOKMARK,
                 # Not the first run of a day, which does more.
-                "checked_on": datetime.now(timezone.utc).date().isoformat(),
+                "checked_on": datetime.now(UTC).date().isoformat(),
             }
             state = {"bookmarks": {"audit_logs": bookmark}}
             tap += ["--state", job.write("state.json", state)]
@@ -169,7 +156,7 @@ def _tap(name: str, words: list[str], mode: Mode, settings: dict[str, Any]) -> P
 
 def _catalog(tap: list[str], job: Job) -> str:
     """Write the catalog with `details.patch` deselected, and return its path."""
-    running.run([*tap, "--discover"], job.folder)
+    run([*tap, "--discover"], job.folder)
     catalog = json.loads((job.folder / "output").read_bytes())
     for entry in catalog["streams"][0]["metadata"]:
         if entry["breadcrumb"] == ["properties", "details", "properties", "patch"]:
@@ -187,17 +174,7 @@ def _script(name: str, script: str, environment: str, check: Check | None) -> Pr
 
 
 TAP_AKUITY, SDK_DEFAULT = tap_akuity(), sdk_default()
-TAP_VERSION = Program(
-    "tap-akuity --version",
-    "tap-akuity",
-    lambda job: [job.executable("tap-akuity", "tap-akuity"), "--version"],
-)
-EMPTY_TAP = _script(
-    "importing singer-sdk, building an empty tap", "empty_tap.py", "sdk-default", None
-)
-DLT_EXTRACT = _script(
-    "dlt, extract only", "dlt_rest_api.py", "dlt", same_count(printed)
-)
-REQUESTS_ORJSON = _script(
-    "script: requests + orjson", "requests_orjson.py", "requests-orjson", same_events()
+DLT = _script("dlt, extract only", "dlt_rest_api.py", "dlt", same_count)
+SCRIPT = _script(
+    "script: requests + orjson", "requests_orjson.py", "script", same_events()
 )

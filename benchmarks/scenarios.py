@@ -1,19 +1,15 @@
-"""The scenarios to measure."""
+"""What is measured."""
 
 from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from benchmarks import programs
-from benchmarks.programs import END_DATE, PRESENT, SDK_DEFAULT, TAP_AKUITY, Program
+from benchmarks.programs import END_DATE, SDK_DEFAULT, TAP_AKUITY, Program
 from sandbox.data import Dataset
 from sandbox.instants import SHAPES, Distribution
 
-EIGHT, ONE = (programs.tap_akuity(concurrency=number) for number in (8, 1))
-PEERS = (SDK_DEFAULT, programs.DLT_EXTRACT, programs.REQUESTS_ORJSON)
-START_UP = (SDK_DEFAULT, programs.EMPTY_TAP, programs.TAP_VERSION)
 LATENCY = 0.1
-PAGE_SIZES = (500, 1000)
 DAYS = 6 * 365 + 2
 """From `START_DATE` to `END_DATE`."""
 
@@ -29,9 +25,7 @@ def options(data: Dataset) -> list[str]:
     """Return the sandbox's options for the same events."""
     given = {**vars(data), "until": END_DATE}
     return [
-        f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}")
-        for name, value in given.items()
-        if value
+        f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value
     ]
 
 
@@ -50,6 +44,9 @@ class Case(NamedTuple):
     detail: str = ""
     """What distinguishes it from the same program in another case."""
 
+    most_requests: int | None = None
+    most_megabytes: int | None = None
+
     @property
     def name(self) -> str:
         """The program and the detail."""
@@ -64,8 +61,8 @@ class Scenario(NamedTuple):
     cases: list[Case]
     rounds: int = 1
 
-    def tiny(self, *, present: bool) -> "Scenario":
-        """Return a tiny version, perhaps without what has to be installed."""
+    def tiny(self, environments: set[str]) -> "Scenario":
+        """Return a tiny version of the cases whose programs have an environment."""
         cases = [
             case._replace(
                 data=replace(case.data, records=250),
@@ -73,76 +70,53 @@ class Scenario(NamedTuple):
                 latency=case.latency / 100,
             )
             for case in self.cases
-            if case.program.environment in PRESENT or not present
+            if case.program.environment in environments
         ]
         return self._replace(cases=cases, rounds=1)
 
 
 PLENTY = events(100_000)
-MILLION = events(1_000_000, "clustered")
-UNKNOWN = replace(PLENTY, unknown_members=True)
-PATCHES = replace(PLENTY, records=10_000, patch_bytes=20_000)
 
 SCENARIOS = (
     Scenario(
         "no-latency",
         "No latency, page size 1,000",
-        [Case(one, PLENTY, 1000) for one in (TAP_AKUITY, *PEERS)],
+        [
+            Case(one, PLENTY, 1000)
+            for one in (TAP_AKUITY, SDK_DEFAULT, programs.DLT, programs.SCRIPT)
+        ],
         rounds=5,
     ),
     Scenario(
         "latency",
         "100 ms for each request, page size 500",
         [
-            Case(one, PLENTY, latency=LATENCY)
-            for one in (TAP_AKUITY, EIGHT, SDK_DEFAULT)
+            *(
+                Case(one, PLENTY, latency=LATENCY)
+                for one in (
+                    TAP_AKUITY,
+                    programs.tap_akuity(concurrency=8),
+                    programs.tap_akuity(concurrency=1),
+                    SDK_DEFAULT,
+                )
+            ),
+            Case(TAP_AKUITY, PLENTY, 1000, LATENCY, detail="1,000 a page"),
         ],
         rounds=2,
-    ),
-    Scenario(
-        "unknown-members",
-        "Members that nobody knows in every event, no latency, page size 1,000",
-        [
-            Case(TAP_AKUITY, PLENTY, 1000),
-            Case(TAP_AKUITY, UNKNOWN, 1000, detail="unknown members"),
-        ],
-        rounds=7,
-    ),
-    Scenario(
-        "page-size",
-        "Page sizes: 100 ms for each request, and none where clustered",
-        [
-            *(
-                Case(TAP_AKUITY, data, size, latency, detail=f"{what}, {size} a page")
-                for what, data, latency in (
-                    ("plain", PLENTY, LATENCY),
-                    ("patches of 20 KB", PATCHES, LATENCY),
-                    ("clustered", MILLION, 0.0),
-                )
-                for size in PAGE_SIZES
-            ),
-            Case(TAP_AKUITY, MILLION, None, detail="clustered, default settings"),
-        ],
     ),
     Scenario(
         "requests",
         "Requests for each distribution, no latency",
         [
-            Case(TAP_AKUITY, events(100_000, it), size, detail=f"{it}, {size} a page")
-            for it in SHAPES
-            for size in PAGE_SIZES
-        ],
-    ),
-    Scenario(
-        "speed-up",
-        "8 requests at a time and 1, 100 ms for each request, page size 500",
-        [
-            Case(programs.TAP_VERSION, events(60_000, "even")),
-            *(
-                Case(one, events(60_000, name), latency=LATENCY, detail=name)
-                for name in SHAPES
-                for one in (EIGHT, ONE)
-            ),
+            Case(
+                TAP_AKUITY,
+                events(100_000, shape),
+                size,
+                detail=f"{shape}, {size} a page",
+                most_requests=most,
+            )
+            for shape in SHAPES
+            for size, most in ((500, 215), (1000, 115))
         ],
     ),
     Scenario(
@@ -156,9 +130,26 @@ SCENARIOS = (
         rounds=3,
     ),
     Scenario(
+        "memory",
+        "A million clustered events, and patches of 20 KB, default settings",
+        [
+            Case(TAP_AKUITY, events(1_000_000, "clustered"), None, most_megabytes=150),
+            Case(
+                TAP_AKUITY,
+                replace(PLENTY, records=10_000, patch_bytes=20_000),
+                None,
+                detail="patches of 20 KB",
+                most_megabytes=200,
+            ),
+        ],
+    ),
+    Scenario(
         "nothing-new",
         "Nothing new: start-up",
-        [Case(one, events(1000), resumed=True) for one in (TAP_AKUITY, *START_UP)],
+        [
+            Case(TAP_AKUITY, events(1000), resumed=True, most_requests=1),
+            Case(SDK_DEFAULT, events(1000), resumed=True),
+        ],
         rounds=15,
     ),
 )

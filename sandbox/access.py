@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -21,7 +21,7 @@ EXPIRED_KEY: dict[str, Any] = {
     "api_key_id": "expired-key-id",
     "api_key_secret": "expired-key-secret",
     "role": "owner",
-    "key_expires": datetime(2025, 1, 1, tzinfo=timezone.utc),
+    "key_expires": datetime(2025, 1, 1, tzinfo=UTC),
 }
 
 
@@ -78,7 +78,7 @@ def api_key(key: Options, *, is_older: bool) -> dict[str, Any]:
     if key.account != "unclear":
         kind = "customRoles" if key.role == "auditor" else "roles"
         permissions = {"actions": [], "roles": [], "customRoles": [], kind: [key.role]}
-        expires = key.key_expires and key.key_expires.astimezone(timezone.utc)
+        expires = key.key_expires and key.key_expires.astimezone(UTC)
         content["permissions"] = permissions
         content["expireTime"] = expires and f"{expires:%Y-%m-%dT%H:%M:%SZ}"
     return {"apiKey": content}

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from random import Random
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's format, oldest first."""
-        until = self.until or datetime.now(timezone.utc)
+        until = self.until or datetime.now(UTC)
         end = int(until.timestamp()) * SECOND
         usual = 5 * 365 + 1 if self.distribution == "clustered" else 90
         start = end - (self.days or usual) * DAY

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from inspect import getdoc
 from math import inf
 from typing import Any, NoReturn, TypeVar, get_args
@@ -83,7 +83,7 @@ def from_json(content: Mapping[str, Any], cls: type[_T], prefix: str) -> _T:
 
 def _time(text: str) -> datetime:
     try:
-        return datetime.fromtimestamp(from_rfc3339(text) // SECOND, timezone.utc)
+        return datetime.fromtimestamp(from_rfc3339(text) // SECOND, UTC)
     except ValueError:
         message = f"must be a time such as 2025-01-31T08:30:00Z, not {text!r}"
         raise argparse.ArgumentTypeError(message) from None

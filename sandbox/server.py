@@ -3,11 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, Self
 
 import uvicorn
 from anyio.from_thread import start_blocking_portal
-from typing_extensions import Self
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 

@@ -5,10 +5,9 @@ python -m scripts.check_release v0.1.0
 
 import re
 import sys
-from importlib.metadata import version
-from pathlib import Path
+import tomllib
 
-ROOT = Path(__file__).parents[1]
+from scripts import ROOT
 
 
 def problem(tag: str, version: str, changelog: str) -> str | None:
@@ -35,7 +34,8 @@ def main() -> None:
     if len(sys.argv) != 2 or not sys.argv[1]:  # noqa: PLR2004, the command and the tag
         sys.exit("Specify the tag, as in `make check-release TAG=v0.1.0`.")
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    if found := problem(sys.argv[1], version("tap-akuity"), changelog):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    if found := problem(sys.argv[1], project["project"]["version"], changelog):
         sys.exit(found)
 
 

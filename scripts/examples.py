@@ -1,6 +1,6 @@
-"""Runs the examples: loads the sandbox with `sync.sh`, and runs the SQL queries.
+"""Loads the sandbox with `sync.sh`, runs the SQL queries, and draws the chart.
 
-`python -m scripts.examples` prints the tables of `docs/questions.md`.
+`make examples` prints the tables of `docs/questions.md`.
 """
 
 import json
@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +16,14 @@ import duckdb
 
 from sandbox.data import Dataset, Item
 from sandbox.server import Sandbox
+from scripts import ROOT
+from scripts.environments import build
 
-ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
+CHART = EXAMPLES / "chart" / "events_per_day.py"
 FOLDER = ROOT / "build" / "examples"
 
-HISTORY = Dataset(1500, 95, datetime(2025, 11, 1, tzinfo=timezone.utc))
+HISTORY = Dataset(1500, 95, datetime(2025, 11, 1, tzinfo=UTC))
 """Independent of today's date, so that the results stay the same."""
 SHOWN = 4
 """How many rows of each result the page shows."""
@@ -75,6 +77,12 @@ def table(result: Result) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in texts)
 
 
+def draw(database: Path, picture: Path) -> None:
+    """Draw the chart, always with the same matplotlib."""
+    python = build("chart") / "python"
+    subprocess.run([python, CHART, database, picture], check=True, timeout=120)  # noqa: S603
+
+
 def main() -> int:
     """Load the events, run the queries, and print the results."""
     try:
@@ -89,6 +97,7 @@ def main() -> int:
         sys.stdout.write(f"\n{name}: {shown} of {len(result.rows):,} rows\n")
         if shown:
             sys.stdout.write(f"\n{table(result)}\n")
+    draw(database, CHART.with_suffix(".svg"))
     return 0
 
 

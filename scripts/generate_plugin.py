@@ -15,12 +15,12 @@ import sys
 import textwrap
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).parents[1]
+from scripts import ROOT
+
 FILES = {"meta.yml": "", "meltano.yml": "    "}
 """The files, and the indent of the generated part in each."""
 

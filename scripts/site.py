@@ -10,20 +10,26 @@ from pathlib import Path
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-_PAGES = ("*.md", "docs/*.md", "examples/**/*.md", "benchmarks/*.md")
+_PAGES = ("*.md", "docs/*.md", "docs/*.css", "examples/**/*.md", "benchmarks/*.md")
 _LINK = re.compile(r"\]\(([^)\s#:]+)")
 
 
-def on_files(_: Files, config: MkDocsConfig) -> Files:
+def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace the files of `docs_dir` with all pages and the files they link to."""
     root = Path(config.config_file_path).parent
     pages = {path for pattern in _PAGES for path in root.glob(pattern)}
     linked = {target for page in pages for target in _targets(page)}
+    of_the_theme = [file for file in files if file.src_dir != config.docs_dir]
     return Files(
         [
-            File.generated(config, str(path.relative_to(root)), abs_src_path=str(path))
-            for path in sorted(pages | linked)
-            if path.is_file()
+            *of_the_theme,
+            *(
+                File.generated(
+                    config, str(path.relative_to(root)), abs_src_path=str(path)
+                )
+                for path in sorted(pages | linked)
+                if path.is_file()
+            ),
         ]
     )
 

@@ -95,11 +95,11 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
     ),
     th.Property(
         "page_size",
-        th.IntegerType(minimum=1, maximum=MAX_PAGE_SIZE),
-        default=500,
+        th.IntegerType(minimum=2, maximum=MAX_PAGE_SIZE),
+        default=1000,
         title="Page Size",
         description=(
-            "How many events to request per page. Akuity's own maximum is 1000."
+            "How many events to request per page. Akuity accepts at most 1000."
         ),
     ),
     th.Property(

@@ -101,7 +101,7 @@ class AuditLogsStream(RESTStream[Query]):
     STATE_MSG_FREQUENCY = 1
 
     _recount: Recount | None = None
-    _unsent = 0
+    _has_gap = False
 
     @property
     @override
@@ -362,9 +362,9 @@ class AuditLogsStream(RESTStream[Query]):
         ):
             if not window.again:
                 unmatched.observe(window.events)
-            self._unsent += window.unsent
+            self._has_gap |= bool(window.unsent)
             yield window
-        if self._unsent:
+        if self._has_gap:
             msg = (
                 "All events were loaded except those too big for Akuity, which "
                 "the warnings name; the next run starts before them: leave them out "
@@ -448,7 +448,7 @@ class AuditLogsStream(RESTStream[Query]):
                 state.pop(name, None)
                 if name in self._initial:
                     state[name] = self._initial[name]
-        if window.is_restart or self._unsent:
+        if window.is_restart or self._has_gap:
             return
         state[SOURCE] = self._source
         # The server's clock may be ahead, and the range with it.

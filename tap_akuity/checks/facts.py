@@ -162,7 +162,7 @@ class Measurement:
         }.items():
             try:
                 yield name, find()
-            except NotFoundOutError as error:  # noqa: PERF203, each is on its own
+            except NotFoundOutError as error:
                 yield name, str(error)
 
     def _page(self, start: int = 0, end: int = 0, **more: int | str) -> Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
@@ -53,7 +53,7 @@ class LineWriter(MsgSpecWriter):
             How many there were.
         """
         count = 0
-        extracted = datetime.now(timezone.utc)
+        extracted = datetime.now(UTC)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
         after = b',"time_extracted":%b}\n' % encoder.encode(extracted)
         for chunk in chunks(records):

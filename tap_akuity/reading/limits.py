@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-
-    from typing_extensions import Self
+    from typing import Self
 
     from tap_akuity.records.event import Event
 

@@ -33,8 +33,8 @@ class Page:
     total: int
     """How many events the range holds, before limit and offset."""
 
-    unsent: int = 0
-    """How many of its events are too big to be sent, even alone."""
+    unsent: tuple[str, ...] = ()
+    """Why events are missing that are too big to be sent, even alone: one each."""
 
     date: int | None = None
     """The server's clock: nanoseconds since the Unix epoch; None if unknown."""
@@ -47,7 +47,7 @@ class Page:
     @property
     def rows(self) -> int:
         """How many rows the page has, sent or not."""
-        return len(self.events) + self.unsent
+        return len(self.events) + len(self.unsent)
 
     def is_foreign_to(self, query: Query) -> bool:
         """Return whether the page responds to another query.

@@ -108,7 +108,7 @@ class Reader:
         with self._requests() as requests:
             page = requests.get(query)
             if page.unsent:
-                raise PageTooBigError(requests.too_big)
+                raise PageTooBigError(page.unsent[0])
             return page
 
     def begin(self, start: int, end: int | None) -> Whole:
@@ -173,11 +173,11 @@ class Reader:
         with self._requests() as requests:
             for day in recount.grown(requests, self._limits.page_size):
                 span = Range(day.range.start, min(day.range.end, recount.start))
-                unsent = 0
+                is_whole = True
                 for window in self._windows(requests, Piece(span, day.total), span.end):
-                    unsent += window.unsent
+                    is_whole &= not window.unsent
                     yield window._replace(again=True)
-                if not unsent:
+                if is_whole:
                     recount.accept(day)
         recount.finish()
 

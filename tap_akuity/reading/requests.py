@@ -18,8 +18,7 @@ from tap_akuity.reading.ranges import IncompleteError, Page, Range
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-
-    from typing_extensions import Self
+    from typing import Self
 
     from tap_akuity.api.query import Query
 
@@ -77,8 +76,6 @@ class Requests:
         self._fatal: Exception | None = None
         self._closed = False
         self._unsent = self._decoded = 0
-        self.too_big = ""
-        """Why the last page that was too big could not be sent or read."""
 
     def __enter__(self) -> Self:
         """Return the object."""
@@ -131,7 +128,7 @@ class Requests:
             try:
                 page = self._decode(query, self._response(query))
             except PageTooBigError as error:
-                self.too_big = str(error)
+                problem = str(error)
                 break  # Leave the handler, which keeps the page in memory.
             if not page.is_foreign_to(query):
                 self._decoded += 1
@@ -143,14 +140,14 @@ class Requests:
                 "proxy, and run the sync again later."
             )
             raise IncompleteError(msg)
-        return self._in_halves(query)
+        return self._in_halves(query, problem)
 
-    def _in_halves(self, query: Query) -> Page:
+    def _in_halves(self, query: Query, problem: str) -> Page:
         if query.limit == 1:
             self._unsent += 1
             if self._unsent > (MAX_UNSENT if self._decoded else MAX_UNSENT_FIRST):
-                raise PageTooBigError(self.too_big)
-            return Page([], query.offset + 1, unsent=1)
+                raise PageTooBigError(problem)
+            return Page([], query.offset + 1, unsent=(problem,))
         half = query.limit // 2
         newer = self.get(query._replace(limit=half))
         older = self.get(

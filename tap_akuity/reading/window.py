@@ -90,8 +90,8 @@ class Contents(NamedTuple):
     rows: int
     """How many rows of the server they are."""
 
-    unsent: int = 0
-    """How many rows more the server could not send."""
+    unsent: tuple[str, ...] = ()
+    """See `Page`."""
 
 
 class _Walk(NamedTuple):
@@ -101,8 +101,7 @@ class _Walk(NamedTuple):
     total: int
     """The last count."""
 
-    unsent: int
-    """How many rows the server could not send."""
+    unsent: tuple[str, ...]
 
     pages: int
     is_full: bool
@@ -177,7 +176,7 @@ class Reading:
             fruitless = 0 if is_new else fruitless + 1
             is_full = walk.is_full and (is_new or is_full)
             if fruitless >= MAX_FRUITLESS:
-                if is_full or len(self._rows) + walk.unsent >= walk.total:
+                if is_full or len(self._rows) + len(walk.unsent) >= walk.total:
                     break
                 self._give_up(walk.total)
             if number >= MAX_WALKS and walk.pages > 1 and walk.total > 1:
@@ -200,7 +199,7 @@ class Reading:
                 or len(set(walk.ids)) == len(walk.events)
                 or (before is not None and before.ids == walk.ids)
             )
-        is_known = len(self._rows) + walk.unsent >= walk.total
+        is_known = len(self._rows) + len(walk.unsent) >= walk.total
         return before is not None and walk.is_steady and is_known and not is_new
 
     @property
@@ -348,7 +347,7 @@ class Reading:
             rows, known = Rows(), set(walk.ids)
             rows.add(walk.events)
             rows.add(one for one in self._rows.events() if one.id not in known)
-        held = len(rows) + walk.unsent
+        held = len(rows) + len(walk.unsent)
         if (gone := self._confirmed - max(held, walk.total)) > 0:
             _logger.warning(
                 "Akuity counted %d events from %s, and then %d: %d disappeared before "

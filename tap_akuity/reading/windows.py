@@ -48,8 +48,8 @@ class Window(NamedTuple):
     again: bool = False
     """Whether the range had been read before, by an earlier run."""
 
-    unsent: int = 0
-    """How many of its events the server could not send."""
+    unsent: tuple[str, ...] = ()
+    """See `Page`."""
 
     is_restart: bool = False
     """Whether events before this window turned out to be missing, so that the bookmark
@@ -89,9 +89,9 @@ def windows(
             if contents.unsent:
                 _logger.warning(
                     "%d of the events from %s cannot be loaded. %s",
-                    contents.unsent,
+                    len(contents.unsent),
                     _unsent_range(requests, span, contents),
-                    requests.too_big,
+                    contents.unsent[0],
                 )
             held += contents.rows - len(contents.events)
             held += sum(event.id not in before for event in own)
@@ -141,7 +141,7 @@ def _unsent_range(requests: Requests, span: Range, contents: Contents) -> Range:
                 break
         else:
             break
-    return span
+    return Range(span.start - SECOND, span.end)  # A query begins early.
 
 
 def _missing(requests: Requests, whole: Piece, limits: Limits, held: int) -> int:

@@ -7,7 +7,7 @@ An instant is an integer: nanoseconds since 1970-01-01T00:00:00Z, negative befor
 from __future__ import annotations
 
 import re
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ DAY = 86_400 * SECOND
 
 _MAX_QUOTED = 100
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _PATTERN = re.compile(
     r"""

@@ -4,12 +4,11 @@ import pytest
 
 from sandbox.server import Sandbox
 from tests.helpers import history
-from tests.helpers.environments import commands_of
 from tests.helpers.mariadb import INSTALLED, serve_mariadb
 from tests.helpers.object_storage import serve_bucket
 from tests.helpers.postgres import serve
 from tests.helpers.search import serve_cluster
-from tests.helpers.targets import PostgreSQL
+from tests.helpers.targets import PostgreSQL, commands_of
 
 
 @pytest.fixture

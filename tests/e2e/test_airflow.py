@@ -7,13 +7,12 @@ import pytest
 
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
+from sandbox.truth import truth
 from tests.helpers import history
 from tests.helpers.airflow import Airflow, running, wait, with_workers
 from tests.helpers.commands import TAP
-from tests.helpers.environments import commands_of
 from tests.helpers.running import organization
-from tests.helpers.targets import PostgreSQL
-from tests.helpers.truth import truth
+from tests.helpers.targets import PostgreSQL, commands_of
 
 # Each command of Airflow takes seconds to start.
 pytestmark = pytest.mark.timeout(1800)

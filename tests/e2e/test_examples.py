@@ -9,19 +9,19 @@ from dataclasses import replace
 
 import pytest
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
-from scripts.examples import EXAMPLES, load
+from sandbox.truth import truth
+from scripts import ROOT, warehouse
+from scripts.examples import CHART, EXAMPLES, draw, load
 from tests.helpers import history, pipelines
 from tests.helpers.history import LOOKBACK, NEWEST, since
 from tests.helpers.projects import Project, records_read, wait_for_end
 from tests.helpers.questions import EVENTS, FOUND
 from tests.helpers.readme import blocks
 from tests.helpers.running import config_for, organization
-from tests.helpers.targets import Audit, DuckDB, rows_in_duckdb
-from tests.helpers.truth import truth
+from tests.helpers.targets import Audit, DuckDB
 
 # The first to ask for a target also waits for its installation.
 pytestmark = pytest.mark.timeout(600)
@@ -52,7 +52,7 @@ def fill_in(example, values):
 def problems(example, sandbox):
     """Say how a table differs from what should be in it."""
     name = sandbox.organization_id
-    rows = rows_in_duckdb(example.folder / f"{name}.duckdb")
+    rows = warehouse.rows(example.folder / f"{name}.duckdb")
     return DuckDB(example.folder).problems(truth(sandbox), rows)
 
 
@@ -138,10 +138,7 @@ def test_questions_in_postgresql(tmp_path, postgres):
 
 def test_the_picture_is_drawn_anew(tmp_path):
     drawn = tmp_path / "events_per_day.svg"
-    program = EXAMPLES / "chart" / "events_per_day.py"
-    python = str(ROOT / ".venv-chart" / "bin" / "python")
     database = load(tmp_path / "examples")
     for _ in range(2):
-        command = [python, str(program), str(database), str(drawn)]
-        subprocess.run(command, check=True, timeout=120)
-        assert drawn.read_bytes() == program.with_suffix(".svg").read_bytes()
+        draw(database, drawn)
+        assert drawn.read_bytes() == CHART.with_suffix(".svg").read_bytes()

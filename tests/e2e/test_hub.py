@@ -6,8 +6,9 @@ import shlex
 import pytest
 import yaml
 
-from harness import ROOT
 from sandbox.server import Sandbox
+from sandbox.truth import truth
+from scripts import ROOT
 from tests.helpers import history
 from tests.helpers.projects import (
     RUN,
@@ -19,7 +20,6 @@ from tests.helpers.projects import (
 )
 from tests.helpers.readme import blocks, section
 from tests.helpers.targets import DuckDB
-from tests.helpers.truth import truth
 
 # The first to ask for the project also waits for the tap's installation.
 pytestmark = pytest.mark.timeout(300)

@@ -5,12 +5,12 @@ import subprocess
 
 import pytest
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts import ROOT
+from scripts.environments import build
 from tap_akuity.settings import SCHEMA
 from tests.helpers.commands import messages, write
-from tests.helpers.environments import build
 from tests.helpers.events import ids
 from tests.helpers.running import config_for, records
 
@@ -25,7 +25,7 @@ def wheel():
 def run(wheel, tmp_path_factory):
     """Return what runs a command where nothing of the checkout is in its way."""
     folder = tmp_path_factory.mktemp("environments")
-    commands = build("tap-akuity", [str(wheel)], folder)
+    commands = build("tap-akuity", str(wheel), home=folder)
 
     def output(name, *arguments):
         return subprocess.check_output(

@@ -9,24 +9,24 @@ import os
 import shutil
 import signal
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.timestamps import from_record
+from sandbox.truth import truth
+from scripts import ROOT
 from tests.helpers import container
 from tests.helpers.commands import write
 from tests.helpers.history import since
 from tests.helpers.projects import as_variables, read_yaml, records_read
 from tests.helpers.running import config_for
 from tests.helpers.targets import Audit, DuckDB
-from tests.helpers.truth import truth
 
 pytestmark = [
     pytest.mark.timeout(600),
@@ -40,7 +40,7 @@ FOLDER = ROOT / "examples" / "kubernetes"
 JOB = read_yaml(FOLDER / "backfill" / "job.yaml")["spec"]
 POD = read_yaml(FOLDER / "base" / "cronjob.yaml")["spec"]["jobTemplate"]["spec"]
 STATE = "prod:tap-akuity-to-target-postgres"
-UNTIL = datetime(2026, 1, 20, tzinfo=timezone.utc)
+UNTIL = datetime(2026, 1, 20, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")

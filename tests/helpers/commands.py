@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness.processes import inherited
+from scripts.processes import inherited
 
 BIN = Path(sys.executable).parent
 TAP = str(BIN / "tap-akuity")

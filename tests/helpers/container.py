@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness import ROOT
-from harness.processes import inherited, started
+from scripts import ROOT
+from scripts.processes import inherited, started
 
 BWRAP = shutil.which("bwrap") or ""
 HOME = ROOT / ".venv-container"

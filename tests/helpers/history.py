@@ -1,12 +1,12 @@
 """What happens in the sandbox: before the first run, and between it and the second."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from random import Random
 
 from sandbox.data import Dataset, Organization
 from sandbox.timestamps import DAY, SECOND, to_go
 
-UNTIL = datetime(2025, 11, 1, tzinfo=timezone.utc)
+UNTIL = datetime(2025, 11, 1, tzinfo=UTC)
 END = int(UNTIL.timestamp()) * SECOND
 SEED = 6
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sandbox.timestamps import SECOND
+from sandbox.truth import COLUMNS, OBJECTS, Row
 from tests.helpers.commands import write
 from tests.helpers.targets import STREAM, Warehouse, from_json
-from tests.helpers.truth import COLUMNS, OBJECTS, Row
 
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
@@ -64,11 +64,7 @@ class MariaDB(Warehouse):
     """A table in MariaDB, where a row stays as it came first."""
 
     # No later Python than 3.10 is allowed, and none is needed.
-    requirements = (
-        "--ignore-requires-python",
-        "thk-target-mysql==0.1.3",
-        "setuptools<81",
-    )
+    options = ("--ignore-requires-python",)
     command = "target-mysql"
     server = "mariadb"
     updates = False

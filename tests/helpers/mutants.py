@@ -7,9 +7,9 @@ import os
 
 
 def place_of(module):
-    """Return the folder of a module's tests, or their file if it is in no package."""
-    *package, name = module.removeprefix("tap_akuity.").split(".")
-    return f"tests/tap/{package[0]}/" if package else f"tests/tap/test_{name}.py"
+    """Return how the paths of a module's tests begin."""
+    package, *name = module.removeprefix("tap_akuity.").split(".")
+    return f"tests/tap/{package}/" if name else "tests/tap/test_"
 
 
 def pytest_collection_modifyitems(config, items):

@@ -10,8 +10,9 @@ import duckdb
 from moto.server import ThreadedMotoServer
 
 from sandbox.timestamps import SECOND
-from tests.helpers.targets import Warehouse, from_csv, from_json, rows_of
-from tests.helpers.truth import Row, flattened
+from sandbox.truth import Row, flattened
+from scripts.warehouse import rows_of
+from tests.helpers.targets import Warehouse, from_csv, from_json
 
 _NAME = "audit"
 _REGION = "us-east-1"
@@ -63,7 +64,6 @@ class _S3(Warehouse):
 class S3Jsonl(_S3):
     """Lines of JSON in S3; each run adds objects."""
 
-    requirements = ("plinxore-target-s3==0.1.7",)
     command = "target-s3"
     format = "jsonl"
 
@@ -117,7 +117,7 @@ class S3Csv(_S3):
     """CSV in S3, an object for each run. Only right if the tap flattens."""
 
     # No later Python than 3.10 is allowed, and none is needed.
-    requirements = ("--ignore-requires-python", "pipelinewise-target-s3-csv==2.0.0")
+    options = ("--ignore-requires-python",)
     command = "target-s3-csv"
     unit = 1
     blanks = False

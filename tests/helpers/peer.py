@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from typing import NamedTuple
 
-from harness.processes import inherited
+from scripts.processes import inherited
 
 KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
 

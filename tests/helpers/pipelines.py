@@ -5,9 +5,9 @@ import re
 import shlex
 from typing import Any, NamedTuple
 
-from harness.processes import inherited, started
+from scripts.processes import inherited, started
 from tests.helpers.commands import BIN, write
-from tests.helpers.environments import commands_of
+from tests.helpers.targets import commands_of
 
 _FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_", "PG")
 _EMITTED = re.compile(r"Sync completed: .* emitted=(\d+) ")

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import yaml
 
-from harness import ROOT
-from harness.processes import inherited, started
+from scripts import ROOT
+from scripts.processes import inherited, started
 
 TAP, TARGET = "tap-akuity", "target-duckdb"
 RUN = ("run", "--no-install", TAP, TARGET)

@@ -9,8 +9,8 @@ import textwrap
 
 import pytest
 
-from demo.warehouse import TABLE
-from harness import ROOT
+from scripts import ROOT
+from scripts.warehouse import TABLE
 from tap_akuity.settings import SCHEMA
 from tests.helpers.commands import BIN, write
 from tests.helpers.running import config_for

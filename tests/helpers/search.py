@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tests.helpers.targets import Warehouse, instants
-from tests.helpers.truth import Row
+from sandbox.truth import Row, instants
+from tests.helpers.targets import Warehouse
 
 INDEX = "audit-logs"
 
@@ -73,7 +73,6 @@ def _keep(body: bytes, documents: dict[str, Row]) -> bytes:
 class Elasticsearch(Warehouse):
     """Documents of an index."""
 
-    requirements = ("target-elasticsearch==2.1.0",)
     command = "target-elasticsearch"
     server = "elasticsearch"
 

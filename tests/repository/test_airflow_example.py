@@ -7,7 +7,7 @@ import pytest
 
 from akuity_config import ConfigError, Shard, read
 from akuity_pipeline import Command, PipelineError, run, variables
-from harness import ROOT
+from scripts import ROOT
 from tests.helpers.commands import write
 
 ACME = {"connection": "key", "start": "2025-11-20", "end": "2026-03-05"}

@@ -1,64 +1,90 @@
-"""The demo's check of the rows notices each difference."""
+"""The demo checks every row, and fails if one is wrong."""
 
-import json
-from typing import Any
+from contextlib import contextmanager
 
 import pytest
 
-from demo import comparison
-from demo.__main__ import rows_loaded
+from sandbox import truth
+from sandbox.data import Dataset
+from scripts import demo
+from scripts.sandboxes import Sandbox
 
-ITEM: dict[str, Any] = {
-    "timestamp": "2025-11-21 16:26:40.123456789 +0000 UTC",
-    "action": "deleted",
-    "actor": {"id": "sarah@example.com", "type": "user"},
-    "object": None,
-    "details": {"message": "", "patch": '{"a": "ü\\n"}', "actionType": ""},
-    "count": 2,
-    "lastOccurredTimestamp": "",
-}
+FIRST, LATER = (list(Dataset(records, seed=1)) for records in (30, 5))
+ORGANIZATION = "sandbox"
 
 
-def difference(items, rows):
-    def as_row(item):
-        at, action, *objects, times, last = item.values()
-        texts = [one and json.dumps(one, indent=1, sort_keys=True) for one in objects]
-        parse = comparison.parse_time
-        return parse(at), action, *texts, times, parse(last) if last else None
+class Sandboxed(Sandbox):
+    """A sandbox without a server."""
 
-    return comparison.difference(
-        map(comparison.from_api, items), map(comparison.from_row, map(as_row, rows))
-    )
+    def ask(self, method, _path):
+        return LATER if method == "POST" else [*FIRST, *LATER]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"timestamp": "2025-11-21 16:26:40.123457 +0000 UTC"},
-        {"action": "created"},
-        {"actor": None},
-        {"object": {"id": None}},
-        {"details": {**ITEM["details"], "patch": '{"a": "ü\n"}'}},
-        {"count": 3},
-        {"lastOccurredTimestamp": "2025-11-21 16:30:00 +0000 UTC"},
-    ],
-)
-def test_notices_each_property(change):
-    sentence = difference([ITEM], [{**ITEM, **change}])
-    assert "1 of the sandbox's events are missing or changed in DuckDB (" in sentence
-    assert "; 1 of DuckDB's rows are not events of the sandbox (" in sentence
+def loaded(items):
+    """Return the rows that target-duckdb would store."""
+    rows = truth.rows_by_id(items, ORGANIZATION).values()
+    return [truth.stored(row, blanks=False, lower=True) for row in rows]
 
 
-def test_notices_a_row_too_few_or_too_many():
-    other = {**ITEM, "lastOccurredTimestamp": ITEM["timestamp"]}
-    assert difference([ITEM, other], [other, ITEM]) is None
-    assert difference([ITEM, ITEM], [ITEM]).startswith("1 of the sandbox's events are")
-    assert difference([ITEM], [ITEM, ITEM]).startswith("1 of DuckDB's rows are not")
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return what runs the demo on rows instead of what Meltano loads."""
+    monkeypatch.setattr(demo, "DATABASE", tmp_path / "demo.duckdb")
+    monkeypatch.setattr(demo, "LOG", tmp_path / "log")
+
+    @contextmanager
+    def serve(*_, **__):
+        yield Sandboxed("", ORGANIZATION, "", "", len(FIRST))
+
+    monkeypatch.setattr(demo, "serve", serve)
+
+    def program(rows, *, read=5):
+        results = iter([loaded(FIRST), rows])
+
+        def meltano(*arguments, log, **_):
+            if arguments[0] == "run":
+                log.write(b"target-duckdb Loading %d rows into akuity\n" % read)
+                log.flush()
+                monkeypatch.setattr(demo, "rows", lambda _: next(results))
+
+        monkeypatch.setattr(demo, "meltano", meltano)
+        monkeypatch.setattr(demo, "ask", lambda *_: (["who", "events"], [("me", 1)]))
+        return demo.main()
+
+    return program
 
 
-def test_counts_what_the_loader_says(tmp_path):
-    log = tmp_path / "log"
-    line = 'target-duckdb Loading {} rows into \'"demo"."akuity"."audit_logs"\'\n'
-    log.write_text(line.format(500) + line.format(40) + "other\n" + line.format(2))
-    assert rows_loaded(log, since=0) == 542
-    assert rows_loaded(log, since=len(line.format(500))) == 42
+def test_succeeds(run, capsys):
+    assert run(loaded([*FIRST, *LATER])) == 0
+    said = capsys.readouterr().out
+    assert "5 events added (5 read)" in said
+    assert "the 35 rows are exactly the events of the sandbox" in said
+
+
+@pytest.mark.parametrize("change", [{"count": 99}, {"details": None}, {"timestamp": 1}])
+def test_fails_if_a_row_is_wrong(run, capsys, change):
+    *rows, last = loaded([*FIRST, *LATER])
+    assert run([*rows, last | change]) == 1
+    assert "DuckDB does not hold the sandbox's events: " in capsys.readouterr().err
+
+
+def test_fails_if_a_row_is_missing_or_twice(run, capsys):
+    rows = loaded([*FIRST, *LATER])
+    assert run(rows[:-1]) == 1
+    assert " is missing." in capsys.readouterr().err
+    assert run([*rows, rows[0]]) == 1
+    assert " is there twice." in capsys.readouterr().err
+
+
+def test_fails_if_everything_is_read_again(run, capsys):
+    assert run(loaded([*FIRST, *LATER]), read=35) == 1
+    assert "The second run was not incremental" in capsys.readouterr().err
+
+
+def test_a_table():
+    rows = [("a@example.com", 1_000), ("b", 2)]
+    assert demo.table(["who", "events"], rows) == [
+        "who            events",
+        "a@example.com   1,000",
+        "b                   2",
+    ]

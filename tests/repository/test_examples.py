@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from harness import ROOT
+from scripts import ROOT
 from scripts.examples import HISTORY, SHOWN, ask, load, queries, table
 from tests.helpers.questions import EVENTS, FOUND, printed
 from tests.helpers.readme import NEEDS_DUCKDB, block, section
@@ -46,7 +46,7 @@ def test_the_page_shows_what_is_found(name, database):
 
 @NEEDS_DUCKDB
 def test_the_command_that_asks(tmp_path, database):
-    for name in ("demo", "examples"):
+    for name in ("scripts", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "warehouse.duckdb").symlink_to(database)

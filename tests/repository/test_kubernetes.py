@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from harness import ROOT
+from scripts import ROOT
 from scripts.examples import EXAMPLES
 from tests.helpers import container
 from tests.helpers.projects import read_yaml

@@ -2,7 +2,7 @@
 
 import re
 
-from harness import ROOT
+from scripts import ROOT
 
 
 def test_what_tests_share_is_in_the_helpers():

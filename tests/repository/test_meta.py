@@ -4,7 +4,7 @@ import re
 
 import yaml
 
-from harness import ROOT
+from scripts import ROOT
 from scripts.generate_plugin import about, definition
 from tap_akuity.settings import SCHEMA
 

@@ -1,45 +1,24 @@
-"""The list of mutants that are accepted, and how it is compared with a run."""
+"""`make mutants` prints what survives."""
 
-import inspect
-import pkgutil
-import sys
+from scripts import mutants
+from tests.helpers.mutants import place_of
 
-import pytest
-
-from scripts.mutants import ACCEPTED, Change, listed, problems
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-DOCUMENT = tomllib.loads(ACCEPTED.read_text(encoding="utf-8"))
+RESULTS = """
+    tap_akuity.state.x_normalize__mutmut_7: survived
+    tap_akuity.state.x_normalize__mutmut_8: killed
+    tap_akuity.api.client.xǁAkuityClientǁget__mutmut_1: no tests
+    tap_akuity.tap.x_main__mutmut_2: timeout
+    tap_akuity.tap.x_main__mutmut_3: not checked
+"""
 
 
-def test_what_differs_from_the_list_is_said():
-    known, new, gone = Change("f", "a → b"), Change("f", "c → d"), Change("g", "e → f")
-    assert list(problems([known, new], [known, gone], ["f", "g"])) == [
-        "Survives, and is not listed: f: c → d",
-        "Listed, but killed or gone: g: e → f",
+def test_survivors():
+    assert mutants.survivors(RESULTS) == [
+        "tap_akuity.state.x_normalize__mutmut_7",
+        "tap_akuity.api.client.xǁAkuityClientǁget__mutmut_1",
     ]
-    # Not if only others were tested.
-    assert list(problems([known], [known, gone], ["f"])) == []
 
 
-def test_each_accepted_mutant_has_a_reason():
-    for one in DOCUMENT["accepted"]:
-        assert one.keys() == {"kind", "reason", "mutants"}
-        assert one["kind"] in {"equivalent", "tolerated"}
-        assert one["reason"].endswith("."), one
-        assert one["mutants"] == sorted(set(one["mutants"])), one
-
-
-def squeezed(text):
-    return "".join(text.split())
-
-
-@pytest.mark.parametrize("change", listed(DOCUMENT), ids=lambda change: change.function)
-def test_an_accepted_mutant_is_of_what_is_there(change):
-    found = pkgutil.resolve_name(change.function)
-    before = change.change.partition(" → ")[0]
-    assert squeezed(before) in squeezed(inspect.getsource(found))
+def test_tests_of_a_module():
+    assert place_of("tap_akuity.api.client") == "tests/tap/api/"
+    assert place_of("tap_akuity.tap") == "tests/tap/test_"

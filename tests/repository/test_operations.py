@@ -9,9 +9,9 @@ import subprocess
 
 import pytest
 
-from demo.warehouse import TABLE
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
+from scripts.warehouse import TABLE
 from tests.helpers.events import event_of, ids
 from tests.helpers.questions import event
 from tests.helpers.readme import NEEDS_DUCKDB, Folder, block, blocks, section

@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 
-from harness import ROOT
+from scripts import ROOT
 
 # What people have lying about in a checkout, and git does not track.
-PRIVATE = (".env", "demo/secret.json", "examples/shell/state.json", "tests/key.pem")
+PRIVATE = (".env", "scripts/secret.json", "examples/shell/state.json", "tests/key.pem")
 
 
 def build(folder, kind):

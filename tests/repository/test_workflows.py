@@ -5,10 +5,13 @@ the schemas: see `make lint`.
 """
 
 import re
+import subprocess
+import tomllib
 
 import yaml
 
-from harness import ROOT
+from scripts import ROOT
+from scripts.environments import UV
 
 FOLDER = ROOT / ".github" / "workflows"
 TEST = yaml.safe_load((FOLDER / "test.yml").read_bytes())["jobs"]
@@ -26,6 +29,12 @@ def test_targets_of_make_exist_and_nothing_is_forgotten():
     run = "".join(rules[name] for name in made)
     for path in (ROOT / "tests" / "e2e").glob("test_*.py"):
         assert f"tests/e2e/{path.name}" in run
+
+
+def test_the_newest_sdk_may_be_a_pre_release():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    rule = makefile.split("\ntest-newest:")[1].split("\nbench:")[0]
+    assert rule.count("$(UV) pip ") - 1 == rule.count("--prerelease allow") == 2
 
 
 def test_all_versions_of_python_are_tested():
@@ -47,3 +56,41 @@ def test_only_what_publishes_may_sign():
     assert {"publish", *publish["needs"]} == RELEASE.keys()
     # What may sign runs no code of the project, nor of what the project installs.
     assert not [step for step in publish["steps"] if "run" in step]
+
+
+def test_a_release_is_built_by_hashed_tools_alone_and_uploaded_at_once():
+    checkout, python, install, build, upload = RELEASE["build"]["steps"]
+    assert [step["uses"].split("@")[0] for step in (checkout, python, upload)] == [
+        f"actions/{name}" for name in ("checkout", "setup-python", "upload-artifact")
+    ]
+    file = "requirements/build.txt"
+    options = "--require-hashes --only-binary=:all: --requirement"
+    assert install["run"] == f"python -m pip install {options} {file}"
+    assert build["run"] == "python -m build --no-isolation"
+    text = (ROOT / file).read_text("utf-8")
+    assert text.count("--hash=sha256:") >= 2 * len(re.findall("(?m)^[a-z]", text)) > 8
+
+
+def test_pre_commit_runs_what_the_workflow_runs():
+    (repo,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_bytes())["repos"]
+    assert [hook["entry"] for hook in repo["hooks"]] == ["make lint"]
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    assert "\ntest: lint " in makefile
+    assert {"run": "make test"} in TEST["test"]["steps"]
+
+
+OLDEST = "3.11"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+
+
+def test_the_oldest_python_is_the_one_that_is_promised():
+    assert PROJECT["project"]["requires-python"] == f">={OLDEST}"
+
+
+def test_each_group_resolves_for_the_oldest_python():
+    groups = [f"--group={name}" for name in PROJECT["dependency-groups"]]
+    command = [UV, "pip", "compile", "--quiet", "--python-version", OLDEST, *groups]
+    done = subprocess.run(
+        command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr

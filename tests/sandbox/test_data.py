@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import get_args
 from urllib.parse import urlencode
 
@@ -18,7 +18,7 @@ from sandbox.query import FILTERS, NEWER_FILTERS, Query, parse
 from sandbox.store import UNITS, Behaviour, Store
 from sandbox.timestamps import DAY, SECOND, from_record, to_go
 
-UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=timezone.utc)
+UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=UTC)
 
 
 def reach(item, *path):

@@ -7,15 +7,13 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 
-from harness import ROOT
-from harness.processes import inherited, started
 from sandbox import control
 from sandbox.__main__ import main, parser
 from sandbox.access import EXPIRED_KEY, VIEWER_KEY
@@ -25,8 +23,10 @@ from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
 from sandbox.timestamps import from_record
+from scripts import ROOT
+from scripts.processes import inherited, started
 
-UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=timezone.utc)
+UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=UTC)
 ITEMS = list(Dataset(250, 1, UNTIL))
 ORGANIZATION = "/api/v1/organizations/sandbox"
 PATH = f"{ORGANIZATION}/audit-logs"

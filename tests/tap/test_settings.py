@@ -19,7 +19,7 @@ def problems(**changes):
 
 WRONG = {
     "Setting `api_key_secret` must be a string.": [5],
-    "Setting `page_size` must be an integer from 1 to 10000.": [0, 10_001, 5.0, True],
+    "Setting `page_size` must be an integer from 2 to 10000.": [1, 10_001, 5.0, True],
     "Setting `concurrency` must be an integer from 1 to 32.": ["many"],
     "Setting `max_retries` must be an integer of at least 0.": [-1],
     "Setting `request_timeout_seconds` must be a number greater than 0 and at most "
@@ -91,7 +91,7 @@ def test_what_is_wrong_is_said(sentence, values):
         ("api_url", ["http://[::1]:8080", "HTTP://LOCALHOST"]),
         ("actor_ids", [["\U0001f600"]]),
         ("request_timeout_seconds", ["30", Decimal("2.5"), 3600]),
-        ("page_size", [1, 10_000]),
+        ("page_size", [2, 10_000]),
         ("api_key_secret", ["hu:sh sh"]),
         ("organization_id", ["a b.c"]),
         ("actions", [[]]),

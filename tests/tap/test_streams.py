@@ -5,7 +5,7 @@ import logging
 import random
 import time
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import backoff
@@ -18,6 +18,9 @@ from sandbox.state import Options
 from sandbox.store import Behaviour
 from tap_akuity.checks.daily import GapError
 from tap_akuity.output import progress
+from tap_akuity.reading import reader
+from tap_akuity.reading.ranges import IncompleteError, Range
+from tap_akuity.reading.windows import Window, windows
 from tap_akuity.text.timestamps import DAY, SECOND, parse, to_text
 from tests.helpers.events import go, ids
 from tests.helpers.running import (
@@ -177,6 +180,44 @@ def test_the_bookmark_does_not_pass_the_end(monkeypatch):
         assert world.kept["replication_key_value"] == at(-10)
 
 
+@pytest.mark.parametrize("hour", [0, 1])
+def test_the_bookmark_goes_back_if_events_are_missing(world, monkeypatch, hour):
+    def short(*args):
+        yield from windows(*args)
+        yield Window(Range(DAY_0, DAY_0), [], "", set(), [], is_restart=True)
+        raise IncompleteError
+
+    world.happen(DAY_0 - 1)
+    if hour:
+        world.run(0)
+        world.happen(DAY_0 + 1)
+    before = world.state and dict(world.kept)
+    monkeypatch.setattr(reader, "windows", short)
+    output = Output()
+    with pytest.raises(IncompleteError):
+        sync(config_for(world.sandbox, **world.settings), world.state, output=output)
+    names = "replication_key_value", "read_until"
+    last = last_state(output.messages)["bookmarks"]["audit_logs"]
+    assert [last.get(name) for name in names] == [
+        before and before[name] for name in names
+    ]
+
+
+def test_no_bookmark_passes_an_event_that_is_too_big(monkeypatch, caplog):
+    with Sandbox([], behaviour=Behaviour(too_big_bytes=9_000)) as sandbox:
+        world = World(sandbox, monkeypatch)
+        before, after = world.happen(DAY_0 - 9 * DAY, DAY_0 - 1)
+        world.happen(DAY_0 - 8 * DAY + 1, details={"patch": "x" * 9_000})
+        output = Output()
+        with pytest.raises(IncompleteError, match="except those too big"):
+            sync(config_for(sandbox, **world.settings), output=output)
+    assert [record["id"] for record in records(output.messages)] == [before, after]
+    assert bookmark(last_state(output.messages)) is None
+    (warning,) = [m for m in warnings(caplog) if "cannot be loaded" in m]
+    assert "from 2026-02-21T00:00:00Z to 2026-02-21T00:00:03Z" in warning
+    assert "too big for Akuity to send" in warning
+
+
 def test_late_and_grown_events_come_again_with_their_id(world):
     first, last = item_at(DAY_0 - 100 * SECOND, count=1), item_at(DAY_0 - 50 * SECOND)
     world.sandbox.store.add([first, last])
@@ -332,7 +373,7 @@ def test_a_gap_is_reported_once_or_an_error(world, caplog):
 
 
 def test_the_key_is_checked_once_a_day_by_the_server_s_clock(world, caplog):
-    expires = datetime(2026, 3, 16, tzinfo=timezone.utc)
+    expires = datetime(2026, 3, 16, tzinfo=UTC)
     world.sandbox.state.options = Options(key_expires=expires)
     world.run(0)
     world.skew = 23 * HOUR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Organization:
     @property
     def end_of_backfill(self) -> datetime:
         """The moment at which the backfill ends."""
-        return datetime.combine(self.end, datetime.min.time(), timezone.utc)
+        return datetime.combine(self.end, datetime.min.time(), UTC)
 
     def shards(self) -> Iterator[Shard]:
         """Yield the shards of the backfill: each is a month, or the rest of one."""
@@ -82,7 +82,7 @@ class Organization:
 
     def first_second(self) -> Shard:
         """Return the smallest shard: the first second."""
-        start = datetime.combine(self.start, datetime.min.time(), timezone.utc)
+        start = datetime.combine(self.start, datetime.min.time(), UTC)
         end = start + timedelta(seconds=1)
         return Shard(self.name, start.isoformat(), end.isoformat())
 

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import backoff
 import pytest
@@ -25,7 +25,7 @@ from tests.helpers.running import config_for, stats
 
 
 def in_days(days):
-    moment = datetime.fromtimestamp(time.time() + days * 86_400, timezone.utc)
+    moment = datetime.fromtimestamp(time.time() + days * 86_400, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -23,6 +23,7 @@ from singer_sdk.exceptions import ConfigurationError
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from sandbox.timestamps import from_record
+from sandbox.truth import COLUMNS, TIMES, flattened, row
 from tap_akuity import streams
 from tap_akuity.output import flattening
 from tap_akuity.output.conversion import decode
@@ -35,7 +36,6 @@ from tap_akuity.text.timestamps import parse
 from tests.helpers.catalogs import catalog_without, convert, tap_of
 from tests.helpers.events import WHEN, event_of, items
 from tests.helpers.running import bookmark, config_for, last_state, records, sync
-from tests.helpers.truth import COLUMNS, TIMES, flattened, row
 
 
 def canonical(record):

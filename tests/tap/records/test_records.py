@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.truth import LEAVES, TIMES, find, row
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import RecordError
 from tap_akuity.records.members import (
@@ -17,7 +18,6 @@ from tap_akuity.records.members import (
 )
 from tap_akuity.text.timestamps import PRECISIONS, to_text
 from tests.helpers.events import event_of, events_of, items, texts
-from tests.helpers.truth import LEAVES, TIMES, find, row
 
 GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
 KNOWN = {*TIMES, "action", "count", *map(".".join, LEAVES.values())}

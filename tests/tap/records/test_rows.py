@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sandbox.timestamps import from_record
+from sandbox.truth import event_id
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.members import MAX_NAMES
@@ -18,7 +19,6 @@ from tap_akuity.text.masking import MAX_QUOTED
 from tap_akuity.text.timestamps import DAY, parse
 from tests.helpers.events import events_of, values
 from tests.helpers.server import Server
-from tests.helpers.truth import event_id
 
 DATE = "2025-01-01"
 
