@@ -53,14 +53,14 @@ def decode(json: bytes) -> dict[str, Any]:
     return record
 
 
-def _exact(number: str) -> Decimal | msgspec.Raw:
+def as_decimal(number: str) -> Decimal | msgspec.Raw:
     try:
         return Decimal(number)
     except InvalidOperation:
         return msgspec.Raw(number.encode())
 
 
-_decode = msgspec.json.Decoder(float_hook=_exact).decode
+_decode = msgspec.json.Decoder(float_hook=as_decimal).decode
 
 
 def converters(

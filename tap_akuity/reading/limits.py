@@ -28,7 +28,7 @@ class Limits:
     max_bytes: int = 20 << 20
     """How large the records of a window may be before it is divided."""
 
-    slack: int = 60
+    slack: int = 90
     """How many events fewer than full pages a window aims at: it is cut at a whole
     second, so it also holds the rest of that second."""
 

@@ -38,7 +38,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     """When it happened last, in the same format; empty if the API does not say."""
 
     id: str
-    """See `identity.event_id` and `rows.tell_apart`."""
+    """See `identity.event_id` and `rows.make_distinct`."""
 
     json: bytes
     """The record, on one line: all members that the API sent, with `timestamp` and

@@ -48,7 +48,7 @@ def event_id(organization_id: str, timestamp: str, log: AuditLog, *more: str) ->
 
     `count` and `lastOccurredTimestamp` are left out, because they grow when the same
     event is seen again. So is every member that Akuity may add: an event keeps its id,
-    unless it has a twin (see `tap_akuity.records.rows.tell_apart`).
+    unless it has a twin (see `tap_akuity.records.rows.make_distinct`).
 
     Args:
         organization_id: The organization's id, as in the settings.

@@ -235,7 +235,7 @@ def serve_sorted(times):
     ("shape", "page_size", "concurrency", "bound"),
     [
         *((shape, 500, 4, 1.06) for shape in distributions.SHAPES),
-        ("bursts", 1000, 4, 1.12),
+        *((shape, 1000, 4, 1.12) for shape in distributions.SHAPES),
         ("bursts", 500, 1, 1.06),
     ],
 )
