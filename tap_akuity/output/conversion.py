@@ -54,6 +54,7 @@ def decode(json: bytes) -> dict[str, Any]:
 
 
 def as_decimal(number: str) -> Decimal | msgspec.Raw:
+    """Convert a number exactly, or keep it as it is if that is not possible."""
     try:
         return Decimal(number)
     except InvalidOperation:
