@@ -448,7 +448,7 @@ class AuditLogsStream(RESTStream[Query]):
                 state.pop(name, None)
                 if name in self._initial:
                     state[name] = self._initial[name]
-        if window.is_restart or self._has_gap:
+        if window.is_restart or window.is_doubtful or self._has_gap:
             return
         state[SOURCE] = self._source
         # The server's clock may be ahead, and the range with it.

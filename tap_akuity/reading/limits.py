@@ -50,9 +50,15 @@ class Limits:
             return 1
         return self.max_events + 4 * self.concurrency * self.page_size
 
+    def up_to(self, max_events: int) -> Self:
+        """Return the limits for windows of no more than so many events."""
+        if max_events >= self.max_events:
+            return self
+        return replace(self, max_events=max(1, max_events))
+
     def suited_to(self, events: Collection[Event]) -> Self:
         """Return the limits for windows of events of this size."""
         size = sum(len(event.json) for event in events)
         if size * self.max_events <= self.max_bytes * len(events):
             return self
-        return replace(self, max_events=max(1, self.max_bytes * len(events) // size))
+        return self.up_to(self.max_bytes * len(events) // size)

@@ -10,6 +10,7 @@ holds, and a piece with too many is cut again.
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +42,9 @@ class Piece(NamedTuple):
     is_divisible: bool = True
     """Whether cutting it would leave fewer events in each part."""
 
+    is_doubtful: bool = False
+    """Whether the server has fewer events there than the plan found."""
+
     @property
     def can_be_cut(self) -> bool:
         """Whether it can be read in smaller parts."""
@@ -60,6 +64,7 @@ def plan(requests: Requests, whole: Piece, limits: Limits) -> Iterator[Piece]:
     """
     stack = [whole]  # The earliest on top.
     while stack:
+        limits = limits.up_to(requests.deepest)
         piece = stack.pop()
         if _is_too_large(piece, limits):
             stack += _cut(requests, piece, limits)[::-1]
@@ -67,13 +72,20 @@ def plan(requests: Requests, whole: Piece, limits: Limits) -> Iterator[Piece]:
             yield piece
         else:
             near = stack[: -limits.concurrency : -1]
-            ready = takewhile(
-                lambda one: not (one.first or _is_too_large(one, limits)), near
-            )
-            queries = [one.range.query(0, limits.page_size) for one in (piece, *ready)]
+            ready = takewhile(partial(_is_ready, limits), near)
+            size = limits.page_size
+            queries = [one.range.query(0, size) for one in (piece, *ready)]
             requests.begin(queries)
             page = _first_page(requests, queries[0], piece.total)
-            stack.append(piece._replace(total=page.total, first=page))
+            is_doubtful = piece.is_doubtful or _is_too_small(page, piece.total)
+            stack.append(
+                piece._replace(total=page.total, first=page, is_doubtful=is_doubtful)
+            )
+
+
+def _is_ready(limits: Limits, piece: Piece) -> bool:
+    """Return whether the first page of a piece will be requested next."""
+    return not (piece.first or _is_too_large(piece, limits))
 
 
 def _is_too_large(piece: Piece, limits: Limits) -> bool:
@@ -87,18 +99,28 @@ def _is_too_large(piece: Piece, limits: Limits) -> bool:
 
 
 def _first_page(requests: Requests, query: Query, expected: int) -> Page:
-    """Get the first page of a piece; do not believe at once that it is empty."""
+    """Get the first page of a piece; do not believe at once that it has too little."""
     page = requests.get(query)
     for _ in range(CONFIRMATIONS - 1):
-        if page.rows or not expected:
+        if not _is_too_small(page, expected):
             break
         page = requests.get(query)
     return page
 
 
+def _is_too_small(page: Page, expected: int) -> bool:
+    """Return whether a page contradicts the plan.
+
+    A piece may well have a little less than expected, as it is cut at whole seconds.
+    """
+    return expected > 0 and (not page.rows or 2 * page.total < expected)
+
+
 def _cut(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
     """Divide a piece at moments that are probed, in ascending order."""
-    span, total, first, _ = piece
+    span, total, first = piece[:3]
+    if first and first.events[0].timestamp < first.events[-1].timestamp:
+        return _halves(requests, piece, limits)  # The oldest come first.
     goal = (limits.suited_to(first.events) if first else limits).goal
     windows = -(-total // goal)
     ways = max(2, min(limits.concurrency + 1, windows))
@@ -114,11 +136,12 @@ def _cut(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
             break
         if not page.events:
             requests.drop(probes)
-            return [Piece(span, page.total)]  # Events disappeared in the meantime.
+            # Events disappeared in the meantime.
+            return [piece._replace(total=page.total, first=None)]
         moments.append(parse(page.events[0].timestamp))
     if len(moments) == len(ranks) and _in_order(moments, span):
         cuts = dict(zip(moments[::-1], ranks[::-1], strict=True))
-        return _pieces(span, cuts, total)
+        return _pieces(piece, cuts, total)
     # The server rejects the offset, or sorts differently.
     requests.drop(probes)
     return _halves(requests, piece, limits)
@@ -149,8 +172,7 @@ def _halves(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
     That is so where the server returns an event for all of the time between its first
     and its last occurrence.
     """
-    span = piece.range
-    halves = _pieces(span, {(span.start + span.end) // 2: 0}, 0)
+    halves = _pieces(piece, {sum(piece.range) // 2: 0}, 0)
     queries = [half.range.query(0, limits.page_size) for half in halves]
     requests.begin(queries)
     pages = [requests.get(query) for query in queries]
@@ -165,23 +187,24 @@ def _halves(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
     ]
 
 
-def _pieces(span: Range, cuts: dict[int, int], total: int) -> list[Piece]:
-    """Cut a range.
+def _pieces(whole: Piece, cuts: dict[int, int], total: int) -> list[Piece]:
+    """Cut a piece.
 
     Args:
-        span: A range that can be cut.
+        whole: A piece that can be cut.
         cuts: For each moment to cut at, the most events that are before it.
         total: How many events the range holds; 0 if not known.
 
     Returns:
         At least two pieces in ascending order, cut at the whole second of each moment.
     """
+    span = whole.range
     first, last = span.start // SECOND + 2, -(-span.end // SECOND) - 1
     ranks: dict[int, int] = {}
     for moment, rank in sorted(cuts.items()):
         ranks.setdefault(min(max(moment // SECOND, first), last) * SECOND, rank)
     edges = [(span.start, 0), *ranks.items(), (span.end, total)]
     return [
-        Piece(Range(start, end), later - earlier)
+        Piece(Range(start, end), later - earlier, is_doubtful=whole.is_doubtful)
         for (start, earlier), (end, later) in pairwise(edges)
     ]

@@ -36,6 +36,9 @@ class Page:
     unsent: tuple[str, ...] = ()
     """Why events are missing that are too big to be sent, even alone: one each."""
 
+    too_big: str = ""
+    """Why it took several requests; empty if it did not."""
+
     date: int | None = None
     """The server's clock: nanoseconds since the Unix epoch; None if unknown."""
 
@@ -57,9 +60,9 @@ class Page:
         """
         early, late = to_text(query.start - SECOND), to_text(query.end + SECOND)
         return any(
-            max(event.timestamp, event.last_occurred) < early
-            or min(event.timestamp, event.last_occurred or event.timestamp) > late
-            for event in self.events
+            (one.timestamp < early and one.last_occurred < early)
+            or (one.timestamp > late and (one.last_occurred or late + "Z") > late)
+            for one in self.events
         )
 
 

@@ -126,9 +126,10 @@ class Recount:
         """Whether something before the start was not counted when it was loaded, as
         after a change of the filters or a shorter lookback."""
 
-        if self.is_new:
-            for day in [day for day in self._loaded if day // DAY * DAY + DAY > until]:
-                del self._loaded[day]
+        if known.until and self.is_new:  # So they are read again.
+            for day in range(max(self._oldest, until // DAY * DAY), start, DAY):
+                self._counted.pop(self._start_of(day), None)
+                self._loaded[self._start_of(day)] = 0
 
     def grown(self, requests: Requests, page_size: int) -> list[Day]:
         """Count the closed days, and the last one as far as it has been loaded.

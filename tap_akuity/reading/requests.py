@@ -8,6 +8,7 @@ threads that decode would wait for each other, and not return to the network.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 1.0
 """How long a request in progress is waited for after another has failed for good."""
 
-MAX_UNSENT = 20
+MAX_UNSENT = 100
 """How many single events may be too big to be sent before the run ends."""
 
 MAX_UNSENT_FIRST = 2
@@ -75,7 +76,10 @@ class Requests:
         self._started = self._threads = 0
         self._fatal: Exception | None = None
         self._closed = False
-        self._unsent = self._decoded = 0
+        self._unsent: set[Query] = set()
+        self._decoded = 0
+        self.deepest = sys.maxsize
+        """The largest offset that the server may accept, as far as known."""
 
     def __enter__(self) -> Self:
         """Return the object."""
@@ -144,8 +148,9 @@ class Requests:
 
     def _in_halves(self, query: Query, problem: str) -> Page:
         if query.limit == 1:
-            self._unsent += 1
-            if self._unsent > (MAX_UNSENT if self._decoded else MAX_UNSENT_FIRST):
+            self._unsent.add(query)
+            most = MAX_UNSENT if self._decoded else MAX_UNSENT_FIRST
+            if len(self._unsent) > most:
                 raise PageTooBigError(problem)
             return Page([], query.offset + 1, unsent=(problem,))
         half = query.limit // 2
@@ -157,7 +162,8 @@ class Requests:
             newer.events + older.events,
             max(newer.total, older.total),
             newer.unsent + older.unsent,
-            newer.date or older.date,
+            problem,
+            date=newer.date or older.date,
         )
 
     def _response(self, query: Query) -> Any:  # noqa: ANN401

@@ -14,18 +14,16 @@ rows changed places only with rows of the same time. A window is complete
    as counted, or as many rows came each time: the rest is identical rows.
 
 Less than before is not believed at once. A page with fewer rows or a lower count than
-its range has shown is requested again. If the count stays lower than one that was said
-twice, it has to be said `CONFIRMATIONS` times in a row, and a warning says what was
-lost. A window that does not become complete is read in smaller ones, down to single
-pages and to two seconds; then it is an error. What cannot be known: events that arrive
-after a window was read (the lookback reads those), and events that are never counted.
+its range has shown is requested again. If the count stays lower than it was, it has to
+be said `CONFIRMATIONS` times in a row, and a warning says what was lost. A window that
+does not become complete is read in smaller ones, down to single pages and to two
+seconds; then it is an error. What cannot be known: events that arrive after a window
+was read (the lookback reads those), and events that are never counted.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
@@ -102,8 +100,8 @@ class _Walk(NamedTuple):
     """The last count."""
 
     unsent: tuple[str, ...]
-
     pages: int
+    too_big: str
     is_full: bool
     """Whether as many rows came as were counted last."""
 
@@ -133,11 +131,13 @@ class Reading:
         """How many rows a full page has: the server may cap the limit silently."""
 
         self._rows = Rows()
+        self._unsent: tuple[str, ...] = ()
         self._counts: list[int] = []
         # Allows for rows that arrive in the meantime, but not for endless rows.
         self._most = 2 * piece.total + MAX_ARRIVALS
         self._begun: dict[int, Query] = {}
-        self._first = piece.first or self._get(0, limits.page_size)
+        self._first = piece.first or requests.get(self._query(0, limits.page_size))
+        self._take(self._first)
         self._begin_after(self._first)
 
     @property
@@ -166,8 +166,8 @@ class Reading:
             first = self._page(0, limit, first.total)
         before: _Walk | None = None
         fruitless, is_full = 0, True
+        known = 0
         for number in count(1):
-            known = len(self._rows)
             walk = self._walk(first, limit)
             is_new = len(self._rows) > known
             if self._is_complete(walk, before, is_new=is_new):
@@ -181,38 +181,32 @@ class Reading:
                 self._give_up(walk.total)
             if number >= MAX_WALKS and walk.pages > 1 and walk.total > 1:
                 self._divide(walk.total, min(self._full - 1, walk.total // 2))
+            known = len(self._rows)
             # Other boundaries find events that fell between the pages.
             if walk.pages > 1 and self._full > 2:  # noqa: PLR2004, one of two is shared
                 limit = 2 + int(number * _SHIFT % 1 * (self._full - 2))
-            first = self._page(0, limit, max(walk.total, self._confirmed))
+            first = self._page(0, limit, max(walk.total, *self._counts))
         return self._contents(walk)
 
     def _is_complete(self, walk: _Walk, before: _Walk | None, *, is_new: bool) -> bool:
         """Apply the rule at the head of this module."""
-        if walk.total < self._confirmed:
+        if walk.total < max(self._counts):
             latest = self._counts[-CONFIRMATIONS:]
             if latest != [walk.total] * CONFIRMATIONS:
                 return False
         if walk.is_exact:
-            return (
-                walk.pages == 1
-                or len(set(walk.ids)) == len(walk.events)
-                or (before is not None and before.ids == walk.ids)
-            )
+            is_same = before is not None and before.ids == walk.ids
+            if walk.too_big:
+                return is_same
+            is_distinct = len(set(walk.ids)) == len(walk.events)
+            return walk.pages == 1 or is_distinct or is_same
         is_known = len(self._rows) + len(walk.unsent) >= walk.total
         return before is not None and walk.is_steady and is_known and not is_new
 
-    @property
-    def _confirmed(self) -> int:
-        """The highest count that the server said twice."""
-        said = Counter(self._counts)
-        return max((total for total, times in said.items() if times > 1), default=0)
-
     def _walk(self, page: Page, limit: int) -> _Walk:
         """Read all pages after the first, each from the last row of the one before."""
-        self._take(page)
         events, unsent, pages = list(page.events), page.unsent, 1
-        reached, total, stale = page.rows, page.total, 0
+        reached, total, stale, too_big = page.rows, page.total, 0, page.too_big
         seen = {one.id for one in page.events}
         is_steady = is_exact = True
         while reached != total or self._may_go_on(page, limit, pages):
@@ -220,11 +214,11 @@ class Reading:
             shared = int(self._full > 1 and reached > 0)
             offset, limit = reached - shared, self._limits.page_size
             last, page = page, self._page(offset, limit, total)
-            if shared and not page.rows and page.total > offset:
+            if shared and not page.rows and page.total >= total:
                 self._refuse(offset)
-            self._take(page)
             pages += 1
-            is_shared = True
+            too_big = too_big or page.too_big
+            is_shared = bool(page.rows) or not shared
             if shared and page.rows and not (last.unsent or page.unsent):
                 one, other = last.events[-1], page.events[0]
                 is_shared = one.id == other.id
@@ -244,7 +238,9 @@ class Reading:
         total, is_full = page.total, reached >= page.total
         is_steady &= is_full
         is_exact &= is_steady
-        return _Walk(events, total, unsent, pages, is_full, is_steady, is_exact)
+        return _Walk(
+            events, total, unsent, pages, too_big, is_full, is_steady, is_exact
+        )
 
     def _may_go_on(self, page: Page, limit: int, pages: int) -> bool:
         """Return whether rows may follow that are not counted yet.
@@ -269,17 +265,21 @@ class Reading:
         return page
 
     def _get(self, offset: int, limit: int) -> Page:
-        query = self._begun.pop(offset, None)
-        if query is None or query.limit != limit:
-            query = self.piece.range.query(offset, limit)
+        self._begun.pop(offset, None)
         try:
-            return self._requests.get(query)
+            page = self._requests.get(self._query(offset, limit))
         except PageTooBigError:
             raise
         except BadRequestError:
             if not offset:
                 raise
-            return self._refuse(offset)
+            self._requests.deepest = min(self._requests.deepest, offset)
+            self._refuse(offset)
+        self._take(page)
+        return page
+
+    def _query(self, offset: int, limit: int) -> Query:
+        return self.piece.range.query(offset, limit)
 
     def _begin_after(self, page: Page, reached: int = 0) -> None:
         """Request the next pages ahead, if they are likely to be full as well."""
@@ -289,7 +289,7 @@ class Reading:
         self._requests.drop(self._begun.values())
         last = min(page.total, reached + self._limits.max_events) - 1
         self._begun = {
-            offset: self.piece.range.query(offset, self._limits.page_size)
+            offset: self._query(offset, self._limits.page_size)
             for offset in range(reached - 1, last, step)
         }
         self._requests.begin(self._begun.values())
@@ -298,6 +298,7 @@ class Reading:
         """Keep the rows of a page, and its count."""
         self._counts.append(page.total)
         self._rows.add(page.events)
+        self._unsent = max(self._unsent, page.unsent, key=len)
         if len(self._rows) > self._most:
             msg = (
                 f"Akuity keeps returning events from {self.piece.range}, although it "
@@ -318,9 +319,7 @@ class Reading:
     def _divide(self, total: int, max_events: int) -> None:
         """Read the window in smaller ones, if it can be cut."""
         if self.piece.can_be_cut:
-            raise TooLargeError(
-                total, replace(self._limits, max_events=max(1, max_events))
-            )
+            raise TooLargeError(total, self._limits.up_to(max(1, max_events)))
 
     def _refuse(self, offset: int) -> NoReturn:
         """End a reading that the server does not let go on to an offset."""
@@ -347,12 +346,23 @@ class Reading:
             rows, known = Rows(), set(walk.ids)
             rows.add(walk.events)
             rows.add(one for one in self._rows.events() if one.id not in known)
-        held = len(rows) + len(walk.unsent)
-        if (gone := self._confirmed - max(held, walk.total)) > 0:
+        unsent = max(self._unsent, walk.unsent, key=len)
+        if not walk.is_exact and len(rows) + len(unsent) > walk.total:
+            # An update of the server in the meantime looks like twins.
+            one_each = {event.id: event for event in rows.events()}
+            if len(one_each) + len(unsent) >= walk.total:
+                rows = Rows()
+                rows.add(one_each.values())
+        if walk.too_big:  # What is missing is not identical rows.
+            missing = walk.total - len(rows) - len(unsent)
+            unsent += (walk.too_big,) * missing
+        held = len(rows) + len(unsent)
+        highest = max(self._counts)
+        if (gone := highest - max(held, walk.total)) > 0:
             _logger.warning(
                 "Akuity counted %d events from %s, and then %d: %d disappeared before "
                 "they could be read.",
-                self._confirmed,
+                highest,
                 self.piece.range,
                 walk.total,
                 gone,
@@ -364,7 +374,7 @@ class Reading:
                 walk.total - held,
                 self.piece.range,
             )
-        return Contents(rows.events(), max(held, walk.total), walk.unsent)
+        return Contents(rows.events(), max(held, walk.total), unsent)
 
 
 def _are_tied(one: Event, other: Event) -> bool:

@@ -51,6 +51,10 @@ class Window(NamedTuple):
     unsent: tuple[str, ...] = ()
     """See `Page`."""
 
+    is_doubtful: bool = False
+    """Whether it, or one before it, has fewer events than were found there before, so
+    that no bookmark should pass it until the range has as many as are counted."""
+
     is_restart: bool = False
     """Whether events before this window turned out to be missing, so that the bookmark
     has to go back to where it was before the first window."""
@@ -78,9 +82,11 @@ def windows(
         Exception: The failure of a request, after all earlier windows.
     """
     for is_last in (False, True):
-        held = 0
+        held, reached, is_doubtful = 0, "", False
         before: dict[str, int] = {}
-        for span, contents in _read(requests, whole, limits):
+        for piece, contents in _read(requests, whole, limits):
+            span = piece.range
+            is_doubtful |= piece.is_doubtful
             distinct = make_distinct(contents.events)
             # The next window has what is at the end.
             own = distinct.events
@@ -99,6 +105,7 @@ def windows(
             # Of all, not only of the new: three windows may share an event.
             before = _shared(own, span.end)
             events = wanted(new, whole.range.start, end)
+            reached = events[-1].timestamp if events else reached
             yield Window(
                 Range(*(min(edge, end) for edge in span)),
                 events,
@@ -106,9 +113,12 @@ def windows(
                 distinct.members,
                 list(_times(contents.events, span)),
                 unsent=contents.unsent,
+                is_doubtful=is_doubtful,
             )
         total = _missing(requests, whole, limits, held)
         if not total:
+            if is_doubtful:  # No longer.
+                yield Window(Range(end, end), [], reached, set(), [])
             return
         yield Window(whole.range, [], "", set(), [], is_restart=True)
         problem = (
@@ -152,12 +162,20 @@ def _missing(requests: Requests, whole: Piece, limits: Limits, held: int) -> int
     said = Counter(requests.get(query).total for _ in range(CONFIRMATIONS))
     said[whole.total] += 1
     total = max((total for total, times in said.items() if times > 1), default=0)
-    return total if total > held else 0
+    if total > held:
+        return total
+    _logger.warning(
+        "Akuity counted %d events from %s, but then no more than the %d read.",
+        whole.total,
+        whole.range,
+        held,
+    )
+    return 0
 
 
 def _read(
     requests: Requests, whole: Piece, limits: Limits
-) -> Iterator[tuple[Range, Contents]]:
+) -> Iterator[tuple[Piece, Contents]]:
     """Read the pieces of a range in order; request the next ones meanwhile."""
     ahead: deque[Reading] = deque()
     pieces = plan(requests, whole, limits)
@@ -184,14 +202,15 @@ def _has_room(ahead: deque[Reading], limits: Limits) -> bool:
     )
 
 
-def _finished(requests: Requests, reading: Reading) -> Iterator[tuple[Range, Contents]]:
-    span = reading.piece.range
+def _finished(requests: Requests, reading: Reading) -> Iterator[tuple[Piece, Contents]]:
+    piece = reading.piece
     try:
         contents = reading.finish()
     except TooLargeError as error:
-        yield from _read(requests, Piece(span, error.total), error.limits)
+        whole = piece._replace(total=error.total, first=None)
+        yield from _read(requests, whole, error.limits)
     else:
-        yield span, contents
+        yield piece, contents
 
 
 def wanted(events: list[Event], start: int, end: int) -> list[Event]:

@@ -108,7 +108,8 @@ class Server:
     def whole(self, start, end, limit):
         """Return a range with its first page."""
         span = Range(start, end)
-        page = self.fetch(span.query(0, limit))
+        with self.requests() as requests:
+            page = requests.get(span.query(0, limit))
         return Piece(span, page.total, page)
 
     def windows(self, start, end, limits, beyond=0):

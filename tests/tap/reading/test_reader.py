@@ -261,6 +261,16 @@ def test_an_empty_range_is_not_believed_at_once():
     assert len(client.queries) == CONFIRMATIONS
 
 
+def test_a_count_that_was_said_twice_counts_more_than_a_later_zero():
+    class Emptied(Client):
+        def fetch(self, query):
+            page = super().fetch(query)
+            total = 0 if len(self.queries) == CONFIRMATIONS else page.total_count
+            return page._replace(items=msgspec.Raw(b"[]"), total_count=total)
+
+    assert reader(Emptied(numbered(9))).begin(START, NOW).total == 9
+
+
 def test_more_rows_than_requested_are_bounded():
     class Generous(Client):
         def fetch(self, query):

@@ -455,7 +455,8 @@ def test_large_records_make_smaller_windows(which, order):
     found = []
     for window in Server(data, order=order).windows(0, 300 * SECOND, limits):
         assert sum(len(one.json) for one in window.events) <= 30_000
-        assert window.range.start <= parse(window.events[0].timestamp)
+        for one in window.events[:1]:
+            assert window.range.start <= parse(one.timestamp)
         found += window.events
     assert found == data
 
