@@ -53,7 +53,7 @@ MAX_CLOCK_SKEW = timestamps.DAY
 
 _SHORTEST_TOLD = 0.05  # Seconds; less would be shown as 0.0.
 
-_PIECE_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 14  # Text of more than 128 KB would be mapped and unmapped anew.
 
 _DATE_SLACK = 5 * 60 * timestamps.SECOND  # A response takes its time to arrive.
 

@@ -18,7 +18,6 @@ _BREAKS = {
     character.encode(): b"\\u%04x" % ord(character)
     for character in ("\N{NEXT LINE}", "\u2028", "\u2029")
 }
-_FIRST_BYTES = {character[:1] for character in _BREAKS}
 
 
 def unbroken(lines: bytes) -> bytes:
@@ -30,22 +29,18 @@ def unbroken(lines: bytes) -> bytes:
     Returns:
         The same JSON without them; usually the argument, unchanged.
     """
-    if _has_breaks(lines):
-        for character, escape in _BREAKS.items():
+    for character, escape in _BREAKS.items():
+        if _has(lines, character):
             lines = lines.replace(character, escape)
     return lines
 
 
-def _has_breaks(lines: bytes) -> bool:
+def _has(lines: bytes, character: bytes) -> bool:
     # Searching for one byte is much faster than searching for two or three.
-    characters = tuple(_BREAKS)
-    for byte in _FIRST_BYTES:
-        place = lines.find(byte)
-        while place >= 0:
-            if lines.startswith(characters, place):
-                return True
-            place = lines.find(byte, place + 1)
-    return False
+    place = lines.find(character[0])
+    while place >= 0 and not lines.startswith(character, place):
+        place = lines.find(character[0], place + 1)
+    return place >= 0
 
 
 def chunks(records: Iterable[bytes]) -> Iterator[list[bytes]]:

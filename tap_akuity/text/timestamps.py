@@ -165,10 +165,12 @@ def canonical(text: str) -> str:
         TimestampError: As `parse`.
     """
     match = _GO_UTC.fullmatch(text)
-    if match is None or not _is_date(match[1]):
+    if match is None:
         return to_text(parse(text))
     day, clock, fraction = match.groups("")
-    return f"{day}T{clock}.{fraction:0<9}Z"
+    if not _is_date(day):
+        return to_text(parse(text))
+    return f"{day}T{clock}.{fraction.ljust(9, '0')}Z"
 
 
 def is_fine(text: str) -> bool:

@@ -20,6 +20,7 @@ from tap_akuity.text.timestamps import PRECISIONS, to_text
 from tests.helpers.events import event_of, events_of, items, texts
 
 GOOD = {"timestamp": "2025-01-01T00:00:00Z"}
+WRITTEN = "2025-01-01T00:00:00.000000Z"
 KNOWN = {*TIMES, "action", "count", *map(".".join, LEAVES.values())}
 OBJECTS = {path.rpartition(".")[0] for path in KNOWN} | {"object"}
 
@@ -75,6 +76,28 @@ def test_only_an_id_and_the_form_of_timestamps_are_new(
         "lastOccurredTimestamp": last and emitted(event.last_occurred),
     }
     assert unknown.names == unknown_paths(item)
+
+
+@pytest.mark.parametrize(
+    ("item", "record"),
+    [
+        (b'"\\u0069d":1', {"akuity_id": 1}),
+        (b'"organization\\u005fid":1', {"akuity_organization_id": 1}),
+        (b'"a":1,"\\u0061":2', {"a": 2}),
+        (b'"timestamp":"soon"', {}),
+        (b'"\\u0074imestamp" : "soon"', {}),
+        (b'"a":{"timestamp":"soon","id":1}', {"a": {"timestamp": "soon", "id": 1}}),
+        (rb'"a":"\",\"timestamp\":\"soon"', {"a": '","timestamp":"soon'}),
+    ],
+)
+@pytest.mark.parametrize("space", [b"", b" \t"])
+def test_each_name_is_there_once_however_it_is_written(item, record, space):
+    good = b'"timestamp"%b:%b"2025-01-01T00:00:00Z"' % (space, space)
+    (event,) = events_of(b"[{%b%b,%b%b}]" % (space, item, good, space))
+    pairs = json.loads(event.json, object_pairs_hook=list)
+    assert len(dict(pairs)) == len(pairs)
+    expected = {"id": event.id, "organization_id": "org", "timestamp": WRITTEN}
+    assert json.loads(event.json) == record | expected | {"lastOccurredTimestamp": None}
 
 
 @pytest.mark.parametrize("number", ["0.12345678901234567890", "1e400", "-0.0"])
@@ -159,6 +182,11 @@ def test_what_cannot_be_right_is_refused(items, message):
     with pytest.raises(RecordError) as caught:
         events_of(json.dumps(items).encode())
     assert message in str(caught.value)
+
+
+def test_known_members_that_are_not_utf_8_are_refused():
+    with pytest.raises(RecordError, match="Invalid UTF-8"):
+        events_of(b'[{"timestamp":"2025-01-01T00:00:00Z","action":"\xff"}]')
 
 
 def test_a_large_page_is_counted_before_it_is_decoded(sample):
