@@ -6,7 +6,7 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from sandbox import vocabulary
 from sandbox.instants import Distribution, instants
@@ -22,6 +22,8 @@ PATCHED = 0.25
 PRETTY = 0.1  # of the patches
 CONFIG_LINES = 200
 REMARKED = 0.08
+AWKWARD = " ".join((*vocabulary.REMARKS, "one line\u2028another"))
+AWKWARD_PATCH = 400
 BY_AGENTS = 0.05  # of the actions of people and API keys, through MCP
 
 NEWER = {"origin", "namespace", "projectName"}
@@ -43,6 +45,8 @@ class Dataset:
             in a fiftieth of the time; or `early-start`, nothing for years.
         unknown_members: Add members unknown to clients to each event.
         patch_bytes: Size of each event's patch. Default: realistic sizes.
+        text: Of patches: `realistic`, or `awkward`, which each event has: up to 400
+            characters of many scripts, quotes, tabs and U+2028.
     """
 
     records: int = 2000
@@ -52,6 +56,7 @@ class Dataset:
     distribution: Distribution = "organization"
     unknown_members: bool = False
     patch_bytes: int | None = None
+    text: Literal["realistic", "awkward"] = "realistic"
 
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's format, oldest first."""
@@ -60,7 +65,7 @@ class Dataset:
         usual = 5 * 365 + 1 if self.distribution == "clustered" else 90
         start = end - (self.days or usual) * DAY
         rng = Random(self.seed)
-        organization = Organization(rng)
+        organization = Organization(rng, is_awkward=self.text == "awkward")
         moments = instants(self.distribution, self.records, rng, start, end)
         for place, at in enumerate(moments):
             item = organization.event(at, end)
@@ -86,9 +91,10 @@ def older(item: Mapping[str, Any]) -> Item:
 class Organization:
     """Generates events, never the same one twice at the same instant."""
 
-    def __init__(self, rng: Random) -> None:
+    def __init__(self, rng: Random, *, is_awkward: bool = False) -> None:
         """Set up the generator with `rng` as its only source of randomness."""
         self._rng = rng
+        self._is_awkward = is_awkward
         # For members that were added later, so that a seed keeps its history.
         self._later = Random(copy(rng).getrandbits(64))
         self._at: int | None = None
@@ -161,7 +167,7 @@ class Organization:
         message = f"{what} {vocabulary.PHRASES.get(action, action.replace('_', ' '))}"
         if self._chance(REMARKED):
             message += f": {self._pick(vocabulary.REMARKS)}"
-        is_patched = action == "updated" and self._chance(PATCHED)
+        is_patched = self._is_awkward or (action == "updated" and self._chance(PATCHED))
         return {
             "message": message,
             "patch": self._patch() if is_patched else "",
@@ -170,6 +176,10 @@ class Organization:
 
     def _patch(self) -> str:
         """Return the change made by an update: JSON text, from one line to many."""
+        if self._is_awkward:
+            size = int(self._rng.random() * (AWKWARD_PATCH + 1))
+            begin = int(self._rng.random() * len(AWKWARD))
+            return (AWKWARD * 3)[begin : begin + size]
         kinds = 6 * (self._replicas, self._image, self._note) + (self._configuration,)
         change = self._pick(kinds)()
         indent = 2 if self._chance(PRETTY) else None

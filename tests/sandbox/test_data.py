@@ -48,6 +48,15 @@ def test_a_seed_gives_the_same_events_in_order_each_of_them_once(distribution):
     assert len({json.dumps(item | grown) for item in older_items}) == 1000
 
 
+def test_awkward_patches_are_short_and_hold_every_trap():
+    items = list(Dataset(1000, 7, UNTIL, distribution="bursts", text="awkward"))
+    assert len({json.dumps(item) for item in items}) == 1000
+    patches = [reach(item, "details", "patch") or "" for item in items]
+    assert {min(map(len, patches)), max(map(len, patches))} == {0, 400}
+    for trap in ("\u2028", '"', "\t", "\n", "\\", "🚀", "تمت", "緊", "ß"):
+        assert 100 < sum(trap in patch for patch in patches) < 1000
+
+
 def test_every_trap_is_in_the_default_data():
     items = list(Dataset(until=UNTIL))
     for path, value in (
