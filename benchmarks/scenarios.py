@@ -76,6 +76,7 @@ class Scenario(NamedTuple):
 
 
 PLENTY = events(100_000)
+AWKWARD = replace(events(100_000, "bursts"), text="awkward")
 
 SCENARIOS = (
     Scenario(
@@ -84,6 +85,15 @@ SCENARIOS = (
         [
             Case(one, PLENTY, 1000)
             for one in (TAP_AKUITY, SDK_DEFAULT, programs.DLT, programs.SCRIPT)
+        ],
+        rounds=5,
+    ),
+    Scenario(
+        "awkward-text",
+        "Bursts of text in many scripts, with quotes and U+2028, page size 1,000",
+        [
+            Case(one, AWKWARD, 1000)
+            for one in (TAP_AKUITY, SDK_DEFAULT, programs.SCRIPT)
         ],
         rounds=5,
     ),
