@@ -138,7 +138,7 @@ def test_the_demo_says_what_is_shown():
 def test_names_of_files_and_packages():
     (loader,) = yaml.safe_load(read("meltano.yml"))["plugins"]["loaders"]
     (path,) = (one["value"] for one in loader["settings"] if one["name"] == "filepath")
-    assert f"--file {path.rpartition('/')[2]} " in section("Your own organization")
+    assert f"--database {path.rpartition('/')[2]} " in section("Your own organization")
     for requirement in loader["pip_url"].split():
         assert f"'{requirement}'" in section("Without Meltano")
 
@@ -173,7 +173,7 @@ def test_a_query_shows_who_did_what_in_80_columns(folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     *_, query = shlex.split(block("Your own organization", "sh", "SELECT"))
     assert " ".join(query.split()) in " ".join(demo.__main__.REPORT.split())
-    assert demo.query.main(["--file", f"{folder.path}/audit.duckdb", query]) == 0
+    assert demo.query.main(["--database", f"{folder.path}/audit.duckdb", query]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert len([line for line in lines if re.match(r"│ \d{4}-", line)]) == 10
