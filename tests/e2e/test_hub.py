@@ -43,7 +43,7 @@ def project(tmp_path_factory, sandbox):
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     use_installed(project, "loaders")
 
-    add, configure = blocks(section("An existing Meltano project"), "sh")
+    add, configure, pin = blocks(section("An existing Meltano project"), "sh")
     project.bash(add.replace("/path/to/tap-akuity", shlex.quote(str(ROOT))))
     project.meltano("config", "set", TAP, "api_url", sandbox.url)
     for value in ("organization-id", "key-id", "key-secret"):
