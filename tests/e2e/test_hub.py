@@ -39,6 +39,8 @@ def project(tmp_path_factory, sandbox):
     project.meltano("init", ".")
     path = project.folder / "meltano.yml"
     loaders = read_yaml(ROOT / "meltano.yml")["plugins"]["loaders"]
+    (pinned,) = (loader["pip_url"] for loader in loaders)
+    loaders[0]["pip_url"] = "target-duckdb"
     content = read_yaml(path) | {"plugins": {"loaders": loaders}}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     use_installed(project, "loaders")
@@ -50,6 +52,9 @@ def project(tmp_path_factory, sandbox):
         name = value.replace("key", "api_key").replace("-", "_")
         configure = configure.replace(f"your-{value}", getattr(sandbox, name))
     project.bash(configure.replace("2026-01-01", "2020-01-01"))
+    project.bash(pin.partition("meltano install")[0])
+    (loader,) = read_yaml(path)["plugins"]["loaders"]
+    assert loader["pip_url"] == pinned
     return project
 
 
