@@ -85,7 +85,7 @@ def _time(text: str) -> datetime:
     try:
         return datetime.fromtimestamp(from_rfc3339(text) // SECOND, UTC)
     except ValueError:
-        message = f"must be a time such as 2025-01-31T08:30:00Z, not {text!r}"
+        message = f"must be a time such as 2026-01-01T08:30:00Z, not {text!r}"
         raise argparse.ArgumentTypeError(message) from None
 
 

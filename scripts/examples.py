@@ -25,7 +25,7 @@ FOLDER = ROOT / "build" / "examples"
 
 HISTORY = Dataset(1500, 95, datetime(2025, 11, 1, tzinfo=UTC))
 """Independent of today's date, so that the results stay the same."""
-SHOWN = 4
+SHOWN = 2
 """How many rows of each result the page shows."""
 
 

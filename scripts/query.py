@@ -1,7 +1,9 @@
-"""Queries the DuckDB file of the demo: `python -m scripts.query "SELECT …"`."""
+"""Queries a DuckDB file, by default the demo's: `python -m scripts.query --help`."""
 
 import argparse
+import csv
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -9,25 +11,64 @@ import duckdb
 
 from scripts.warehouse import DATABASE
 
+FRAME = 3
+"""The characters that DuckDB's table adds to each column."""
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the result of an SQL query."""
+    """Run SQL, and print the result of its last query."""
     parser = argparse.ArgumentParser(
-        prog="python -m scripts.query", description=__doc__
+        prog="python -m scripts.query", description="Queries a DuckDB file."
     )
-    parser.add_argument("sql", help="the query")
-    parser.add_argument("--file", type=Path, default=DATABASE, help="the DuckDB file")
+    sql = parser.add_mutually_exclusive_group(required=True)
+    sql.add_argument("sql", nargs="?", help="the query")
+    sql.add_argument(
+        "--file", type=Path, help="run the SQL of this file, which may create views"
+    )
+    parser.add_argument(
+        "--database",
+        type=Path,
+        default=DATABASE,
+        help=f"the DuckDB file (default: {DATABASE.name})",
+    )
+    parser.add_argument("--csv", action="store_true", help="print CSV")
     options = parser.parse_args(arguments)
+    if not options.database.exists():
+        parser.error(f"there is no {options.database}")
     try:
-        with duckdb.connect(options.file, read_only=True) as connection:
-            result = connection.sql(options.sql)
+        text = options.file.read_text("utf-8") if options.file else options.sql
+        with duckdb.connect(options.database, read_only=not options.file) as connection:
+            result = connection.sql(text)
             if result is not None:
-                result.show(max_width=shutil.get_terminal_size().columns)
-    except duckdb.Error as error:
+                show(result, as_csv=options.csv)
+    except (OSError, UnicodeError, duckdb.Error) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
+def show(result: duckdb.DuckDBPyRelation, *, as_csv: bool) -> None:
+    """Print rows as CSV, as a table, or below each other if the table is too wide."""
+    rows = result.fetchall()
+    names, columns = result.columns, shutil.get_terminal_size().columns
+    cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    table = (names, map(str, result.types), *cells)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    if as_csv:
+        csv.writer(sys.stdout, lineterminator="\n").writerows([names, *cells])
+    elif sum(widths) + FRAME * len(widths) < columns:
+        result.show(max_width=columns)
+    else:
+        longest = max(map(len, names))
+        for number, row in enumerate(cells, 1):
+            sys.stdout.write(f"--- {number}\n")
+            for name, cell in zip(names, row, strict=True):
+                # An event may hold what would change the terminal.
+                safe = (c if c.isprintable() else ascii(c)[1:-1] for c in cell)
+                sys.stdout.write(f"{name:{longest}}  {''.join(safe)}\n")
+
+
 if __name__ == "__main__":
+    # Like other commands, end in silence if the reader of a pipe has gone.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.exit(main())

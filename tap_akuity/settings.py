@@ -108,8 +108,7 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=4,
         title="Concurrency",
         description=(
-            "How many requests may run at a time. Records are emitted in the order of "
-            "time with any number."
+            "How many requests may run at a time. Records stay in chronological order."
         ),
     ),
     th.Property(
@@ -209,8 +208,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         default=10,
         title="Max Retries",
         description=(
-            "How often to retry a request whose failure may pass. The waits between 10 "
-            "retries add up to at most five minutes, unless Akuity asks for longer "
+            "How often to retry a request that failed temporarily. The waits between "
+            "10 retries add up to at most five minutes, unless Akuity asks for longer "
             "ones."
         ),
     ),
@@ -426,7 +425,7 @@ def _expected(schema: Mapping[str, Any]) -> str:
             *others, last = (f"`{value}`" for value in values)
             return f"{', '.join(others)} or {last}"
         case {"format": "date-time"}:
-            return "a date or time such as 2025-01-31 or 2025-01-31T08:30:00Z"
+            return "a date or time such as 2026-01-01 or 2026-01-01T08:30:00Z"
         case {"exclusiveMinimum": minimum, "maximum": maximum}:
             return f"a number greater than {minimum} and at most {maximum}"
         case {"minimum": minimum, "maximum": maximum}:
@@ -485,7 +484,7 @@ def _check_api_url(name: str, value: str) -> Iterator[str]:
     elif url.scheme == "http" and url.host not in _LOOPBACK:
         yield (
             f"Setting `{name}` must begin with https://, or the API key would cross "
-            "the network in clear."
+            "the network unencrypted."
         )
 
 

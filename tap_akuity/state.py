@@ -96,7 +96,7 @@ def normalize(
         except (AttributeError, TimestampError) as error:
             msg = (
                 f"`{name}` of `{stream}` in the state is not a valid date or time: "
-                "write it as 2025-01-31T08:30:00Z, or remove the state to start over."
+                "write it as 2026-01-01T08:30:00Z, or remove the state to start over."
             )
             raise StateError(msg) from error
         if instant > now + timestamps.DAY:

@@ -348,7 +348,7 @@ class AuditLogsStream(RESTStream[Query]):
         end_date = self.config.get("end_date")
         end = timestamps.parse(end_date) if end_date else None
         if end is not None and end <= start:
-            self.log("All before `end_date` has been read: there is nothing to do.")
+            self.log("Everything before `end_date` has been read: nothing to do.")
             return
         # With a bookmark, most runs find nothing new.
         unmatched = Unmatched(
@@ -435,7 +435,7 @@ class AuditLogsStream(RESTStream[Query]):
         state[SOURCE] = self._source
         self.log(
             "Nothing was loaded, because there is neither a state nor the setting "
-            "`start_date`: the next run starts at %s. To load what is past, set "
+            "`start_date`: the next run starts at %s. To load past events, set "
             "`start_date`, and run without the state.",
             now,
             level=logging.WARNING,

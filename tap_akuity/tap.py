@@ -49,6 +49,12 @@ _is_trusted = re.compile(
 ).fullmatch
 """Returns whether a variable may decide where the API key goes."""
 
+_EXAMPLE = """\b
+Example:
+  tap-akuity --config config.json --test
+  tap-akuity --config config.json --state state.json | target-jsonl"""
+"""What `--help` ends with."""
+
 _QUICK = "quick"
 """The value of `--test` that leaves out what is measured."""
 
@@ -165,7 +171,7 @@ class TapAkuity(Tap):
             if text != before.get(name) and _is_trusted(name)
         }:
             cls.logger.warning(
-                "%s sets %s: remove there what is not meant for this tap.",
+                "%s sets %s: remove what is not meant for this tap from it.",
                 _env_file(changed),
                 ", ".join(sorted(changed)),
             )
@@ -224,6 +230,8 @@ class TapAkuity(Tap):
             "finding, and exit code 1 if a sync could not work. --test=quick does not "
             "measure; --test=schema writes the schema."
         )
+        parameters["test"].metavar = "[=quick|=schema]"
+        command.epilog = _EXAMPLE
         for name in ("state", "catalog"):
             # Parsed like `--config`: click would open it and block on a FIFO.
             parameters[name].type = parameters["config"].type

@@ -30,8 +30,10 @@ QUERY = """
     ORDER BY ALL
 """
 
-# A day with at least so many times the usual number of promotions is a day of release.
-MANY_PROMOTIONS = 3
+# A day of release has at least so many times the usual number of promotions, and at
+# least so many: where one is usual, four are chance.
+MANY_PROMOTIONS = 4
+MIN_PROMOTIONS = 8
 
 # Okabe and Ito's colors, which color-blind people can tell apart, too.
 COLORS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9")
@@ -54,8 +56,8 @@ class Events(NamedTuple):
     number on each of these days."""
 
     releases: list[date]
-    """The days with at least three times as many promotions as usual, which is the
-    median of the days that have any."""
+    """The days with many more promotions than usual, which is the median of the days
+    that have any."""
 
 
 def events_per_day(database: Path) -> Events:
@@ -82,8 +84,8 @@ def events_per_day(database: Path) -> Events:
     for actor, day, events, _ in rows:
         series[actor if actor in series else OTHER][(day - first).days] += events
     some = [number for number in promotions.values() if number]
-    many = MANY_PROMOTIONS * median(some) if some else 0
-    releases = [day for day in days if promotions[day] and promotions[day] >= many]
+    many = max(MIN_PROMOTIONS, MANY_PROMOTIONS * median(some or [0]))
+    releases = [day for day in days if promotions[day] >= many]
     return Events(days, series, releases)
 
 

@@ -25,7 +25,7 @@ name=${1:-audit}
 [[ $name =~ ^[A-Za-z0-9_][A-Za-z0-9._-]*$ ]] || fail "NAME is part of file names: $name"
 for date in "${@:2}"; do
   [[ $date =~ ^[0-9]{4}-[0-9]{2}-[0-9]{2}([T\ ][0-9:.]+(Z|[+-][0-9:]+)?)?$ ]] ||
-    fail "not a date such as 2026-01-31: $date"
+    fail "not a date such as 2026-01-01: $date"
 done
 umask 077  # The files hold events.
 CDPATH='' cd -- "$(dirname -- "$0")"

@@ -32,7 +32,7 @@ _TOO_BIG = re.compile(r"message (after decompression )?larger than max")
 # Not "rate limit exceeded", which a smaller page would not mend.
 _LIMIT = re.compile(r"(?<!rate )\b(limit|page ?size)\b(?! exceeded)")
 _BAD_TEXT = "invalid utf-8"  # Of a filter; the status is 500.
-_REGION = f"(that of the EU region is {EU_API_URL})"
+_REGION = f"(for the EU region: {EU_API_URL})"
 
 _ADVICE = {
     HTTPStatus.BAD_REQUEST: "Akuity refused the request: check the settings",

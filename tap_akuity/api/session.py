@@ -151,7 +151,7 @@ def _body(response: requests.Response) -> bytes:
 def _read(response: requests.Response, most: int) -> bytes:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"identity", *_ENCODINGS}:
-        msg = "the body is encoded in a way that was not asked for"
+        msg = "the body is encoded in a way that was not requested"
         raise requests.exceptions.ContentDecodingError(msg)
     body = b""  # Most pages come in one piece, which this does not copy.
     for piece in response.iter_content(_PIECE_BYTES):

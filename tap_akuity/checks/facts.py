@@ -274,7 +274,7 @@ class Measurement:
         if got != total:
             return MISCOUNTED
         is_same = self._unlimited and self._unlimited.total == self._sample.total
-        _require(is_same, "it could not be had twice")
+        _require(is_same, "it could not be read twice")
         return "the events of a range, and the same twice"
 
     def _past_the_end(self) -> str:

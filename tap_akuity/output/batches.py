@@ -101,7 +101,7 @@ def _parquet(
     if not importlib.util.find_spec("pyarrow"):
         msg = (
             "Setting `batch_config` asks for Parquet, which requires pyarrow: install "
-            "`tap-akuity[parquet]`."
+            "the tap with its extra `parquet`, as in `pip install '.[parquet]'`."
         )
         raise ConfigurationError(msg)
     batcher = Batcher(tap, stream, config)

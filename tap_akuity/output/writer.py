@@ -82,7 +82,7 @@ class LineWriter(MsgSpecWriter):
             # Otherwise Python would try to write the rest again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             msg = (
-                "Could not write to the target: look at its own messages "
+                "Could not write to the target: see its own messages "
                 f"({error.strerror})."
             )
             raise OutputError(msg) from error

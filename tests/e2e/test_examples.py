@@ -76,6 +76,8 @@ def test_meltano(example, prod, staging):
 
     def run(script, sandbox, **options):
         example.environment["TAP_AKUITY_API_URL"] = sandbox.url
+        # Before all events, unlike the date in the example.
+        example.environment["TAP_AKUITY_START_DATE"] = "2025-01-01"
         return example.bash(script, **options)
 
     example.bash(prepare)

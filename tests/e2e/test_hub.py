@@ -39,17 +39,22 @@ def project(tmp_path_factory, sandbox):
     project.meltano("init", ".")
     path = project.folder / "meltano.yml"
     loaders = read_yaml(ROOT / "meltano.yml")["plugins"]["loaders"]
+    (pinned,) = (loader["pip_url"] for loader in loaders)
+    loaders[0]["pip_url"] = "target-duckdb"
     content = read_yaml(path) | {"plugins": {"loaders": loaders}}
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     use_installed(project, "loaders")
 
-    add, configure = blocks(section("An existing Meltano project"), "sh")
+    add, configure, pin = blocks(section("An existing Meltano project"), "sh")
     project.bash(add.replace("/path/to/tap-akuity", shlex.quote(str(ROOT))))
     project.meltano("config", "set", TAP, "api_url", sandbox.url)
     for value in ("organization-id", "key-id", "key-secret"):
         name = value.replace("key", "api_key").replace("-", "_")
         configure = configure.replace(f"your-{value}", getattr(sandbox, name))
     project.bash(configure.replace("2026-01-01", "2020-01-01"))
+    project.bash(pin.partition("meltano install")[0])
+    (loader,) = read_yaml(path)["plugins"]["loaders"]
+    assert loader["pip_url"] == pinned
     return project
 
 

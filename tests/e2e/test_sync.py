@@ -92,8 +92,8 @@ def test_killed_and_failed_and_run_again(tmp_path):
         ("--hlep", 2, "usage: sync.sh [--quiet] [NAME [FROM [TO]]]"),
         ("a 2025-01-01 2025-02-01 2025-03-01", 2, "usage: sync.sh"),
         ("../a", 2, "NAME is part of file names: ../a"),
-        ('a \'2025", "x": "\'', 2, "not a date such as 2026-01-31: 2025"),
-        ("a 2025-01-01 x", 2, "not a date such as 2026-01-31: x"),
+        ('a \'2025", "x": "\'', 2, "not a date such as 2026-01-01: 2025"),
+        ("a 2025-01-01 x", 2, "not a date such as 2026-01-01: x"),
     ],
 )
 def test_wrong_arguments_change_nothing(tmp_path, arguments, code, said):

@@ -1,5 +1,6 @@
 """The questions and the chart: what the page shows is what is found."""
 
+import json
 import runpy
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from sandbox.data import Dataset
 from scripts import ROOT
 from scripts.examples import HISTORY, SHOWN, ask, load, queries, table
 from tests.helpers.questions import EVENTS, FOUND, printed
@@ -82,6 +84,24 @@ def test_the_numbers_of_the_chart(database):
     drawn = [name for name in groups if name.startswith("events-")]
     assert drawn == [f"events-{name}" for name in series]
     assert len(list(groups["releases"].iter(f"{SVG}use"))) == len(releases)
+
+
+@NEEDS_DUCKDB
+@pytest.mark.parametrize(("records", "days"), [(1000, 90), (3000, 365), (20000, 365)])
+def test_a_log_without_releases_has_no_day_of_release(tmp_path, records, days):
+    import duckdb  # noqa: PLC0415
+
+    quiet = Dataset(records, days=days, distribution="even")
+    rows = [
+        {"timestamp": one["timestamp"][:19], "action": one["action"], "actor": "{}"}
+        for one in quiet
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
+    with duckdb.connect(tmp_path / "quiet.duckdb") as connection:
+        connection.execute("CREATE SCHEMA akuity")
+        source = f"read_json('{tmp_path / 'rows.json'}')"
+        connection.execute(f"CREATE TABLE akuity.audit_logs AS FROM {source}")
+    assert PROGRAM["events_per_day"](tmp_path / "quiet.duckdb").releases == []
 
 
 @NEEDS_DUCKDB

@@ -23,6 +23,7 @@ from sandbox.server import Sandbox
 from sandbox.truth import find
 from scripts import ROOT
 from scripts.examples import HISTORY
+from scripts.picture import draw, lines_in
 from tap_akuity.api.errors import MAX_RETRY_AFTER_SECONDS
 from tap_akuity.api.session import MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES
 from tap_akuity.reading.limits import Limits
@@ -124,20 +125,26 @@ def test_the_record_that_is_shown():
 
 
 def test_the_demo_says_what_is_shown():
-    output = block("Try it on the sandbox", "text")
+    picture = read("docs/demo.svg")
+    lines = lines_in(picture)
+    assert draw(lines) == picture
+    output = "\n".join(lines)
     source = inspect.getsource(scripts.demo)
     said = ("Sandbox", "First run", "Meanwhile", "Second run", "Check", "events added")
     for words in (*said, "rows are exactly the events of the sandbox"):
         assert words in output
         assert words in source
     (header,) = re.findall(r"^  (who .*)$", output, re.MULTILINE)
-    assert header.split() == re.findall(r"AS (\w+)", scripts.demo.BUSIEST)
+    assert header.split() == ["who", "type", "action", "object", "events"]
+    total = int(re.findall(r"the ([\d,]+) rows", output)[0].replace(",", ""))
+    first, later = re.findall(r"([\d,]+) (?:events loaded|events added)", output)
+    assert total == int(first.replace(",", "")) + int(later)
 
 
 def test_names_of_files_and_packages():
     (loader,) = yaml.safe_load(read("meltano.yml"))["plugins"]["loaders"]
     (path,) = (one["value"] for one in loader["settings"] if one["name"] == "filepath")
-    assert f"--file {path.rpartition('/')[2]} " in section("Your own organization")
+    assert f"--database {path.rpartition('/')[2]} " in section("Your own organization")
     for requirement in loader["pip_url"].split():
         assert f"'{requirement}'" in section("Without Meltano")
 
@@ -172,7 +179,7 @@ def test_a_query_shows_who_did_what_in_80_columns(folder, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     *_, query = shlex.split(block("Your own organization", "sh", "SELECT"))
     assert " ".join(query.split()) in " ".join(scripts.demo.REPORT.split())
-    assert scripts.query.main(["--file", f"{folder.path}/audit.duckdb", query]) == 0
+    assert scripts.query.main(["--database", f"{folder.path}/audit.duckdb", query]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     assert len([line for line in lines if re.match(r"│ \d{4}-", line)]) == 10
@@ -282,7 +289,7 @@ def test_messages():
     known = "\n".join(
         text for path in (ROOT / "tap_akuity").rglob("*.py") for text in texts(path)
     )
-    quoted = [row[0].strip("` ") for row in rows("Troubleshooting") + rows("Messages")]
+    quoted = [row[0].strip("` ") for row in rows("Messages")]
     assert [message for message in quoted if message not in known] == []
 
 
@@ -314,7 +321,7 @@ def test_every_promise_has_a_test():
 
 
 def test_the_readme_is_short_and_leads_to_every_page():
-    assert read("README.md").count("\n") <= 250
+    assert read("README.md").count("\n") <= 200
     linked = re.findall(r"\]\((docs/\w+\.md)[)#]", read("README.md"))
     assert {"README.md", *linked} == set(MANUAL)
 

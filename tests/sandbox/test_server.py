@@ -162,7 +162,7 @@ def test_the_command_says_one_line_and_ends_when_told(number):
     ("argument", "message"),
     [
         ("--records=-1", "--records: must be a whole number of at least 0, not '-1'"),
-        ("--until=today", "must be a time such as 2025-01-31T08:30:00Z, not 'today'"),
+        ("--until=today", "must be a time such as 2026-01-01T08:30:00Z, not 'today'"),
         ("--distribution=odd", "--distribution: invalid choice: 'odd'"),
         ("--port=PORT", " is in use or not allowed: choose another"),
         ("--nonsense", "unrecognized arguments: --nonsense (--help lists all options)"),

@@ -144,7 +144,7 @@ def test_what_a_file_env_changes_is_named_and_its_passwords_are_masked(
     lines = [line for line in result.stderr.splitlines() if "| WARNING " in line]
     assert [line.split(" | ")[-1] for line in lines] == [
         f"The file {env_file} sets SSL_CERT_FILE, TAP_AKUITY_API_URL, https_proxy: "
-        "remove there what is not meant for this tap."
+        "remove what is not meant for this tap from it."
     ]
     assert "to https://***.x: correct the proxy in HTTPS_PROXY" in last_line(result)
     assert "pr0xy-passw0rd" not in result.stderr
@@ -209,7 +209,7 @@ def test_a_target_that_ends(tmp_path):
             command, stdout=stdout, stderr=subprocess.PIPE, text=True, check=False
         )
     assert last_line(result) == (
-        "Could not write to the target: look at its own messages (Broken pipe)."
+        "Could not write to the target: see its own messages (Broken pipe)."
     )
     assert result.returncode == 1
     assert "Traceback" not in result.stderr

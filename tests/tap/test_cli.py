@@ -47,3 +47,14 @@ def test_lines_are_for_people_unless_a_machine_or_a_developer_reads_them(
         # `start_date` is not a bookmark.
         assert "bookmark value" not in said
         assert "Reading events from 2020-01-01T00:00:00Z to 20" in said
+
+
+def test_the_help_has_examples_that_work(sandbox, tmp_path):
+    said = subprocess.check_output([TAP, "--help"], text=True)
+    assert "  --test [=quick|=schema]  " in said
+    test, sync = said.partition("Example:\n")[2].splitlines()[:2]
+    write(tmp_path / "config.json", config_for(sandbox))
+    write(tmp_path / "state.json", {})
+    for command in (test, sync.partition(" | ")[0]):
+        script = command.replace("tap-akuity", str(TAP), 1)
+        subprocess.run(["bash", "-euc", script], cwd=tmp_path, check=True)  # noqa: S607

@@ -29,8 +29,8 @@ WRONG = {
     "Setting `timestamp_precision` must be `auto`, `microseconds` or `nanoseconds`.": [
         "seconds"
     ],
-    "Setting `start_date` must be a date or time such as 2025-01-31 or "
-    "2025-01-31T08:30:00Z.": ["yesterday", "2025-02-30", 2025],
+    "Setting `start_date` must be a date or time such as 2026-01-01 or "
+    "2026-01-01T08:30:00Z.": ["yesterday", "2025-02-30", 2025],
     "Setting `start_date` is more than a day in the future, so that nothing would be "
     "fetched: correct it.": ["2026-01-02T00:00:00.000000001Z"],
     "Setting `start-date` is unknown: did you mean `start_date`?": ["2025-01-01"],
@@ -57,7 +57,7 @@ WRONG = {
         "https://akuity.cloud#",
     ],
     "Setting `api_url` must begin with https://, or the API key would cross the "
-    "network in clear.": ["http://akuity.cloud", "http://127.0.0.1.x", "HTTP://A.b"],
+    "network unencrypted.": ["http://akuity.cloud", "http://127.0.0.1.x", "HTTP://A.b"],
     "Setting `api_key_secret` contains a character that is not ASCII, unlike any API "
     "key: copy it again.": ["hüsh"],
     "Setting `api_key_secret` begins or ends with a space or a line break, unlike any "

@@ -76,7 +76,7 @@ def test_what_is_wrong_is_refused(sentence):
 
 
 NO_TIME = (
-    "is not a valid date or time: write it as 2025-01-31T08:30:00Z, or remove the "
+    "is not a valid date or time: write it as 2026-01-01T08:30:00Z, or remove the "
     "state to start over."
 )
 FUTURE = (

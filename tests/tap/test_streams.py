@@ -164,7 +164,7 @@ def test_nothing_is_requested_after_the_end_date_is_reached(world, caplog):
     world.state = state_of(DAY_0 - 20 * SECOND)
     assert world.run(0) == []
     assert world.requests == 0
-    done = "All before `end_date` has been read: there is nothing to do."
+    done = "Everything before `end_date` has been read: nothing to do."
     assert done in caplog.messages
 
 
@@ -251,7 +251,7 @@ def test_without_start_date_and_state_nothing_past_is_emitted(world, skew, caplo
     (warning,) = warnings(caplog)
     assert warning == (
         "Nothing was loaded, because there is neither a state nor the setting "
-        f"`start_date`: the next run starts at {moment}. To load what is past, set "
+        f"`start_date`: the next run starts at {moment}. To load past events, set "
         "`start_date`, and run without the state."
     )
     # Nor does the lookback of any later run bring what is past.

@@ -88,7 +88,7 @@ def test_a_server_that_was_never_there_gets_few_attempts(
         client.fetch(QUERY)
 
 
-EU = "(that of the EU region is https://eu.akuity.cloud)"
+EU = "(for the EU region: https://eu.akuity.cloud)"
 TROUBLE = "Akuity is having trouble: try again later"
 ABORTED = "Akuity aborted the request: try again later"
 STATUSES = [

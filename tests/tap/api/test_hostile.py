@@ -62,7 +62,7 @@ BROKEN = [
     ),
     (
         head(200, NESTED) + b"{}",
-        "(the body is encoded in a way that was not asked for)",
+        "(the body is encoded in a way that was not requested)",
     ),
     (b"SSH-2.0-OpenSSH_9.6\r\n", "(not an HTTP response: SSH-2.0-OpenSSH_9.6"),
     (b"", "(the connection was closed without a response). Attempts: 1."),
