@@ -21,7 +21,7 @@ from tests.helpers.commands import TAP, messages, run, write
 from tests.helpers.events import ids
 from tests.helpers.running import bookmark, config_for
 
-COUNT = int(os.environ.get("TAP_SIGNALS", "6"))
+COUNT = int(os.environ.get("TAP_SIGNALS", "2"))
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 

@@ -88,7 +88,7 @@ def test_parquet_has_every_member_of_every_record(tmp_path):
 
 def test_parquet_needs_its_extra(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(ConfigurationError, match=r"install `tap-akuity\[parquet\]`"):
+    with pytest.raises(ConfigurationError, match=r"pip install '\.\[parquet\]'"):
         list(written(tmp_path, kind="parquet"))
 
 
