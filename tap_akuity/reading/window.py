@@ -195,13 +195,13 @@ class Reading:
             if latest != [walk.total] * CONFIRMATIONS:
                 return False
         if walk.is_exact:
-            is_same = before is not None and before.ids == walk.ids
-            if walk.too_big:
-                return is_same
-            is_distinct = len(set(walk.ids)) == len(walk.events)
-            return walk.pages == 1 or is_distinct or is_same
+            is_same = before and before.is_exact and before.ids == walk.ids
+            if is_same or walk.too_big:
+                return bool(is_same)
+            return walk.pages == 1 or len(set(walk.ids)) == len(walk.events)
         is_known = len(self._rows) + len(walk.unsent) >= walk.total
-        return before is not None and walk.is_steady and is_known and not is_new
+        is_steady = before and before.is_steady and walk.is_steady
+        return bool(is_steady) and is_known and not is_new
 
     def _walk(self, page: Page, limit: int) -> _Walk:
         """Read all pages after the first, each from the last row of the one before."""
@@ -270,11 +270,11 @@ class Reading:
             page = self._requests.get(self._query(offset, limit))
         except PageTooBigError:
             raise
-        except BadRequestError:
+        except BadRequestError as error:
             if not offset:
                 raise
             self._requests.deepest = min(self._requests.deepest, offset)
-            self._refuse(offset)
+            self._refuse(offset, f" {error}")
         self._take(page)
         return page
 
@@ -321,13 +321,13 @@ class Reading:
         if self.piece.can_be_cut:
             raise TooLargeError(total, self._limits.up_to(max(1, max_events)))
 
-    def _refuse(self, offset: int) -> NoReturn:
+    def _refuse(self, offset: int, why: str = "") -> NoReturn:
         """End a reading that the server does not let go on to an offset."""
         self._divide(offset + 1, offset)
         msg = (
             f"Akuity does not return the events from {self.piece.range} beyond number "
             f"{offset}: leave them out by `start_date`, `end_date` or a filter, and "
-            "contact Akuity's support."
+            f"contact Akuity's support.{why}"
         )
         raise IncompleteError(msg)
 
