@@ -353,7 +353,8 @@ class Reading:
             if len(one_each) + len(unsent) >= walk.total:
                 rows = Rows()
                 rows.add(one_each.values())
-        if walk.too_big:  # What is missing is not identical rows.
+        if walk.too_big and not walk.is_exact:
+            # Shuffled between the halves of a page, not identical rows.
             missing = walk.total - len(rows) - len(unsent)
             unsent += (walk.too_big,) * missing
         held = len(rows) + len(unsent)

@@ -209,6 +209,21 @@ def test_an_event_that_is_too_big_is_not_forgotten_in_later_walks():
     assert sorted(map(int, ids)) == [n for n in range(60) if n != 17]
 
 
+def test_identical_rows_on_pages_that_are_too_big_are_not_taken_for_unsent():
+    def respond(server, query):
+        page = server.page(query)
+        if len(page.events) > 6:
+            message = "too big"
+            raise PageTooBigError(message)
+        return page
+
+    data = events(seconds(*range(40)))
+    server = Server([*data, data[3], data[30]], respond=respond)
+    found = list(server.windows(0, 50 * SECOND, Limits(10, 1, max_events=100)))
+    assert [one for window in found for one in window.events] == data
+    assert not any(window.unsent for window in found)
+
+
 def test_identical_rows_anywhere_cost_a_second_walk():
     data = events([*seconds(*range(100)), *[200 * SECOND] * 300])
     server = Server([*data, data[150], data[399], data[3]])
