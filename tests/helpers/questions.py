@@ -2,9 +2,10 @@
 
 
 def event(time, action, who="", kind="", **more):
-    """Make an event. Who did it is written as `type id ip origin`."""
+    """Make an event. Who did it is written as `type id ip origin`, `-` for none."""
     stamp = f"{time} +0000 UTC"
-    actor = zip(("type", "id", "ip", "origin"), who.split(), strict=False)
+    words = zip(("type", "id", "ip", "origin"), who.split(), strict=False)
+    actor = {name: word for name, word in words if word != "-"}
     name = {"name": more.pop("name", "x")}
     thing = {"type": kind, "id": name, "parentId": {"name": "main"}}
     return {
@@ -12,7 +13,7 @@ def event(time, action, who="", kind="", **more):
         "lastOccurredTimestamp": stamp,
         "count": 1,
         "action": action,
-        "actor": dict(actor) or None,
+        "actor": actor or None,
         "object": thing if kind else None,
         "details": {"message": f"{kind} {name['name']}"},
         **more,
