@@ -1,25 +1,26 @@
 """The sandbox, the tap, each target: is every row what the sandbox has?"""
 
-from hashlib import sha256
-
 import pytest
 
 from sandbox.server import Sandbox
-from sandbox.truth import differences, flattened, truth
+from sandbox.truth import truth
 from tests.helpers import history
-from tests.helpers.mariadb import MariaDB
-from tests.helpers.object_storage import S3Csv, S3Jsonl, S3Parquet
-from tests.helpers.pipelines import load
+from tests.helpers.recipes import combined
 from tests.helpers.running import bookmark, config_for
-from tests.helpers.search import Elasticsearch
 from tests.helpers.targets import (
     Csv,
     CsvInBatches,
     DuckDB,
+    Elasticsearch,
     Jsonl,
+    MariaDB,
     PipelinewisePostgreSQL,
     PostgreSQL,
     PostgreSQLInBatches,
+    S3Csv,
+    S3Jsonl,
+    S3Parquet,
+    load,
 )
 
 # The first to ask for a target also waits for its installation.
@@ -85,61 +86,17 @@ def test_every_event_and_every_field(warehouse, sandbox):
     assert warehouse.problems(after, rows) == []
 
 
-def test_the_comparison_notices():
-    row = {"id": "a", "count": 1, "actor": {"id": "e\u0301"}}
-    assert differences({"a": row}, [row]) == []
-    for change in ({"count": None}, {"actor": {"id": "é"}}, {"more": None}):
-        assert len(differences({"a": row}, [row | change])) == 1, change
-    assert differences({"a": row}, [row, row]) == ["a is there twice"]
-    other = differences({"a": row}, [row | {"id": "b"}])
-    assert other == ["b is none of the sandbox's", "a is missing"]
+HASHED = (("Only some events", 1), ("A hash instead of the IP address", 0))
 
 
-FLATTENED = {"flattening_enabled": True, "flattening_max_depth": 3}
-
-# The recipes of docs/recipes.md, together.
-MAPPED = {
-    "stream_map_config": {"salt": "of the tests"},
-    "stream_maps": {
-        "audit_logs": {
-            "__filter__": "((object or {}).get('type') or '') != 'k8s_resource'",
-            "actor": (
-                "actor and {'id': actor.get('id'), 'type': actor.get('type'), "
-                "'origin': actor.get('origin'), 'ip': "
-                "actor.get('ip') and sha256(config['salt'] + actor['ip'])}"
-            ),
-        }
-    },
-}
-
-
-def mapped(row):
-    """Do as `MAPPED` does."""
-    if (row["object"] or {}).get("type") == "k8s_resource":
-        return None
-    if not row["actor"]:
-        return row
-    actor = {name: row["actor"].get(name) for name in ("id", "type", "origin", "ip")}
-    if actor["ip"]:
-        actor["ip"] = sha256(f"of the tests{actor['ip']}".encode()).hexdigest()
-    return {**row, "actor": actor}
-
-
-def mapped_and_flattened(row):
-    row = mapped(row)
-    return row and flattened(row)
-
-
-@pytest.mark.parametrize(
-    ("change", "settings"),
-    [(mapped, MAPPED), (mapped_and_flattened, MAPPED | FLATTENED)],
-)
+@pytest.mark.parametrize("recipes", [HASHED, (*HASHED, ("Flat columns", 0))])
 @into(Csv, DuckDB, PostgreSQLInBatches)
-def test_mapped(warehouse, sandbox, change, settings):
+def test_recipes_together(warehouse, sandbox, recipes):
+    settings, change = combined(*recipes)
     load(warehouse, config(sandbox, warehouse, **settings))
-    rows = {name: change(row) for name, row in truth(sandbox).items()}
-    expected = {name: row for name, row in rows.items() if row}
-    assert 0 < len(expected) < len(rows)
+    everything = truth(sandbox)
+    expected = change(everything)
+    assert 0 < len(expected) < len(everything)
     assert warehouse.problems(expected) == []
 
 
@@ -164,6 +121,7 @@ def test_what_akuity_may_add_one_day(warehouse):
 
 @into(MariaDB)
 def test_a_target_with_wide_columns_fails_when_flattened(warehouse, sandbox):
-    done = load(warehouse, config(sandbox, warehouse, **FLATTENED), succeeds=False)
+    flat, _ = combined(("Flat columns", 0))
+    done = load(warehouse, config(sandbox, warehouse, **flat), succeeds=False)
     assert "(1118, 'Row size too large." in done.errors
     assert done.state is None

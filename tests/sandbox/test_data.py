@@ -17,6 +17,7 @@ from sandbox.instants import Distribution
 from sandbox.query import FILTERS, NEWER_FILTERS, Query, parse
 from sandbox.store import UNITS, Behaviour, Store
 from sandbox.timestamps import DAY, SECOND, from_record, to_go
+from sandbox.truth import differences
 
 UNTIL = datetime(2025, 11, 21, 16, 30, tzinfo=UTC)
 
@@ -75,6 +76,16 @@ def test_every_trap_is_in_the_default_data():
     times = [item["timestamp"] for item in items]
     assert {len(at.split()[1].partition(".")[2]) for at in times} == {*range(10)}
     assert max(Counter(times).values()) > 5
+
+
+def test_the_comparison_notices():
+    row = {"id": "a", "count": 1, "actor": {"id": "e\u0301"}}
+    assert differences({"a": row}, [row]) == []
+    for change in ({"count": None}, {"actor": {"id": "é"}}, {"more": None}):
+        assert len(differences({"a": row}, [row | change])) == 1, change
+    assert differences({"a": row}, [row, row]) == ["a is there twice"]
+    other = differences({"a": row}, [row | {"id": "b"}])
+    assert other == ["b is none of the sandbox's", "a is missing"]
 
 
 quarters = st.integers(0, 12).map(lambda n: n * SECOND // 4 + n % 3)
