@@ -1,11 +1,9 @@
 """The real Meltano: its state, its commands, and what becomes of killed runs."""
 
 import json
-import os
 import random
 import shutil
 import signal
-import time
 from dataclasses import replace
 
 import pytest
@@ -25,10 +23,9 @@ from tests.helpers.projects import (
     TARGET,
     Project,
     as_variables,
-    processes,
+    kill,
     read_yaml,
     use_installed,
-    wait_for_end,
 )
 from tests.helpers.readme import blocks, section
 from tests.helpers.running import bookmark, config_for
@@ -60,7 +57,7 @@ def reached(project, state_id=STATE):
     return bookmark(state) if state.get("bookmarks") else None
 
 
-def test_states(project, sandbox):
+def test_meltano_keeps_the_state_until_it_is_told_otherwise(project, sandbox):
     table = DuckDB(project.folder)
     before = truth(sandbox)
     assert project.run() == len(before)
@@ -112,7 +109,12 @@ def test_killed_and_resumed(tmp_path, victim):
         until = 0
         for number in (signal.SIGTERM, signal.SIGKILL):
             pages = since(expected, until + 1) / PAGE
-            kill(project, sandbox, victim, number, 1 + rng.uniform(0.1, 0.8) * pages)
+            requests = 1 + rng.uniform(0.1, 0.8) * pages
+            with project.started(
+                f"meltano {' '.join(RUN)} --force >out 2>&1"
+            ) as meltano:
+                # Neither the others' end nor the exit code depends on who was killed.
+                assert kill(meltano, sandbox, requests, victim, number) != 0
             text = reached(project)
             until = from_record(text) if text else 0
             # All up to the bookmark is there, and nothing else than what should be.
@@ -128,22 +130,7 @@ def test_killed_and_resumed(tmp_path, victim):
     assert table.problems(expected) == []
 
 
-def kill(project, sandbox, victim, number, requests):
-    """Run the pipeline, and kill one of its processes after so many requests."""
-    sandbox.state.stats.reset()
-    with project.started(f"meltano {' '.join(RUN)} --force >out 2>&1") as meltano:
-        while sandbox.state.stats.requests < requests:
-            assert meltano.poll() is None, "too early: the run has ended"
-            time.sleep(0.002)
-        running = processes(meltano.pid)
-        (pid,) = [one.pid for one in running if f"/bin/{victim} " in one.command]
-        os.kill(pid, number)
-        # Neither the others' end nor the exit code depends on who was killed.
-        assert meltano.wait(60) != 0
-        wait_for_end(meltano.pid)
-
-
-def test_the_check(project, sandbox):
+def test_the_checks_fail_where_a_sync_would(project, sandbox):
     said = project.meltano("invoke", TAP, "--test")
     assert "Organization: Northwind." in said
     assert "A sync can work." in said
@@ -157,7 +144,7 @@ def test_the_check(project, sandbox):
         assert sandbox.api_key_secret not in said
 
 
-def test_select(project, sandbox):
+def test_what_is_deselected_is_not_loaded(project, sandbox):
     project.meltano("select", TAP, "--exclude", "audit_logs", "details.patch")
     said = project.meltano(*RUN, succeeds=False)
     assert "does not select `audit_logs`, so that" in said
@@ -170,7 +157,7 @@ def test_select(project, sandbox):
     assert DuckDB(project.folder).problems(expected) == []
 
 
-def test_a_mapper(project, sandbox):
+def test_a_mapper_maps_what_the_tap_emits(project, sandbox):
     page = section("Stream maps between the tap and the target")
     (text,) = blocks(page, "yaml")
     plugins = yaml.safe_load(text)["plugins"]

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from subprocess import DEVNULL
 
 import pytest
-import yaml
 
 from sandbox.data import Dataset
 from sandbox.faults import Faults, Plan
@@ -18,51 +17,34 @@ from scripts import ROOT
 from scripts.processes import started
 from tests.helpers.commands import TAP, write
 from tests.helpers.events import ids
-from tests.helpers.projects import processes, wait_for_end
-from tests.helpers.readme import NEEDS_DUCKDB, Folder
+from tests.helpers.projects import kill, processes, read_yaml
+from tests.helpers.readme import Folder
 from tests.helpers.running import bookmark, stats
 
 MANY = 12_000  # More than a window holds.
 UNTIL = datetime(2025, 11, 1, tzinfo=UTC)
 
 
-def kill(folder, sandbox, victim, requests):
-    """Run `sync.sh`, kill one of its processes or all, and return the exit code."""
-    sandbox.state.stats.reset()
-    with started(
-        ["bash", "sync.sh"], folder.path, os.environ, stderr=DEVNULL
-    ) as script:
-        while sandbox.state.stats.requests < requests:
-            assert script.poll() is None, "too early: the run has ended"
-            time.sleep(0.002)
-        if victim == "all":
-            os.killpg(script.pid, signal.SIGKILL)
-        else:
-            running = processes(script.pid)
-            (pid,) = [one.pid for one in running if f"/bin/{victim} " in one.command]
-            os.kill(pid, signal.SIGKILL)
-        code = script.wait(60)
-        wait_for_end(script.pid)
-        return code
+def started_in(folder):
+    return started(["bash", "sync.sh"], folder.path, os.environ, stderr=DEVNULL)
 
 
-@NEEDS_DUCKDB
 def test_killed_and_failed_and_run_again(tmp_path):
     # Read one after the other, so that there are several states.
     data = list(Dataset(MANY, until=UNTIL, distribution="even"))
     everything = dict(zip(ids(data), data, strict=True))
     with Sandbox(data, options=Options(latency_seconds=0.01)) as sandbox:
         settings = {"start_date": "2020-01-01", "concurrency": 1, "lookback_seconds": 0}
-        folder = Folder(tmp_path, sandbox, **settings)
+        folder = Folder(tmp_path).prepare(sandbox, **settings)
 
         # Before the target has a batch.
-        assert kill(folder, sandbox, "all", 20) == -signal.SIGKILL
-        assert folder.state() == {}
-        assert kill(folder, sandbox, "target-duckdb", 20) == 128 + signal.SIGKILL
-        assert folder.state() == {}
+        for victim, code in (("", -9), ("target-duckdb", 137)):
+            with started_in(folder) as script:
+                assert kill(script, sandbox, 8, victim) == code
+            assert folder.state() == {}
 
         # If the tap fails, the target loads what it has.
-        sandbox.state.faults = Faults(Plan(kinds=("401",), after=25))
+        sandbox.state.faults = Faults(Plan(kinds=("401",), after=13))
         said = folder.run(code=1)
         assert "audit: " in said.splitlines()[-1]
         assert "Akuity refused the API key" in said.splitlines()[-1]
@@ -74,14 +56,15 @@ def test_killed_and_failed_and_run_again(tmp_path):
         assert passed <= set(folder.ids())
 
         sandbox.state.faults = Faults()
-        assert kill(folder, sandbox, "tap-akuity", 1) == 128 + signal.SIGKILL
+        with started_in(folder) as script:
+            assert kill(script, sandbox, 1, "tap-akuity") == 137
         assert folder.state() == state
         sandbox.state.stats.reset()
         # Whatever CDPATH finds first.
         (tmp_path / "x" / tmp_path.name).mkdir(parents=True)
         script = f"cd ..; CDPATH={tmp_path}/x bash {tmp_path.name}/sync.sh"
         assert folder.run(script) == ""  # All is well.
-        assert stats(sandbox)["requests"] < MANY / 500
+        assert stats(sandbox)["requests"] < MANY / 1500
         assert folder.ids() == sorted(everything)
 
 
@@ -98,45 +81,34 @@ def test_killed_and_failed_and_run_again(tmp_path):
 )
 def test_wrong_arguments_change_nothing(tmp_path, arguments, code, said):
     with Sandbox([]) as sandbox:
-        folder = Folder(tmp_path, sandbox)
+        folder = Folder(tmp_path).prepare(sandbox)
     before = {*tmp_path.iterdir()}
     assert folder.run(f"bash sync.sh {arguments}", code=code).startswith(said)
     assert {*tmp_path.iterdir()} == before
 
 
-@NEEDS_DUCKDB
-def test_dates_and_private_files(tmp_path):
-    data = list(Dataset(300, until=UNTIL, distribution="even"))
-    with Sandbox(data) as sandbox:
-        folder = Folder(tmp_path, sandbox, start_date=None)
+def test_files_are_private_and_a_first_run_without_a_date_loads_nothing(tmp_path):
+    with Sandbox(Dataset(30)) as sandbox:
+        folder = Folder(tmp_path).prepare(sandbox, start_date=None)
         before = {*tmp_path.iterdir()}
-        folder.run("umask 022; bash sync.sh part 2025-09-01")
-        part = ids(item for item in data if item["timestamp"] >= "2025-09-01")
-        assert 0 < len(part) < len(data)
-        assert folder.ids("part") == sorted(part)
-
-        # Without a date, the first run only notes where the next one starts.
-        folder.run()
+        folder.run("umask 022; bash sync.sh")
         assert folder.ids() == []
         sandbox.state.happen(3)
         folder.run()
-        new = [json.loads(body) for body in sandbox.store.bodies()[len(data) :]]
-        assert folder.ids() == sorted(ids(new))
-    # Otherwise the target would confirm no state before the last record.
-    (loader,) = yaml.safe_load((ROOT / "meltano.yml").read_text("utf-8"))["plugins"][
-        "loaders"
-    ]
-    sizes = {one["name"]: one["value"] for one in loader["settings"] if "value" in one}
-    target = json.loads((tmp_path / "audit.target.json").read_text("utf-8"))
-    assert target["batch_size_rows"] == sizes["batch_size_rows"]
+        assert len(folder.ids()) == 3
     written = {*tmp_path.iterdir()} - before
     assert {path.stat().st_mode & 0o777 for path in written} == {0o600}
     assert {"audit.duckdb", "audit.log"} <= {path.name for path in written}
+    # Otherwise the target would confirm no state before the last record.
+    (loader,) = read_yaml(ROOT / "meltano.yml")["plugins"]["loaders"]
+    sizes = {one["name"]: one["value"] for one in loader["settings"] if "value" in one}
+    target = json.loads((tmp_path / "audit.target.json").read_text("utf-8"))
+    assert target["batch_size_rows"] == sizes["batch_size_rows"]
 
 
 def folder_with(target, path, sandbox):
     """Return a folder with a script in the place of the target, and with a state."""
-    folder = Folder(path, sandbox)
+    folder = Folder(path).prepare(sandbox)
     commands = path / "venv" / "bin"
     commands.unlink()
     commands.mkdir()
@@ -151,9 +123,7 @@ def test_interrupted_with_all_its_children_the_script_keeps_the_state(tmp_path):
     target = f"cat >&2; echo '{json.dumps(STATE)}'; exec sleep 60"
     with Sandbox(Dataset(5)) as sandbox:
         folder = folder_with(target, tmp_path, sandbox)
-        with started(
-            ["bash", "sync.sh"], folder.path, os.environ, stderr=DEVNULL
-        ) as script:
+        with started_in(folder) as script:
             while not any(p.command == "sleep 60" for p in processes(script.pid)):
                 assert script.poll() is None
                 time.sleep(0.01)
@@ -174,7 +144,9 @@ STATE = {"bookmarks": {"audit_logs": {"replication_key_value": "2025-10-01"}}}
         ("exit 3", 3, {"as": "before"}),
     ],
 )
-def test_a_target_that_fails(tmp_path, target, code, state):
+def test_the_last_whole_state_is_kept_if_the_target_fails(
+    tmp_path, target, code, state
+):
     with Sandbox(Dataset(5)) as sandbox:
         folder = folder_with(target, tmp_path, sandbox)
         said = folder.run(code=code)

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import subprocess
 import time
 from typing import NamedTuple
@@ -115,3 +116,23 @@ def wait_for_end(group: int) -> None:
     while left := processes(group):
         assert time.monotonic() < latest, f"still there: {left}"
         time.sleep(0.05)
+
+
+def kill(process, sandbox, requests, victim="", number=signal.SIGKILL) -> int:
+    """Kill one program of a pipeline, or all, and return the pipeline's exit code.
+
+    It is killed once the sandbox got so many more requests.
+    """
+    requests += sandbox.state.stats.requests
+    while sandbox.state.stats.requests < requests:
+        assert process.poll() is None, "too early: the run has ended"
+        time.sleep(0.002)
+    if victim:
+        running = processes(process.pid)
+        (pid,) = [one.pid for one in running if f"/bin/{victim} " in one.command]
+        os.kill(pid, number)
+    else:
+        os.killpg(process.pid, number)
+    code = process.wait(60)
+    wait_for_end(process.pid)
+    return code
