@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 from tap_akuity import settings
 from tap_akuity.checks.preflight import check
@@ -28,11 +29,6 @@ from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text.masking import hide_key, hide_proxies, one_line
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,13 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
+from typing_extensions import override
 
 from tap_akuity.output.lines import chunks, unbroken
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
