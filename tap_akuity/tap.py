@@ -68,11 +68,7 @@ class TapAkuity(Tap):
         parse_env_config: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Create the tap.
-
-        Args:
-            parse_env_config: Whether to read settings from the environment as well.
-            **kwargs: As for `singer_sdk.Tap`.
+        """Create the tap, as `singer_sdk.Tap` does.
 
         Raises:
             ConfigValidationError: If a setting is missing or wrong.

@@ -88,11 +88,7 @@ class Account:
     ) -> None:
         """Initialize without making a request.
 
-        Args:
-            client: Makes the requests.
-            base_url: The base URL of the API, such as `https://akuity.cloud/api/v1`.
-            organization_id: The organization.
-            api_key_id: The key that the client uses.
+        The base URL is that of the API, such as `https://akuity.cloud/api/v1`.
         """
         self._client = client
         self._base_url = base_url
@@ -128,7 +124,7 @@ class Account:
         )
 
     def _content(self, path: str, member: str) -> dict[str, Any] | str:
-        """Fetch the members of one neighbour, or return why there are none."""
+        """Fetch the members of a resource, or return why there are none."""
         url = f"{self._base_url}/{path}"
 
         def read(response: Response) -> dict[str, Any] | str:

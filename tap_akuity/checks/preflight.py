@@ -35,12 +35,9 @@ _UNKNOWN = "not known"
 def check(
     stream: AuditLogsStream, logger: logging.Logger, *, quick: bool = False
 ) -> None:
-    """Request what a sync needs, and log the findings.
+    """Request what a sync needs, and log the findings; a warning prevents no sync.
 
-    Args:
-        stream: The stream that would be synced.
-        logger: Logs the findings. A warning does not prevent a sync.
-        quick: Leave out what the API does.
+    What the API does is measured unless `quick`.
 
     Raises:
         Exception: The error that a sync would raise; the text says why and what to do.

@@ -43,10 +43,7 @@ class StreamMapError(ConfigurationError):
 def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
     """Reject stream maps that cannot work, before anything is fetched.
 
-    Args:
-        config: The configuration of the tap.
-        stream: The name of the stream.
-        keys: The properties that it needs.
+    The stream needs the properties `keys`.
 
     Raises:
         StreamMapError: If one cannot work.
@@ -79,10 +76,6 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
 def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
     """Reject a stream whose flattening cuts the names of the properties it needs.
 
-    Args:
-        stream_map: The map of the stream.
-        keys: The properties that it needs.
-
     Raises:
         StreamMapError: If it cuts one; `check` has found all else that may lack.
     """
@@ -100,14 +93,8 @@ def mapping(
 ) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
     """Wrap the transformation of a stream map.
 
-    Args:
-        stream_map: The stream map.
-        config: The configuration of the tap.
-        keys: The properties that every record needs.
-
-    Returns:
-        A function that maps a record without flattening it, or returns None if it is
-        filtered out. It raises `StreamMapError` on failure.
+    The function maps a record without flattening it, or returns None if it is filtered
+    out. It raises `StreamMapError` on failure.
     """
     unflattened = copy.copy(stream_map)
     unflattened.flattening_options = None

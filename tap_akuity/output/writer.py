@@ -39,15 +39,7 @@ class LineWriter(MsgSpecWriter):
         self.write_lines(bytes(self.format_message(message)))
 
     def write_records(self, stream: str, records: Iterable[bytes]) -> int:
-        """Write RECORD messages, many at a time.
-
-        Args:
-            stream: The name of the stream.
-            records: Each a JSON object.
-
-        Returns:
-            How many there were.
-        """
+        """Write records, each a JSON object, as RECORD messages, and count them."""
         count = 0
         extracted = datetime.now(UTC)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
@@ -58,10 +50,7 @@ class LineWriter(MsgSpecWriter):
         return count
 
     def write_lines(self, lines: bytes) -> None:
-        """Write messages.
-
-        Args:
-            lines: Each a line.
+        """Write messages, each a line.
 
         Raises:
             OutputError: If they cannot be written.
@@ -91,9 +80,6 @@ class LineWriter(MsgSpecWriter):
         """End the process once the current line is written.
 
         Signal handlers may call this at any moment.
-
-        Args:
-            code: The exit code.
 
         Raises:
             SystemExit: At once, or from `write_lines` after the line.

@@ -53,13 +53,7 @@ class Piece(NamedTuple):
 def plan(requests: Requests, whole: Piece, limits: Limits) -> Iterator[Piece]:
     """Divide a range into pieces, in ascending order.
 
-    Args:
-        requests: Makes the requests.
-        whole: The range, perhaps with its first page.
-        limits: How much a piece may hold, and how many requests to make at a time.
-
-    Yields:
-        Pieces that are small enough to read, or cannot be cut, with their first pages.
+    Each is small enough to read, or cannot be cut, and has its first page.
     """
     stack = [whole]  # The earliest on top.
     depth = limits.concurrency
@@ -200,15 +194,10 @@ def _halves(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
 
 
 def _pieces(whole: Piece, cuts: dict[int, int], total: int) -> list[Piece]:
-    """Cut a piece.
+    """Cut a piece into at least two, in ascending order, at whole seconds.
 
-    Args:
-        whole: A piece that can be cut.
-        cuts: For each moment to cut at, the most events that are before it.
-        total: How many events the range holds; 0 if not known.
-
-    Returns:
-        At least two pieces in ascending order, cut at the whole second of each moment.
+    For each moment to cut at, `cuts` holds the most events that are before it. The
+    total is 0 if not known.
     """
     span = whole.range
     first, last = span.start // SECOND + 2, -(-span.end // SECOND) - 1

@@ -20,11 +20,7 @@ class Unmatched:
     """The values that none of the events seen so far has."""
 
     def __init__(self, filters: Mapping[str, Collection[str]]) -> None:
-        """Initialize with all values unmatched.
-
-        Args:
-            filters: The values of each filter setting.
-        """
+        """Initialize with all values of each filter setting unmatched."""
         self._left = {
             setting: {_comparable(value): value for value in values}
             for setting, values in filters.items()
@@ -58,12 +54,7 @@ class ActorFilter:
     """The origins and addresses that are wanted, which an older server ignores."""
 
     def __init__(self, origins: Collection[str], addresses: Collection[str]) -> None:
-        """Initialize the filter.
-
-        Args:
-            origins: Only events with one of these are wanted; all if empty.
-            addresses: Only events from one of these are wanted; all if empty.
-        """
+        """Want events with one of the origins, and one of the addresses, if given."""
         self._origins = set(origins)
         self._addresses = set(map(canonical_address, addresses))
 
