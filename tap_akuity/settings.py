@@ -33,8 +33,6 @@ MAX_TIMEOUT_SECONDS = 3600
 FLATTENING_DEPTH = 3
 """One level more than the known objects need, for those that Akuity may add."""
 
-_FILTER_HELP = "The API filters, so other events are not fetched."
-
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 SCHEMA: dict[str, Any] = th.PropertiesList(
@@ -156,44 +154,35 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
             "event does not depend on it."
         ),
     ),
-    th.Property(
-        "actions",
-        th.ArrayType(th.StringType),
-        title="Actions",
-        description=(
-            "Fetch only events with these actions, for example `created`, `deleted`. "
-            + _FILTER_HELP
-        ),
-    ),
-    th.Property(
-        "actor_types",
-        th.ArrayType(th.StringType),
-        title="Actor Types",
-        description=(
-            "Fetch only events of these types of actors, for example `user`, "
-            "`api_key`. " + _FILTER_HELP
-        ),
-    ),
-    th.Property(
-        "actor_ids",
-        th.ArrayType(th.StringType),
-        title="Actor IDs",
-        description=("Fetch only events of these actors. " + _FILTER_HELP),
-    ),
-    th.Property(
-        "actor_ips",
-        th.ArrayType(th.StringType),
-        title="Actor IPs",
-        description=("Fetch only events from these IP addresses. " + _FILTER_HELP),
-    ),
-    th.Property(
-        "origins",
-        th.ArrayType(th.StringType),
-        title="Origins",
-        description=(
-            "Fetch only events through these interfaces, for example `mcp`, which AI "
-            "agents use. " + _FILTER_HELP
-        ),
+    *(
+        th.Property(
+            name,
+            th.ArrayType(th.StringType),
+            title=title,
+            description=(
+                f"Fetch only events {which}. The API filters, so other events are not "
+                "fetched."
+            ),
+        )
+        for name, title, which in (
+            (
+                "actions",
+                "Actions",
+                "with these actions, for example `created`, `deleted`",
+            ),
+            (
+                "actor_types",
+                "Actor Types",
+                "of these types of actors, for example `user`, `api_key`",
+            ),
+            ("actor_ids", "Actor IDs", "of these actors"),
+            ("actor_ips", "Actor IPs", "from these IP addresses"),
+            (
+                "origins",
+                "Origins",
+                "through these interfaces, for example `mcp`, which AI agents use",
+            ),
+        )
     ),
     th.Property(
         "request_timeout_seconds",
