@@ -162,16 +162,6 @@ class AkuityClient:
                     )
                 return page
 
-    def close(self, problem: str = "No more requests are made.") -> None:
-        """Make no more requests: threads that wait to make one raise an error instead.
-
-        The client closes itself once a page cannot be fetched.
-        """
-        with self._lock:
-            if not self._closed.is_set():
-                self._problem = problem
-                self._closed.set()
-
     def get(
         self,
         url: str,
@@ -190,15 +180,16 @@ class AkuityClient:
         Raises:
             PageTooBigError: If the body is too big.
             FatalAPIError: If `read` raises it, if no attempt gets a usable response, or
-                if the client is closed.
+                if another request has failed for good.
         """
         try:
             return self._get(url, read, max_attempts or sys.maxsize)
         except BadRequestError:
             raise  # Another request may succeed.
         except FatalAPIError as error:
-            if max_attempts is None:
-                self.close(str(error))
+            if max_attempts is None:  # Threads that wait to make a request raise it.
+                self._problem = self._problem or str(error)
+                self._closed.set()
             raise
 
     def _get(self, url: str, read: Callable[[Response], _T], limit: int) -> _T:

@@ -73,7 +73,10 @@ class PageTooBigError(BadRequestError):
 
 
 class RetriableError(FatalAPIError):
-    """The same request may succeed later."""
+    """The same request may succeed, after `retry_after` seconds at the earliest.
+
+    If it was rate limited, that is true of all requests.
+    """
 
     max_attempts = sys.maxsize
     """The most attempts that make sense, whatever the settings allow."""
@@ -81,7 +84,6 @@ class RetriableError(FatalAPIError):
     def __init__(
         self, message: str, *, retry_after: float = 0.0, is_rate_limit: bool = False
     ) -> None:
-        """Create the error; on a rate limit, all requests must wait so many seconds."""
         super().__init__(message)
         self.retry_after = retry_after
         self.is_rate_limit = is_rate_limit

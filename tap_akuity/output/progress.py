@@ -26,7 +26,6 @@ class Progress:
     def __init__(
         self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start the clock, which returns seconds."""
         self.emitted = 0
         """How many records have been written, after stream maps."""
 

@@ -30,7 +30,6 @@ class LineWriter(MsgSpecWriter):
     """Writes messages, and finishes the current one before the process ends."""
 
     def __init__(self) -> None:
-        """Create a writer."""
         self._writing = False
         self._exit_code: int | None = None
 

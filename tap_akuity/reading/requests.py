@@ -81,7 +81,6 @@ class Requests:
         """The largest offset that the server may accept, as far as known."""
 
     def __enter__(self) -> Self:
-        """Return the object."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -65,10 +65,9 @@ _SHIFT = 0.618
 
 
 class TooLargeError(Exception):
-    """A window has to be read in smaller ones."""
+    """A window has to be read in smaller ones, with these limits."""
 
     def __init__(self, total: int, limits: Limits) -> None:
-        """Say how many events the window holds, and with which limits to read it."""
         super().__init__()
         self.total = total
         self.limits = limits
@@ -112,7 +111,6 @@ class Reading:
     """The reading of one window, whose pages are requested ahead."""
 
     def __init__(self, requests: Requests, piece: Piece, limits: Limits) -> None:
-        """Begin to request the pages after the first."""
         self.piece = piece
         self._requests = requests
         self._limits = limits

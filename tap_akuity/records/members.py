@@ -32,7 +32,6 @@ class UnknownMembers:
     """
 
     def __init__(self) -> None:
-        """Initialize without any names."""
         self.names: set[str] = set()
         """Dotted paths, such as `object.id.name`."""
 

@@ -38,14 +38,12 @@ class Rows:
     """
 
     def __init__(self) -> None:
-        """Initialize without events."""
         self.size = 0
         """The size of their records in bytes."""
 
         self._events: dict[Key, Event] = {}
 
     def __len__(self) -> int:
-        """Count the events."""
         return len(self._events)
 
     def add(self, rows: Iterable[Event]) -> None:
