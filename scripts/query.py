@@ -11,6 +11,8 @@ import duckdb
 
 from scripts.warehouse import DATABASE
 
+QUERY = duckdb.ExpectedResultType.QUERY_RESULT
+
 FRAME = 3
 """The characters that DuckDB's table adds to each column."""
 
@@ -39,7 +41,11 @@ def main(arguments: list[str] | None = None) -> int:
         text = options.file.read_text("utf-8") if options.file else options.sql
         with duckdb.connect(options.database, read_only=not options.file) as connection:
             result = connection.sql(text)
-            if result is not None:
+            kinds = [
+                one.expected_result_type for one in connection.extract_statements(text)
+            ]
+            # DuckDB 2 also returns a result of what is not a query.
+            if result is not None and kinds[-1] == [QUERY]:
                 show(result, as_csv=options.csv)
     except (OSError, UnicodeError, duckdb.Error) as error:
         sys.stderr.write(f"{error}\n")
