@@ -6,14 +6,12 @@ root but for its volumes, an environment of its own, another user, and process n
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-import time
 import venv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,27 +19,25 @@ from typing import Any, NamedTuple
 
 from scripts import ROOT
 from scripts.processes import inherited, started
+from tests.helpers.projects import all_processes
 
 BWRAP = shutil.which("bwrap") or ""
-HOME = ROOT / ".venv-container"
 
 _BUILT = ("opt", "project", "src")  # the folders that the Dockerfile fills
 _FOREIGN_SETTINGS = ("MELTANO_", "TAP_AKUITY_", "TARGET_", "DATABASE_URL")
 
 
 class Stage(NamedTuple):
-    """A stage of the Dockerfile: its files, what fills them, and what else is set."""
+    """A stage of the Dockerfile: its files, and what is set."""
 
     root: Path
-    steps: list[tuple[str, str]]
     settings: dict[str, str]
 
-
-class Container(NamedTuple):
-    """A running container, and its first process as this machine sees it."""
-
-    process: subprocess.Popen[str]
-    pid: int
+    def binds(self, kind: str) -> list[str]:
+        """Return the arguments that mount its files."""
+        return [
+            word for one in _BUILT for word in (kind, f"{self.root}/{one}", f"/{one}")
+        ]
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -58,48 +54,33 @@ def sources() -> list[str]:
     return [one for names in copied if "--from" not in names[0] for one in names[:-1]]
 
 
-def stages() -> dict[str, Stage]:
-    """Return all stages of the Dockerfile by name."""
-    found: dict[str, Stage] = {}
+def build(home: Path) -> dict[str, Stage]:
+    """Build the stages of the Dockerfile below a folder, and return them by name."""
+    venv.create(home / "python", with_pip=True, symlinks=True)
+    stages: dict[str, Stage] = {}
     for name, arguments in instructions():
         if name == "FROM":
             base, _, alias = arguments.partition(" AS ")
-            stage = found[alias] = Stage(HOME / alias, [], {"WORKDIR": "/"})
-            if base in found:
-                stage.steps.append(("COPY", f"--from={base} . /"))
-                stage.settings.update(found[base].settings)
-        elif name in {"COPY", "RUN"}:
-            stage.steps.append((name, arguments))
-        else:
-            stage.settings[name] = arguments
-    return found
-
-
-def build() -> dict[str, Stage]:
-    """Build the stages, unless they exist with the same contents, and return them."""
-    made_of = hashlib.sha256(f"{HOME} {sys.version}".encode())
-    for one in ("Dockerfile", *sources()):
-        for path in sorted([ROOT / one, *(ROOT / one).rglob("*")]):
-            if path.is_file() and path.suffix != ".pyc":
-                made_of.update(path.read_bytes())
-    stamp = HOME / "made"
-    if not stamp.exists() or stamp.read_text("utf-8") != made_of.hexdigest():
-        shutil.rmtree(HOME, ignore_errors=True)
-        venv.create(HOME / "python", with_pip=True, symlinks=True)
-        for stage in stages().values():
+            stage = stages[alias] = Stage(home / alias, {"WORKDIR": "/"})
             for one in _BUILT:
                 (stage.root / one).mkdir(parents=True)
-            for name, arguments in stage.steps:
-                {"COPY": _copy, "RUN": _run}[name](stage, arguments)
-        stamp.write_text(made_of.hexdigest(), "utf-8")
-    return stages()
+            if base in stages:
+                _copy(f"--from={base} . /", stage, home)
+                stage.settings.update(stages[base].settings)
+        elif name == "COPY":
+            _copy(arguments, stage, home)
+        elif name == "RUN":
+            _run(arguments, stage, home)
+        else:
+            stage.settings[name] = arguments
+    return stages
 
 
-def _copy(stage: Stage, arguments: str) -> None:
+def _copy(arguments: str, stage: Stage, home: Path) -> None:
     *names, last = arguments.split()
     origin, place = ROOT, stage.root / last.lstrip("/")
     if names[0].startswith("--from="):
-        origin = HOME / names.pop(0).removeprefix("--from=")
+        origin = home / names.pop(0).removeprefix("--from=")
     for one in (origin / name.lstrip("/") for name in names):
         if one.is_dir():
             shutil.copytree(one, place, symlinks=True, dirs_exist_ok=True)
@@ -108,31 +89,29 @@ def _copy(stage: Stage, arguments: str) -> None:
             shutil.copy(one, place)
 
 
-def _run(stage: Stage, script: str) -> None:
+def _run(script: str, stage: Stage, home: Path) -> None:
     """Run a script as `docker build` does, with this machine's settings for pip."""
-    python, cache = HOME / "python", Path.home() / ".cache"
-    binds = [("--bind-try", cache, cache), ("--bind", python, python)]
-    binds += [("--bind", stage.root / one, Path("/", one)) for one in _BUILT]
-    # Where this machine may have packages.
-    binds += [("--ro-bind", one, one) for one in Path("/opt").iterdir()]
+    python, cache = home / "python", Path.home() / ".cache"
+    command = [*_system("home", "root"), "--bind-try", str(cache), str(cache)]
+    command += ["--bind", str(python), str(python), *stage.binds("--bind")]
+    for one in map(str, Path("/opt").iterdir()):
+        command += ["--ro-bind", one, one]  # where this machine may have packages
     path = f"{python / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command += ["--setenv", "PATH", path, "--chdir", stage.settings["WORKDIR"]]
     done = subprocess.run(
-        [
-            *_sandbox(("home", "root"), *binds),
-            *("--setenv", "PATH", path, "--chdir", stage.settings["WORKDIR"]),
-            *("sh", "-euc", script),
-        ],
+        [*command, "sh", "-euc", script],
         env=inherited(*_FOREIGN_SETTINGS),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
 
 
-def _sandbox(more: tuple[str, ...], *binds: tuple[str, Path, Path]) -> list[str]:
-    """Return bubblewrap's arguments for this machine's system, and what is mounted."""
+def _system(*more: str) -> list[str]:
+    """Return bubblewrap's arguments for the system of this machine."""
     command = [BWRAP, "--die-with-parent", "--dev", "/dev", "--proc", "/proc"]
     command += ["--tmpfs", "/tmp"]  # noqa: S108 - the container's own
     for name in ("bin", "etc", "lib", "lib32", "lib64", "sbin", "usr", *more):
@@ -141,7 +120,7 @@ def _sandbox(more: tuple[str, ...], *binds: tuple[str, Path, Path]) -> list[str]
             command += ["--symlink", str(path.readlink()), str(path)]
         elif path.is_dir():
             command += ["--ro-bind", str(path), str(path)]
-    return command + [str(one) for bind in binds for one in bind]
+    return command
 
 
 @contextlib.contextmanager
@@ -151,7 +130,7 @@ def run(
     volumes: Path,
     environment: Mapping[str, str],
     socket: Path | None = None,
-) -> Iterator[Container]:
+) -> Iterator[subprocess.Popen[str]]:
     """Run a pod for the block, and kill what is left of it afterwards.
 
     Args:
@@ -164,48 +143,51 @@ def run(
     (container,) = spec["containers"]
     assert container["securityContext"]["readOnlyRootFilesystem"]
     user, group = (
-        spec["securityContext"][name] for name in ("runAsUser", "runAsGroup")
+        str(spec["securityContext"][name]) for name in ("runAsUser", "runAsGroup")
     )
     assert stage.settings["USER"] == f"{user}:{group}"
     base = Path(sys.base_prefix)
-    binds = [("--ro-bind", stage.root / one, Path("/", one)) for one in _BUILT]
+    command = _system()
+    # Which the other user may not enter otherwise.
+    for path in (*reversed(base.parents), Path("/run")):
+        command += ["--perms", "0755", "--dir", str(path)]
+    command += ["--ro-bind", str(base), str(base), *stage.binds("--ro-bind")]
     for mount in container["volumeMounts"]:
         folder = volumes / mount["name"] / mount.get("subPath", "")
         if not folder.is_file():
             folder.mkdir(parents=True, exist_ok=True)
         if os.getuid() == 0:
-            os.chown(folder, user, group)
-        binds.append(("--bind", folder, Path(mount["mountPath"])))
-    binds.append(("--ro-bind", base, base))
+            os.chown(folder, int(user), int(group))
+        command += ["--bind", str(folder), mount["mountPath"]]
     if socket:
-        binds.append(("--bind", socket, Path("/run", socket.name)))
+        command += ["--bind", str(socket), f"/run/{socket.name}"]
+    command += ["--remount-ro", "/", "--unshare-pid", "--as-pid-1"]
+    command += ["--chdir", stage.settings["WORKDIR"]]
     variables = dict(re.findall(r"(\w+)=(\S+)", stage.settings.get("ENV", "")))
     variables |= {"PATH": "/usr/local/bin:/usr/bin:/bin", **environment}
     variables |= {one["name"]: one["value"] for one in container.get("env") or ()}
-    command = _sandbox(())
-    # Which the other user may not enter otherwise.
-    for path in (*reversed(base.parents), Path("/run")):
-        command += ["--perms", "0755", "--dir", str(path)]
-    command += [str(one) for bind in binds for one in bind]
-    command += ["--remount-ro", "/", "--unshare-pid", "--as-pid-1"]
-    command += ["--clearenv", "--chdir", stage.settings["WORKDIR"]]
     for name, value in variables.items():
         command += ["--setenv", name, value]
     # Its user is another one, also to the file systems, where this user may become it.
-    ids = [f"--reuid={user}", f"--regid={group}", "--clear-groups", "--no-new-privs"]
-    ids += ["--inh-caps=-all", "--bounding-set=-all"]
     if os.getuid() == 0:
-        command += ["--cap-add", "ALL"]  # until then
+        command += [
+            "--cap-add",
+            "ALL",
+            "setpriv",
+            f"--reuid={user}",
+            f"--regid={group}",
+        ]
+        command += ["--clear-groups", "--inh-caps=-all", "--bounding-set=-all"]
     else:
-        command += ["--unshare-user", "--uid", str(user), "--gid", str(group)]
-        ids = ["--no-new-privs"]
-    said = volumes / f"{time.monotonic_ns()}.json"
-    command += ["--info-fd", "9", "setpriv", *ids]
+        command += ["--unshare-user", "--uid", user, "--gid", group, "setpriv"]
+    command += ["--no-new-privs"]
     command += container.get("command") or json.loads(stage.settings["ENTRYPOINT"])
     command += container.get("args") or ()
-    script = ["sh", "-c", f'exec "$@" 9>{said}', "sh", *command]
-    with started(script, volumes, {}, stderr=subprocess.STDOUT) as process:
-        while not (said.exists() and said.read_text().endswith("}\n")):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
-        yield Container(process, json.loads(said.read_text())["child-pid"])
+    with started(command, volumes, {}, stderr=subprocess.STDOUT) as process:
+        yield process
+
+
+def kill(pod: subprocess.Popen[str], number: int) -> None:
+    """Send a signal to the first process of a pod."""
+    (first,) = (one.pid for one in all_processes() if one.parent == pod.pid)
+    os.kill(first, number)
