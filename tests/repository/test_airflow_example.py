@@ -11,8 +11,6 @@ from scripts import ROOT
 from tests.helpers.commands import write
 
 ACME = {"connection": "key", "start": "2025-11-20", "end": "2026-03-05"}
-
-
 CONTENT = {"tap": "tap", "target": "target", "target_connection": "db"}
 
 
@@ -54,7 +52,7 @@ def test_a_shard_is_a_month_and_the_schedule_follows(tmp_path, days):
         ),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, members, said):
+def test_a_wrong_config_is_refused_without_its_secret(tmp_path, members, said):
     with pytest.raises(ConfigError) as caught:
         read(write(tmp_path / "akuity.json", CONTENT | members))
     message = str(caught.value)
@@ -68,7 +66,7 @@ def test_the_example_can_be_read():
     assert len(example.shards()) == 11 + 5
 
 
-def test_settings_as_variables():
+def test_settings_become_variables_if_they_are_set():
     settings = {"a": "x", "b": 1, "c": ["d"], "e": None, "f": True}
     expected = {"TAP_A": "x", "TAP_B": "1", "TAP_C": '["d"]', "TAP_F": "true"}
     assert variables("TAP", settings) == expected
