@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from sandbox.server import Sandbox
-from sandbox.truth import truth
+from sandbox.truth import find, truth
 from scripts import ROOT
 from tests.helpers import history
 from tests.helpers.projects import (
@@ -108,8 +108,5 @@ def test_settings_reach_the_tap_with_their_types(project, by):
         project.meltano("--log-level=error", "invoke", "--dump=config", TAP)
     )
     path.write_text(before, encoding="utf-8")
-    for name, (_, value) in VALUES.items():
-        found = config
-        for part in name.split("."):
-            found = found[part]
-        assert (name, found) == (name, value)
+    found = {name: find(config, name.split(".")) for name in VALUES}
+    assert found == {name: value for name, (_, value) in VALUES.items()}

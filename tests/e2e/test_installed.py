@@ -56,7 +56,7 @@ def test_the_version_and_the_settings(run, wheel):
     assert SCHEMA["properties"].keys() <= about["settings"]["properties"].keys()
 
 
-def test_a_sync(run, tmp_path):
+def test_it_discovers_and_syncs_every_event(run, tmp_path):
     data = list(Dataset(records=1_200))
     with Sandbox(data) as sandbox:
         config = write(tmp_path / "config.json", config_for(sandbox))

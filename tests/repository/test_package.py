@@ -2,11 +2,12 @@
 
 import shutil
 import subprocess
-import sys
 import tarfile
 import zipfile
 
 import pytest
+from hatchling.builders.sdist import SdistBuilder
+from hatchling.builders.wheel import WheelBuilder
 
 from scripts import ROOT
 
@@ -14,10 +15,8 @@ from scripts import ROOT
 PRIVATE = (".env", "scripts/secret.json", "examples/shell/state.json", "tests/key.pem")
 
 
-def build(folder, kind):
-    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", "dist"]
-    subprocess.check_output(command, cwd=folder)
-    (built,) = (folder / "dist").iterdir()
+def build(builder, folder):
+    (built,) = builder(str(folder)).build(directory=str(folder / "dist"))
     return built
 
 
@@ -31,14 +30,14 @@ def test_an_sdist_holds_what_git_tracks_and_a_wheel_the_tap(tmp_path):
             (source / name).write_text("hush", encoding="utf-8")
         elif (ROOT / name).is_file():
             shutil.copy2(ROOT / name, source / name)
-    with tarfile.open(build(source, "sdist")) as archive:
+    with tarfile.open(build(SdistBuilder, source)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
         archive.extractall(unpacked, filter="data")
     assert names - {*tracked} == {"PKG-INFO"}
     assert {*tracked} - names <= {".ci/run", ".gitignore", ".pre-commit-config.yaml"}
 
     (folder,) = unpacked.iterdir()
-    with zipfile.ZipFile(build(folder, "wheel")) as archive:
+    with zipfile.ZipFile(build(WheelBuilder, folder)) as archive:
         names = set(archive.namelist())
     assert {name for name in names if ".dist-info/" not in name} == {
         name for name in tracked if name.startswith("tap_akuity/")

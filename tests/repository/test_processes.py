@@ -8,22 +8,16 @@ from scripts.processes import kill, started
 from tests.helpers.projects import wait_for_end
 
 
-@pytest.mark.parametrize("patience", [0.0, 5.0])
-def test_children_end_with_the_process(tmp_path, patience):
-    script = "trap '' TERM; sleep 600 & echo ready; wait"
-    with started(
-        ["bash", "-c", script], tmp_path, os.environ, patience=patience / 50
-    ) as process:
+@pytest.mark.parametrize(
+    ("trap", "patience", "is_killed"),
+    [("trap '' TERM;", 0.1, False), ("trap '' TERM;", 0, False), ("", 0, True)],
+)
+def test_children_end_with_the_process(tmp_path, trap, patience, is_killed):
+    command = ["bash", "-c", f"{trap} sleep 600 & echo ready; wait"]
+    with started(command, tmp_path, os.environ, patience=patience) as process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
+        if is_killed:
+            kill(process)
+            wait_for_end(process.pid)
     wait_for_end(process.pid)
-
-
-def test_children_are_killed_with_the_process(tmp_path):
-    with started(
-        ["bash", "-c", "sleep 600 & echo ready; wait"], tmp_path, os.environ
-    ) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        kill(process)
-        wait_for_end(process.pid)

@@ -33,11 +33,11 @@ CHANGELOG = """# Changelog
         ("v1.2", "1.2", "has no section"),
     ],
 )
-def test_what_a_tag_needs(tag, version, said):
+def test_a_tag_fits_the_version_and_the_changelog(tag, version, said):
     assert said in (problem(tag, version, CHANGELOG) or "ready")
 
 
-def test_the_command(monkeypatch):
+def test_the_command_says_what_is_wrong_with_a_tag(monkeypatch):
     monkeypatch.setattr("sys.argv", ["check_release", "v0"])
     with pytest.raises(SystemExit, match="The tag is `v0`"):
         main()
