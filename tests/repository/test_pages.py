@@ -235,6 +235,13 @@ def folder(tmp_path_factory):
     return Folder(tmp_path_factory.mktemp("audit")).fill(EVENTS)
 
 
+def test_two_pages_show_the_same_table(folder, tmp_path):
+    # That target-duckdb makes it is tested end to end.
+    described = f"DESCRIBE {TABLE}"
+    made = f"CREATE SCHEMA akuity; {block('What you get', 'sql')} {described}"
+    assert Folder(tmp_path).ask(made) == folder.ask(described)
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_does_what_it_says(recipe, sandbox):
     settings, change = combined(recipe)
