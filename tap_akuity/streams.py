@@ -7,7 +7,7 @@ import time
 from functools import cache, cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
 from requests.auth import HTTPBasicAuth
@@ -26,7 +26,6 @@ from tap_akuity.output.batches import batches
 from tap_akuity.output.conversion import converters, decode
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
-from tap_akuity.output.writer import LineWriter
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import IncompleteError, Range
 from tap_akuity.reading.reader import Reader
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
     from singer_sdk.singerlib import Catalog
 
     from tap_akuity.output.conversion import Convert
+    from tap_akuity.output.writer import LineWriter
     from tap_akuity.reading.windows import Window
     from tap_akuity.records.event import Event
 
@@ -268,12 +268,7 @@ class AuditLogsStream(RESTStream[Query]):
     ) -> Generator[dict[str, Any], Any, Any]:
         # The SDK walks the catalog and the schema for every record, and writes one line
         # at a time; here a window is converted and written at once.
-        writer = self._tap.message_writer
-        if not isinstance(writer, LineWriter):
-            msg = (
-                f"Messages are written by a LineWriter, not a {type(writer).__name__}."
-            )
-            raise TypeError(msg)
+        writer = cast("LineWriter", self._tap.message_writer)
         for events in self._synced(context):
             for name, convert in self.converters:
                 records = map(convert, map(_json, events))

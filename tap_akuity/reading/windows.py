@@ -201,6 +201,7 @@ def _finished(requests: Requests, reading: Reading) -> Iterator[tuple[Piece, Con
         whole = piece._replace(total=error.total, first=None)
         yield from _read(requests, whole, error.limits)
     else:
+        del reading  # It would keep as much memory again while they are emitted.
         yield piece, contents
 
 
