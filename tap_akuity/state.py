@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tap_akuity.reading.recount import validated
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
 from tap_akuity.text.timestamps import TimestampError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 NOT_BEFORE = "not_before"
 """Where a replication without a start date began.

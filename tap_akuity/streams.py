@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Generator, Iterable, Iterator
 from functools import cache, cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import quote
 
 from requests.auth import HTTPBasicAuth
 from singer_sdk.exceptions import ConfigurationError
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
+from singer_sdk.helpers.types import Auth, Context
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams import RESTStream
 from typing_extensions import override
@@ -23,13 +27,16 @@ from tap_akuity.api.query import Query
 from tap_akuity.checks.account import Account
 from tap_akuity.checks.daily import check_key, check_reach
 from tap_akuity.output.batches import batches
-from tap_akuity.output.conversion import converters, decode
+from tap_akuity.output.conversion import Convert, converters, decode
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
+from tap_akuity.output.writer import LineWriter
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import IncompleteError, Range
 from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
+from tap_akuity.reading.windows import Window
+from tap_akuity.records.event import Event
 from tap_akuity.records.filters import Unmatched, canonical_address, listed
 from tap_akuity.state import (
     CHECKED_ON,
@@ -40,18 +47,6 @@ from tap_akuity.state import (
     source,
 )
 from tap_akuity.text import timestamps
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-
-    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
-    from singer_sdk.helpers.types import Auth, Context
-    from singer_sdk.singerlib import Catalog
-
-    from tap_akuity.output.conversion import Convert
-    from tap_akuity.output.writer import LineWriter
-    from tap_akuity.reading.windows import Window
-    from tap_akuity.records.event import Event
 
 FILTERS = {
     "actions": "filters.action",

@@ -12,13 +12,17 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from types import FrameType
+from typing import IO, Any, ClassVar, NoReturn, cast
 
+import click
 import singer_sdk.configuration
 from dotenv import dotenv_values
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
+from singer_sdk.streams import Stream
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -29,13 +33,6 @@ from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text.masking import hide_key, hide_proxies, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import FrameType
-
-    import click
-    from singer_sdk.streams import Stream
 
 _MELTANO_ROOT = "MELTANO_PROJECT_ROOT"
 """The variable by which Meltano names its project's folder."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import codecs
+import logging
 import sys
 import time
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import backoff
@@ -25,16 +27,10 @@ from tap_akuity.api.errors import (
     RetriableError,
     UnreachableError,
 )
-from tap_akuity.api.session import BodyTooBigError, BoundedSession
+from tap_akuity.api.query import Query
+from tap_akuity.api.session import BodyTooBigError, BoundedSession, Response
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Mapping
-
-    from tap_akuity.api.query import Query
-    from tap_akuity.api.session import Response
 
 _T = TypeVar("_T")
 

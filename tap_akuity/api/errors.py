@@ -8,7 +8,6 @@ import sys
 import time
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,11 +15,8 @@ import requests
 import urllib3
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity.api.session import CABundleError
+from tap_akuity.api.session import CABundleError, Response
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    from tap_akuity.api.session import Response
 
 MAX_RETRY_AFTER_SECONDS = 300.0
 """The longest wait between two attempts that the server may request."""

@@ -11,10 +11,12 @@ import contextlib
 import http.client
 import io
 import os
+import socket
 import ssl
 import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import certifi
@@ -23,10 +25,6 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from typing_extensions import override
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
 
 MAX_BODY_BYTES = 8 << 20
 """The largest page, decompressed. The hop behind Akuity's gateway allows 4 MiB."""

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
-from tap_akuity.checks.account import NEVER
+from tap_akuity.checks.account import NEVER, Account
+from tap_akuity.reading.ranges import Range
 from tap_akuity.text.timestamps import DAY, months_before, parse, to_text
-
-if TYPE_CHECKING:
-    from tap_akuity.checks.account import Account
-    from tap_akuity.reading.ranges import Range
 
 LONG_AGO = 30 * DAY
 """More recent events are not worth a request."""

@@ -10,10 +10,11 @@ import logging
 import re
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import product
 from math import factorial, prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -21,14 +22,10 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
 from tap_akuity.api.audit_log import AuditLog
+from tap_akuity.api.session import Response
 from tap_akuity.records.members import UnknownMembers
+from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text.timestamps import SECOND, parse, to_bound
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from tap_akuity.api.session import Response
-    from tap_akuity.streams import AuditLogsStream
 
 MAX_REQUESTS, MAX_SECONDS, MAX_REQUEST_SECONDS = 20, 30, 10
 PRICE_OF_FAILURE = 5  # It counts as so many requests.

@@ -7,19 +7,16 @@ import importlib.util
 import itertools
 import shutil
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, cast
 from uuid import uuid4
 
 from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import ConfigurationError
+from singer_sdk.helpers._batch import BatchConfig
 
 from tap_akuity.output.conversion import decode
 from tap_akuity.output.lines import chunks, unbroken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from singer_sdk.helpers._batch import BatchConfig
 
 GZIP_LEVEL = 4
 """The compression level.

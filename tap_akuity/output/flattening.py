@@ -8,14 +8,11 @@ object's own name, which some targets reject, and no value for its columns.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from singer_sdk.mapper import StreamMap
 from singer_sdk.singerlib.json import serialize_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from singer_sdk.mapper import StreamMap
 
 MAX_KEPT_NAMES = 10_000
 """The most members to cache the SDK's results for.

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import copy
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.mapper import (
@@ -17,12 +18,8 @@ from singer_sdk.mapper import (
     MAPPER_FILTER_OPTION,
     MAPPER_SOURCE_OPTION,
     NULL_STRING,
+    StreamMap,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from singer_sdk.mapper import StreamMap
 
 _HASHES = frozenset({"md5", "sha256"})
 

@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
+from singer_sdk.singerlib import Message
 from typing_extensions import override
 
 from tap_akuity.output.lines import chunks, unbroken
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from singer_sdk.singerlib import Message
 
 GRACE_SECONDS = 1.0
 """How long an unfinished line may delay the end of the process."""

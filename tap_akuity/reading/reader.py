@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from singer_sdk.exceptions import FatalAPIError
 
+from tap_akuity.api.client import AkuityClient, PageResponse
 from tap_akuity.api.errors import PageTooBigError
 from tap_akuity.api.query import Query
+from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import CONFIRMATIONS, Piece
 from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.reading.recount import Recount
 from tap_akuity.reading.requests import Requests
-from tap_akuity.reading.windows import windows
-from tap_akuity.records.event import RecordError, parse_items
+from tap_akuity.reading.windows import Window, windows
+from tap_akuity.records.event import Event, RecordError, parse_items
 from tap_akuity.records.filters import ActorFilter
 from tap_akuity.records.members import UnknownMembers
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Collection, Iterator
-
-    from tap_akuity.api.client import AkuityClient, PageResponse
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.recount import Recount
-    from tap_akuity.reading.windows import Window
-    from tap_akuity.records.event import Event
 
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
 """How far the local clock may be off the server's and still be used."""

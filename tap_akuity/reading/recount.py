@@ -16,21 +16,17 @@ import hashlib
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from tap_akuity.reading.plan import CONFIRMATIONS
 from tap_akuity.reading.ranges import Range
-from tap_akuity.reading.windows import wanted
+from tap_akuity.reading.requests import Requests
+from tap_akuity.reading.windows import Window, wanted
 from tap_akuity.text.timestamps import DAY, SECOND, parse, to_bound, to_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tap_akuity.reading.requests import Requests
-    from tap_akuity.reading.windows import Window
 
 _logger = logging.getLogger(__name__)
 

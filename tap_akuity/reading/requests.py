@@ -12,16 +12,12 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 from tap_akuity.api.errors import BadRequestError, PageTooBigError
+from tap_akuity.api.query import Query
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Self
-
-    from tap_akuity.api.query import Query
 
 GRACE_SECONDS = 1.0
 """How long a request in progress is waited for after another has failed for good."""

@@ -25,19 +25,16 @@ from __future__ import annotations
 
 import logging
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from tap_akuity.api.errors import BadRequestError, PageTooBigError
-from tap_akuity.reading.plan import CONFIRMATIONS
+from tap_akuity.api.query import Query
+from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.plan import CONFIRMATIONS, Piece
 from tap_akuity.reading.ranges import IncompleteError, Page
+from tap_akuity.reading.requests import Requests
+from tap_akuity.records.event import Event
 from tap_akuity.records.rows import Rows
-
-if TYPE_CHECKING:
-    from tap_akuity.api.query import Query
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.plan import Piece
-    from tap_akuity.reading.requests import Requests
-    from tap_akuity.records.event import Event
 
 _logger = logging.getLogger(__name__)
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import logging
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tap_akuity.api.errors import BadRequestError
+from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import CONFIRMATIONS, Piece, plan
 from tap_akuity.reading.ranges import MARGIN, IncompleteError, Range
+from tap_akuity.reading.requests import Requests
 from tap_akuity.reading.window import Contents, Reading, TooLargeError
+from tap_akuity.records.event import Event
 from tap_akuity.records.rows import make_distinct
 from tap_akuity.text.timestamps import EARLIEST, SECOND, to_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.requests import Requests
-    from tap_akuity.records.event import Event
 
 _logger = logging.getLogger(__name__)
 

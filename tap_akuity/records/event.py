@@ -6,18 +6,15 @@ stable id and RFC 3339 timestamps; all other members stay unchanged, known or no
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.identity import event_id
+from tap_akuity.records.members import UnknownMembers
 from tap_akuity.text.timestamps import PRECISIONS, TimestampError, canonical
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tap_akuity.records.members import UnknownMembers
 
 
 class RecordError(ValueError):

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.identity import event_id
-from tap_akuity.records.members import KNOWN, add_names
+from tap_akuity.records.members import KNOWN, Known, add_names
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from typing import TypeAlias
+Key: TypeAlias = str | tuple[str, bytes]
 
-    from tap_akuity.records.members import Known
-
-    Key: TypeAlias = str | tuple[str, bytes]
 
 GROWING = ("count", "lastOccurredTimestamp")
 """The members that change when the same event is seen again."""

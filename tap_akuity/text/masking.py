@@ -11,12 +11,9 @@ import base64
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO, cast
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import TextIO
 
 MASK = "***"
 

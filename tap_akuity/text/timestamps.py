@@ -7,12 +7,9 @@ An instant is an integer: nanoseconds since 1970-01-01T00:00:00Z, negative befor
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
