@@ -1,7 +1,5 @@
 """The settings: their schema, and the validation of a configuration."""
 
-from __future__ import annotations
-
 import difflib
 import math
 from collections.abc import Iterable, Iterator, Mapping

@@ -3,8 +3,6 @@
 Ignoring a state silently would cause a gap or an unwanted backfill.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The streams: their records, order and bookmarks."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Generator, Iterable, Iterator

@@ -1,7 +1,5 @@
 """The tap: its settings, its state, its discovery."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json

@@ -7,8 +7,6 @@ These objects cannot form reference cycles, so the garbage collector need not tr
 (`gc=False`).
 """
 
-from __future__ import annotations
-
 from typing import TypeAlias
 
 import msgspec

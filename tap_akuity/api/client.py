@@ -1,7 +1,5 @@
 """The client of the Akuity API: takes a query, returns a page."""
 
-from __future__ import annotations
-
 import codecs
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Errors of requests, explained for users."""
 
-from __future__ import annotations
-
 import http.client
 import re
 import sys

@@ -5,8 +5,6 @@ for the headers, `MAX_BODY_BYTES` for the decompressed body, twice that while it
 and a few pieces of `_PIECE_BYTES`. No cookie is kept.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import io

@@ -4,8 +4,6 @@ A key may not be allowed to see them, and older servers return fewer members. So
 here raises: a value that is not visible or not valid is None, and `problem` says why.
 """
 
-from __future__ import annotations
-
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote

@@ -3,8 +3,6 @@
 A key that may not see the organization, or itself, does not stop the run.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 

@@ -4,8 +4,6 @@ No finding holds anything from an event or about the organization, so that all o
 can be published. What no event shows is not guessed.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import time

@@ -1,7 +1,5 @@
 """The check that `--test` runs: one line for each thing that a sync needs."""
 
-from __future__ import annotations
-
 import logging
 import time
 from itertools import chain

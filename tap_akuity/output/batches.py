@@ -1,7 +1,5 @@
 """Writes records into batch files."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import itertools

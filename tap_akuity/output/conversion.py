@@ -6,8 +6,6 @@ output stream. If there is nothing to convert, a record keeps its bytes unchange
 Numbers keep every digit.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias

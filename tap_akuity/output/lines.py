@@ -1,7 +1,5 @@
 """JSON in lines. No side effects."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 
 CHUNK_BYTES = 1 << 16

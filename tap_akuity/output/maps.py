@@ -3,8 +3,6 @@
 The maps themselves, and their expressions, are the SDK's.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 import re

@@ -1,7 +1,5 @@
 """The progress of a sync, logged at intervals, and its figures, logged at the end."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

@@ -4,8 +4,6 @@ The catalog is walked once, not for each record. It is compiled into functions f
 members that change; all others are left untouched.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias

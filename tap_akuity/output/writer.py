@@ -1,7 +1,5 @@
 """Writing messages to stdout, whole lines only."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading

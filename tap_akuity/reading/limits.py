@@ -1,7 +1,5 @@
 """How much is read at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Self

@@ -8,8 +8,6 @@ more requests: the `totalCount` of a piece's first page shows how many events it
 holds, and a piece with too many is cut again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple

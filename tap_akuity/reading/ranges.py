@@ -1,7 +1,5 @@
 """Ranges of time, the queries for them, and the pages that answer these."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple

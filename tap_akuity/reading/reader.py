@@ -1,7 +1,5 @@
 """The reader: from a range of time to its events, window by window."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import Counter

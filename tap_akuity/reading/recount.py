@@ -10,8 +10,6 @@ believed once the server has said it twice in a row. A count cannot show that a 
 as many events as it gained.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging

@@ -6,8 +6,6 @@ end of the process. Pages are decoded in the thread that gets them: with the GIL
 threads that decode would wait for each other, and not return to the network.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

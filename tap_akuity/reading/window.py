@@ -21,8 +21,6 @@ seconds; then it is an error. What cannot be known: events that arrive after a w
 was read (the lookback reads those), and events that are never counted.
 """
 
-from __future__ import annotations
-
 import logging
 from itertools import count
 from typing import NamedTuple, NoReturn

@@ -1,7 +1,5 @@
 """A range of any size as windows, in ascending order, each read completely."""
 
-from __future__ import annotations
-
 import logging
 from bisect import bisect_left
 from collections import Counter, deque

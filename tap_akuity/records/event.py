@@ -4,8 +4,6 @@ An item of the API has no id, and its timestamps are in Go's format. An event ha
 stable id and RFC 3339 timestamps; all other members stay unchanged, known or not.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which events match the filter settings, and which values match no event."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
 

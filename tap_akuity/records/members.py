@@ -1,7 +1,5 @@
 """Members of an item that the tap does not know yet."""
 
-from __future__ import annotations
-
 import typing
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias

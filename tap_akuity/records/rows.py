@@ -1,7 +1,5 @@
 """Rows of the API: recognizes repeated events, and tells similar ones apart."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter

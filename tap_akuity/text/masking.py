@@ -5,8 +5,6 @@ before they are shortened, and everything else (the SDK, urllib3, warnings, trac
 through the stream with which `guard_stderr` replaces `sys.stderr`.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re

@@ -4,8 +4,6 @@ An instant is an integer: nanoseconds since 1970-01-01T00:00:00Z, negative befor
 `datetime` would lose the last three of the nine fraction digits that Akuity sends.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
