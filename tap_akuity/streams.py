@@ -192,8 +192,9 @@ class AuditLogsStream(RESTStream[Query]):
         # Rejects a catalog that would make the sync lose data.
         entry = catalog.get_stream(self.name)
         if entry is None:
-            msg = f"The catalog has no stream `{self.name}`: create it with --discover."
-            raise CatalogError(msg)
+            raise CatalogError(
+                f"The catalog has no stream `{self.name}`: create it with --discover."
+            )
         super().apply_catalog(catalog)
         problem = ""
         if not self.selected:
@@ -248,12 +249,11 @@ class AuditLogsStream(RESTStream[Query]):
             ConfigurationError: If there is more than one stream to write.
         """
         if self.get_batch_config(self.config) and len(self.stream_maps) > 1:
-            msg = (
+            raise ConfigurationError(
                 f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
                 f"`{self.name}`, which cannot be written in batches: leave it or "
                 "`batch_config` out."
             )
-            raise ConfigurationError(msg)
 
     @override
     def _sync_records(
@@ -348,12 +348,11 @@ class AuditLogsStream(RESTStream[Query]):
             self._has_gap |= bool(window.unsent)
             yield window
         if self._has_gap:
-            msg = (
+            raise IncompleteError(
                 "All events were loaded except those too big for Akuity, which "
                 "the warnings name; the next run starts before them: leave them out "
                 "with `start_date`, `end_date` or a filter, and contact its support."
             )
-            raise IncompleteError(msg)
         if unmatched.values:
             self.log(
                 "From %s to %s no event matches %s: check the values, which must be as "

@@ -250,31 +250,33 @@ def _read_object(what: str, path: str) -> str:
     """
     if path.lstrip().startswith("{"):
         # Not quoted: it may hold the API key.
-        msg = f"The option --{what} takes the name of a file: write the {what} to one."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"The option --{what} takes the name of a file: write the {what} to one."
+        )
     name = f"The {what} file {one_line(path)}"
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            msg = f"{name} is not a regular file: write the {what} to one."
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"{name} is not a regular file: write the {what} to one."
+            )
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        msg = f"{name} cannot be read: check its name ({one_line(str(error))})."
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(
+            f"{name} cannot be read: check its name ({one_line(str(error))})."
+        ) from error
     try:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        msg = f"{name} is not valid JSON: correct it ({error})."
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(
+            f"{name} is not valid JSON: correct it ({error})."
+        ) from error
     if not isinstance(value, dict):
-        msg = f"{name} is not a JSON object: correct it."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name} is not a JSON object: correct it.")
     return text
 
 
 def _refuse(constant: str) -> NoReturn:
-    msg = f"{constant} is not a JSON number"
-    raise ValueError(msg)
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _env_file(names: set[str]) -> str:

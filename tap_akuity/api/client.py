@@ -209,8 +209,7 @@ class AkuityClient:
                 else:
                     self._reached = True
                 if attempt >= most:
-                    msg = f"{error} Attempts: {attempt}."
-                    raise FatalAPIError(msg) from error
+                    raise FatalAPIError(f"{error} Attempts: {attempt}.") from error
                 self._wait_until(0.0)  # Say nothing of a retry that will not be made.
                 # Full jitter, but at least as long as the server requests.
                 wait = max(backoff.full_jitter(next(waits)), error.retry_after)
@@ -240,8 +239,9 @@ class AkuityClient:
                 url, headers=self._headers, auth=self._auth, timeout=self.timeout
             )
         except BodyTooBigError as error:
-            msg = f"The page is too big to be read ({error})."
-            raise PageTooBigError(msg) from error
+            raise PageTooBigError(
+                f"The page is too big to be read ({error})."
+            ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise errors.of_transport(error, self._url) from error
 
@@ -311,8 +311,7 @@ def _parameters(query: Query) -> dict[str, Any]:
 
 def _check_array(json: msgspec.Raw) -> None:
     if bytes(memoryview(json)[:1]) != b"[":
-        msg = "`items` is not an array"
-        raise msgspec.ValidationError(msg)
+        raise msgspec.ValidationError("`items` is not an array")
 
 
 def _on_one_line(items: msgspec.Raw, body: bytes) -> msgspec.Raw:

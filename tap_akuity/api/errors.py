@@ -116,8 +116,9 @@ def check_status(response: Response, url: str) -> None:
         raise PageTooBigError(sentence)
     sentence = f"{_advice(response, url)} ({details(response, url)})."
     if _BAD_TEXT in message:
-        msg = f"{_ADVICE[HTTPStatus.BAD_REQUEST]} ({details(response, url)})."
-        raise FatalAPIError(msg)
+        raise FatalAPIError(
+            f"{_ADVICE[HTTPStatus.BAD_REQUEST]} ({details(response, url)})."
+        )
     if _may_pass(status):
         raise RetriableError(
             sentence,

@@ -80,11 +80,10 @@ def check_reach(
         if organization.archived_months:
             gap += f"; archives are kept for {organization.archived_months} months"
         if fail:
-            msg = (
+            raise GapError(
                 f"{gap}: set `start_date` to {until} to continue without them, or "
                 "`fail_on_gap` to false."
             )
-            raise GapError(msg)
         logger.warning("%s.", gap)
 
 

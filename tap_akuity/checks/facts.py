@@ -124,8 +124,7 @@ def measure(stream: AuditLogsStream, logger: logging.Logger, now: int) -> None:
 
 def _require(condition: object, why: str) -> None:
     if not condition:
-        msg = f"not found out: {why}"
-        raise NotFoundOutError(msg)
+        raise NotFoundOutError(f"not found out: {why}")
 
 
 class Measurement:

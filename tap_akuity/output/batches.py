@@ -41,8 +41,9 @@ def batches(
     """
     size = config.batch_size
     if not isinstance(size, int) or size < 1:
-        msg = "Setting `batch_config.batch_size` must be an integer of at least 1."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            "Setting `batch_config.batch_size` must be an integer of at least 1."
+        )
     make = _parquet if config.encoding.format == "parquet" else _json_lines
     write = make(tap, stream, config)
     for first in records:
@@ -87,11 +88,10 @@ def _parquet(
 ) -> Callable[[Iterable[bytes]], list[str]]:
     """Let the SDK write Parquet, with a whole batch in memory."""
     if not importlib.util.find_spec("pyarrow"):
-        msg = (
+        raise ConfigurationError(
             "Setting `batch_config` asks for Parquet, which requires pyarrow: install "
             "the tap with its extra `parquet`, as in `pip install '.[parquet]'`."
         )
-        raise ConfigurationError(msg)
     batcher = Batcher(tap, stream, config)
 
     def write(records: Iterable[bytes]) -> list[str]:

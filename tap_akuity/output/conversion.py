@@ -37,8 +37,9 @@ def decode(json: bytes) -> dict[str, Any]:
     try:
         record: dict[str, Any] = _decode(json)
     except (msgspec.MsgspecError, RecursionError) as error:
-        msg = f"An event cannot be read, so the sync stops before it: {error}."
-        raise RecordError(msg) from error
+        raise RecordError(
+            f"An event cannot be read, so the sync stops before it: {error}."
+        ) from error
     return record
 
 

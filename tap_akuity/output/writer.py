@@ -59,11 +59,10 @@ class LineWriter(MsgSpecWriter):
         except OSError as error:
             # Otherwise Python would try to write the rest again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            msg = (
+            raise OutputError(
                 "Could not write to the target: see its own messages "
                 f"({error.strerror})."
-            )
-            raise OutputError(msg) from error
+            ) from error
         finally:
             self._writing = False
         if self._exit_code is not None:

@@ -194,11 +194,10 @@ class Reader:
                 precision=self._precision,
             )
         except RecordError as error:
-            msg = (
+            raise FatalAPIError(
                 f"An event from {Range(query.start, query.end)} cannot be read, so the "
                 f"sync stops before it: {one_line(str(error))}."
-            )
-            raise FatalAPIError(msg) from error
+            ) from error
         return Page(events, response.total_count, date=response.date)
 
     def _filtered(self, window: Window) -> Window:

@@ -119,12 +119,11 @@ class Requests:
                 self._decoded += 1
                 return page
         else:
-            msg = (
+            raise IncompleteError(
                 "Akuity returns events from outside the requested range "
                 f"{Range(query.start, query.end)}, repeatedly: check `api_url` and the "
                 "proxy, and run the sync again later."
             )
-            raise IncompleteError(msg)
         return self._in_halves(query, problem)
 
     def _in_halves(self, query: Query, problem: str) -> Page:

@@ -282,21 +282,19 @@ class Reading:
         self._rows.add(page.events)
         self._unsent = max(self._unsent, page.unsent, key=len)
         if len(self._rows) > self._most:
-            msg = (
+            raise IncompleteError(
                 f"Akuity keeps returning events from {self.piece.range}, although it "
                 "counted far fewer: run the sync again later, and contact Akuity's "
                 "support if that does not help."
             )
-            raise IncompleteError(msg)
         most = self._limits.max_bytes
         if self._rows.size > (most if self.piece.can_be_cut else MAX_SECOND * most):
             suited = self._limits.suited_to(self._rows.events())
             self._divide(page.total, suited.max_events)
-            msg = (
+            raise IncompleteError(
                 f"The events from {self.piece.range} are too large to be held in "
                 "memory: leave them out by `start_date`, `end_date` or a filter."
             )
-            raise IncompleteError(msg)
 
     def _divide(self, total: int, max_events: int) -> None:
         """Read the window in smaller ones, if it can be cut."""
@@ -306,20 +304,18 @@ class Reading:
     def _refuse(self, offset: int, why: str = "") -> NoReturn:
         """End a reading that the server does not let go on to an offset."""
         self._divide(offset + 1, offset)
-        msg = (
+        raise IncompleteError(
             f"Akuity does not return the events from {self.piece.range} beyond number "
             f"{offset}: leave them out by `start_date`, `end_date` or a filter, and "
             f"contact Akuity's support.{why}"
         )
-        raise IncompleteError(msg)
 
     def _give_up(self, total: int) -> NoReturn:
-        msg = (
+        raise IncompleteError(
             f"Akuity counts {total} events from {self.piece.range} but returns "
             f"{len(self._rows)}, repeatedly: run the sync again later, and contact "
             "Akuity's support if that does not help."
         )
-        raise IncompleteError(msg)
 
     def _contents(self, walk: _Walk) -> Contents:
         rows = self._rows

@@ -112,11 +112,10 @@ def windows(
             f"{total}"
         )
         if is_last:
-            msg = (
+            raise IncompleteError(
                 f"{problem}, repeatedly: run the sync again later, and contact "
                 "Akuity's support if that does not help."
             )
-            raise IncompleteError(msg)
         _logger.warning("%s; reading all of them once more.", problem)
 
 

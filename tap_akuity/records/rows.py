@@ -135,8 +135,7 @@ def _distinguishing(event: Event) -> dict[str, str]:
     try:
         record: dict[str, Any] = _decode(event.json)
     except (msgspec.MsgspecError, RecursionError) as error:
-        msg = f"an event of {event.timestamp}: {error}"
-        raise RecordError(msg) from error
+        raise RecordError(f"an event of {event.timestamp}: {error}") from error
     return dict(_leaves(record, _COVERED))
 
 
