@@ -13,7 +13,7 @@ from scripts import ROOT
 from scripts.warehouse import TABLE
 from tap_akuity.settings import SCHEMA
 from tests.helpers.commands import BIN, write
-from tests.helpers.events import event_of
+from tests.helpers.events import events_of
 from tests.helpers.running import config_for
 
 MANUAL = ("README.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")))
@@ -91,7 +91,9 @@ class Folder:
 
     def fill(self, items):
         """Load events without a target, as a page lets DuckDB do it by itself."""
-        lines = [event_of(item, "sandbox").json for item in items]
+        items = list(items)
+        page = json.dumps(items).encode()
+        lines = [one.json for one in events_of(page, "sandbox", most=len(items))]
         (self.path / "audit-1").write_bytes(gzip.compress(b"\n".join(lines), 1))
         sql = block("A large backfill, by DuckDB's own reader", "sql")
         self.ask(sql.replace("batches/", f"{self.path}/"))
