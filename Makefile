@@ -24,7 +24,7 @@ format: $(UV) ## Format the code, and apply automatic fixes
 	$(UV) run ruff check --fix-only . && $(UV) run ruff format .
 test-airflow: $(UV) ## Run the example's DAGs with the real Airflow
 	$(E2E) tests/e2e/test_airflow.py
-test-examples: .meltano/made ## Run the examples with Meltano and PostgreSQL, and small benchmarks
+test-examples: .meltano/made ## Run the examples and pages with Meltano and PostgreSQL, and small benchmarks
 	$(E2E) tests/e2e/test_examples.py tests/e2e/test_kubernetes.py tests/e2e/test_pages.py tests/e2e/test_sync.py tests/e2e/test_benchmarks.py
 test-meltano: .meltano/made ## Run the real Meltano, kill it, and resume
 	$(E2E) tests/e2e/test_hub.py tests/e2e/test_meltano.py

@@ -3,9 +3,9 @@
 import pytest
 
 from sandbox.server import Sandbox
-from sandbox.truth import truth
+from sandbox.truth import flattened, truth
 from tests.helpers import history
-from tests.helpers.recipes import combined
+from tests.helpers.recipes import chosen_by_a_map, combined, hashed
 from tests.helpers.running import bookmark, config_for
 from tests.helpers.targets import (
     Csv,
@@ -86,10 +86,10 @@ def test_every_event_and_every_field(warehouse, sandbox):
     assert warehouse.problems(after, rows) == []
 
 
-HASHED = (("Only some events", 1), ("A hash instead of the IP address", 0))
+HASHED = (chosen_by_a_map, hashed)
 
 
-@pytest.mark.parametrize("recipes", [HASHED, (*HASHED, ("Flat columns", 0))])
+@pytest.mark.parametrize("recipes", [HASHED, (*HASHED, flattened)])
 @into(Csv, DuckDB, PostgreSQLInBatches)
 def test_recipes_together(warehouse, sandbox, recipes):
     settings, change = combined(*recipes)
@@ -121,7 +121,7 @@ def test_what_akuity_may_add_one_day(warehouse):
 
 @into(MariaDB)
 def test_a_target_with_wide_columns_fails_when_flattened(warehouse, sandbox):
-    flat, _ = combined(("Flat columns", 0))
+    flat, _ = combined(flattened)
     done = load(warehouse, config(sandbox, warehouse, **flat), succeeds=False)
     assert "(1118, 'Row size too large." in done.errors
     assert done.state is None

@@ -2,7 +2,6 @@
 
 import json
 from hashlib import sha256
-from itertools import starmap
 
 import yaml
 
@@ -49,23 +48,22 @@ def as_text(row):
     return row | texts
 
 
-CHANGES = {
-    "Only some events": [chosen_by_the_api, chosen_by_a_map],
-    "A hash instead of the IP address": [hashed],
-    "Names in snake_case": [renamed],
-    "Columns for what people ask for": [with_columns],
-    "Objects as JSON text": [as_text],
-    "Flat columns": [flattened],
+RECIPES = {
+    chosen_by_the_api: "Only some events",
+    chosen_by_a_map: "Only some events",
+    hashed: "A hash instead of the IP address",
+    renamed: "Names in snake_case",
+    with_columns: "Columns for what people ask for",
+    as_text: "Objects as JSON text",
+    flattened: "Flat columns",
 }
-"""For each recipe with settings, what each of its blocks makes of a row or drops."""
-
-RECIPES = [
-    (title, n) for title, changes in CHANGES.items() for n in range(len(changes))
-]
+"""What each recipe with settings makes of a row, in the order of the page."""
 
 
-def settings_of(title, number):
-    """Return the settings that a recipe shows."""
+def settings_of(recipe):
+    """Return the settings that the page shows."""
+    title = RECIPES[recipe]
+    number = [one for one in RECIPES if RECIPES[one] == title].index(recipe)
     shown = yaml.safe_load(blocks(section(title), "(?:json|yaml)")[number])
     settings = shown.get("config", shown)
     if "stream_map_config" in settings:
@@ -78,15 +76,15 @@ def combined(*recipes):
     """Return the settings of several recipes, and what makes of rows what they do."""
     settings: dict[str, object] = {}
     maps: dict[str, object] = {}
-    for one in starmap(settings_of, recipes):
+    for one in map(settings_of, recipes):
         maps |= one.pop("stream_maps", {}).get("audit_logs", {})
         settings |= one
     if maps:
         settings["stream_maps"] = {"audit_logs": maps}
 
     def change(rows):
-        for title, number in recipes:
-            made = {name: CHANGES[title][number](row) for name, row in rows.items()}
+        for recipe in recipes:
+            made = {name: recipe(row) for name, row in rows.items()}
             rows = {name: row for name, row in made.items() if row}
         return rows
 
