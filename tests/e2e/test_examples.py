@@ -15,7 +15,7 @@ from sandbox.timestamps import from_record
 from sandbox.truth import truth
 from scripts import ROOT, warehouse
 from scripts.environments import build
-from scripts.examples import CHART, EXAMPLES, ask, draw
+from scripts.examples import CHART, EXAMPLES, draw
 from scripts.examples import load as load_examples
 from tests.helpers import history
 from tests.helpers.detections import (
@@ -170,7 +170,7 @@ def test_rules_and_formats_in_postgresql_and_duckdb(tmp_path, postgres):
     for name, sql in queries.items():
         ids = f"SELECT id FROM ({sql.strip().rstrip(';')}) AS found"  # noqa: S608
         assert sorted(postgres.ask(ids)) == hits(name) != [], name
-        assert sorted(one for (one,) in ask(database, ids).rows) == hits(name)
+        assert sorted(one for (one,) in warehouse.ask(database, ids).rows) == hits(name)
     for name, (view, column) in FORMATS.items():
         postgres.ask(sql_of(f"formats/{name}.sql"))
         rows = postgres.rows(f"{SCHEMA}.{view}")

@@ -16,7 +16,8 @@ import scripts.query
 from sandbox.data import Dataset
 from sandbox.truth import OBJECTS, find
 from scripts import ROOT
-from scripts.examples import HISTORY, SHOWN, ask, queries, table
+from scripts.examples import HISTORY, SHOWN, queries, table
+from scripts.warehouse import ask
 from tests.helpers.detections import (
     DETECTIONS,
     FORMATS,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from sandbox.errors import ApiError, Code
+from sandbox.errors import ApiError
 from sandbox.query import parse
 from sandbox.server import Sandbox
 from sandbox.state import Options
@@ -284,7 +284,7 @@ def test_what_fails_is_given_up(status):
     class Failing(Server):
         def page(self, query):
             if self.requests > 3:
-                error = ApiError(Code.INTERNAL, "secret words")
+                error = ApiError(500, "secret words")
                 error.status = status
                 raise error
             return super().page(query)
