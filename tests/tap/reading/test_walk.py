@@ -47,11 +47,11 @@ def test_a_walk_of_pages_that_share_no_row_is_not_exact():
 
 @pytest.mark.parametrize("number", [7, 10, 25])
 def test_a_server_that_counts_no_more_than_it_returns_loses_nothing(number):
-    """It caps the limit silently, and a count of the page looks like one of the range."""
+    """It caps the limit silently, and the count of a page looks like the total."""
 
     def respond(server, query):
-        events = server.page(query).events
-        return Page(events, len(events))
+        page = server.page(query).events
+        return Page(page, len(page))
 
     found = events(seconds(*range(number)))
     server = Server(found, cap=10, respond=respond)
