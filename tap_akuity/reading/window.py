@@ -93,7 +93,7 @@ class _Walk:
         """The rows, in the order of the pages."""
 
         self.unsent, self.too_big = first.unsent, first.too_big
-        self.reached, self.highest = first.rows, first.total
+        self.reached, self.counted = first.rows, first.total
         self.is_over = False
         """Whether the last page led no further."""
 
@@ -109,14 +109,13 @@ class _Walk:
             is_joined = one.id == other.id
             self._is_steady &= _are_tied(one, other)
         self._is_exact &= is_joined and (shared or not page.rows)
-        self._is_steady &= page.total == self.highest
+        self._is_steady &= page.total == self.counted
         self.page = page
         self.pages += 1
         self.events += page.events[shared:]
         self.unsent += page.unsent
         self.too_big = self.too_big or page.too_big
         self.reached += max(page.rows - shared, 0)
-        self.highest = max(self.highest, page.total)
         is_new = not self._seen.issuperset(one.id for one in page.events)
         self._seen.update(one.id for one in page.events)
         self._stale = 0 if is_new or is_joined else self._stale + 1
@@ -235,8 +234,8 @@ class Reading:
             self._begin_after(walk.page, walk.reached)
             shared = self._full > 1 and walk.reached > 0
             offset, limit = walk.reached - shared, self._limits.page_size
-            page = self._page(offset, limit, walk.highest)
-            if shared and not page.rows and page.total >= walk.highest:
+            page = self._page(offset, limit, walk.counted)
+            if shared and not page.rows and page.total >= walk.counted:
                 self._refuse(offset)
             walk.add(page, shared=shared)
         return walk
@@ -248,7 +247,7 @@ class Reading:
         """
         rows = walk.page.rows
         is_round = walk.pages == 1 and rows > 0 and rows % 10 == 0
-        is_short = walk.reached != walk.highest
+        is_short = walk.reached != walk.counted
         return is_short or rows >= min(limit, self._full) or is_round
 
     def _page(self, offset: int, limit: int, total: int) -> Page:

@@ -2,9 +2,11 @@
 
 import pytest
 
+from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import Page
 from tap_akuity.reading.window import _Walk
-from tests.helpers.server import event
+from tap_akuity.text.timestamps import SECOND
+from tests.helpers.server import Server, event, events, seconds
 
 A, B, C, TIED = event(3, "a"), event(2, "b"), event(1, "c"), event(2, "tied")
 
@@ -41,3 +43,16 @@ def test_a_walk_of_pages_that_share_no_row_is_not_exact():
     walk.add(Page([B], 3), shared=False)
     walk.add(Page([C], 3), shared=False)
     assert (walk.is_exact, walk.is_steady) == (False, True)
+
+
+@pytest.mark.parametrize("number", [7, 10, 25])
+def test_a_server_that_counts_no_more_than_it_returns_loses_nothing(number):
+    """It caps the limit silently, and the count of a page looks like the total."""
+
+    def respond(server, query):
+        page = server.page(query).events
+        return Page(page, len(page))
+
+    found = events(seconds(*range(number)))
+    server = Server(found, cap=10, respond=respond)
+    assert server.read(0, 100 * SECOND, Limits(20, 1)) == found
