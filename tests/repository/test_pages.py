@@ -112,7 +112,8 @@ def test_the_recipe_of_the_id_gives_the_id(sample, tmp_path):
 
 def test_the_record_that_is_shown_is_one_of_the_history():
     record = json.loads(block("What you get", "json"))
-    assert record in [json.loads(event_of(item, "sandbox").json) for item in HISTORY]
+    alike = [item for item in HISTORY if item["details"] == record["details"]]
+    assert record in [json.loads(event_of(item, "sandbox").json) for item in alike]
 
 
 def test_the_demo_says_what_is_shown():
