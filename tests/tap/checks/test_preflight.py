@@ -171,9 +171,13 @@ def test_the_command(sandbox, tmp_path):
     assert result.stdout == ""
     assert last_line(result) == "A sync can work."
     assert "failed" not in result.stderr
-    assert stats(sandbox)["requests"] == 2
-    assert sum(stats(sandbox)["account"].values()) == 2
+    assert "What the API does" not in result.stderr
     result = run("--config", config, "--test=schema")
     (line,) = result.stdout.splitlines()
     assert json.loads(line)["type"] == "SCHEMA"
     assert stats(sandbox)["requests"] == 2
+    assert sum(stats(sandbox)["account"].values()) == 2
+    result = run("--config", config, "--test")
+    assert result.returncode == 0, result.stderr
+    assert "A sync can work." in result.stderr
+    assert "Please publish this list" in last_line(result)
