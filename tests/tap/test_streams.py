@@ -2,7 +2,6 @@
 
 import json
 import logging
-import random
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -426,25 +425,6 @@ def test_the_first_run_of_the_next_day_loads_what_arrived_days_late(world, caplo
     tags = json.loads(metric.removeprefix("METRIC: "))["tags"]
     assert figures.items() <= {name: str(tag) for name, tag in tags.items()}.items()
     assert world.run(72) == [second]
-
-
-def test_killed_at_any_message_the_next_run_does_it_again(world):
-    for day in range(4):
-        world.happen(*(DAY_0 + day * DAY + n * HOUR for n in range(9)))
-        world.run(24 * day + 23)
-    late = set(world.happen(*(DAY_0 + day * DAY + 5 for day in range(4))))
-    late.update(world.happen(DAY_0 + 3 * DAY + 23 * HOUR + 1))
-    world.now = DAY_0 + 4 * DAY
-    reached = world.kept["replication_key_value"]
-    before, complete = world.state, world.messages()
-    for cut in random.Random(7).sample(range(len(complete)), 10):
-        # A target passes on the last state before the end.
-        taken = complete[: cut + 1]
-        states = [one["value"] for one in taken if one["type"] == "STATE"]
-        world.state = states[-1] if states else before
-        assert world.kept["replication_key_value"] >= reached
-        emitted = {record["id"] for record in records(taken + world.messages())}
-        assert late <= emitted
 
 
 @pytest.mark.parametrize(
