@@ -173,6 +173,7 @@ MORE = {"requestId": "r", "object": {"labels": {"a": 1}, "ana@example.com": 1}}
         (LOG, {"default_limit": 25}, "No limit", "gets 25 events"),
         (LOG, {"max_offset": 99, "default_limit": 50}, "No limit", "gets 50 events"),
         (LOG, {}, "Large offset", "1,000: works"),
+        (log(105), {}, "Large offset", "10: works"),
         (LOG, {"max_offset": 999}, "Large offset", "1,000: refused"),
         (
             LOG,
