@@ -1,7 +1,5 @@
 """Where a range is divided, and what that costs."""
 
-import pytest
-
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece, plan
 from tap_akuity.reading.ranges import Page, Range
@@ -27,13 +25,6 @@ def test_cuts_leave_each_window_as_many_full_pages():
     assert {piece.total for piece in found[:-1]} == {LIMITS.goal} == {15}
     # A probe for each cut, and a first page for each piece.
     assert len(server.asked) <= 1 + 2 * len(found)
-
-
-@pytest.mark.parametrize("hides", [True, False])
-def test_a_server_that_rejects_large_offsets_is_asked_in_halves(hides):
-    server = Server(events(seconds(*range(0, 2000, 10))), deepest=10, hides=hides)
-    found = pieces(server, Range(0, 3000 * SECOND))
-    assert max(piece.total for piece in found) <= LIMITS.max_events
 
 
 def test_a_second_is_not_cut_and_does_not_come_twice():
