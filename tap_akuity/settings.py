@@ -33,8 +33,6 @@ MAX_TIMEOUT_SECONDS = 3600
 FLATTENING_DEPTH = 3
 """One level more than the known objects need, for those that Akuity may add."""
 
-_FILTER_HELP = "The API filters, so other events are not fetched."
-
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 SCHEMA: dict[str, Any] = th.PropertiesList(
@@ -156,44 +154,35 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
             "event does not depend on it."
         ),
     ),
-    th.Property(
-        "actions",
-        th.ArrayType(th.StringType),
-        title="Actions",
-        description=(
-            "Fetch only events with these actions, for example `created`, `deleted`. "
-            + _FILTER_HELP
-        ),
-    ),
-    th.Property(
-        "actor_types",
-        th.ArrayType(th.StringType),
-        title="Actor Types",
-        description=(
-            "Fetch only events of these types of actors, for example `user`, "
-            "`api_key`. " + _FILTER_HELP
-        ),
-    ),
-    th.Property(
-        "actor_ids",
-        th.ArrayType(th.StringType),
-        title="Actor IDs",
-        description=("Fetch only events of these actors. " + _FILTER_HELP),
-    ),
-    th.Property(
-        "actor_ips",
-        th.ArrayType(th.StringType),
-        title="Actor IPs",
-        description=("Fetch only events from these IP addresses. " + _FILTER_HELP),
-    ),
-    th.Property(
-        "origins",
-        th.ArrayType(th.StringType),
-        title="Origins",
-        description=(
-            "Fetch only events through these interfaces, for example `mcp`, which AI "
-            "agents use. " + _FILTER_HELP
-        ),
+    *(
+        th.Property(
+            name,
+            th.ArrayType(th.StringType),
+            title=title,
+            description=(
+                f"Fetch only events {which}. The API filters, so other events are not "
+                "fetched."
+            ),
+        )
+        for name, title, which in (
+            (
+                "actions",
+                "Actions",
+                "with these actions, for example `created`, `deleted`",
+            ),
+            (
+                "actor_types",
+                "Actor Types",
+                "of these types of actors, for example `user`, `api_key`",
+            ),
+            ("actor_ids", "Actor IDs", "of these actors"),
+            ("actor_ips", "Actor IPs", "from these IP addresses"),
+            (
+                "origins",
+                "Origins",
+                "through these interfaces, for example `mcp`, which AI agents use",
+            ),
+        )
     ),
     th.Property(
         "request_timeout_seconds",
@@ -251,13 +240,8 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
     """Bring a configuration into its canonical form, without validating it.
 
     Null and blank values are dropped, numbers from the environment are converted from
-    text, and valid dates become what `timestamps.to_text` returns.
-
-    Args:
-        config: From files and the environment.
-
-    Returns:
-        A new configuration, without defaults except for the depth of the flattening.
+    text, and valid dates become what `timestamps.to_text` returns. The only default is
+    the depth of the flattening.
     """
     result: dict[str, Any] = {}
     for name, value in config.items():
@@ -290,17 +274,10 @@ def normalize(config: Mapping[str, Any]) -> dict[str, Any]:
 def problems(
     config: dict[str, Any], *, now: int, under_meltano: bool = False
 ) -> Iterator[str]:
-    """Find what is wrong with a configuration.
+    """Find what is wrong with a configuration from `normalize`.
 
-    No sentence quotes a value that may be a secret.
-
-    Args:
-        config: From `normalize`.
-        now: The time, in nanoseconds since the Unix epoch.
-        under_meltano: Whether Meltano runs the tap, and reads `.env` for it.
-
-    Yields:
-        One sentence for each problem, naming the setting and what to do.
+    Yields one sentence for each problem, which names the setting and what to do, and
+    quotes no value that may be a secret. Meltano reads `.env` for the tap.
     """
     properties = SCHEMA["properties"]
     for name in SCHEMA["required"]:
@@ -331,14 +308,7 @@ def problems(
 
 
 def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
-    """Find environment variables that cannot be parsed.
-
-    Args:
-        environment: The environment variables.
-
-    Yields:
-        One sentence for each problem.
-    """
+    """Yield a sentence for each environment variable that cannot be parsed."""
     for name, schema in SCHEMA["properties"].items():
         text = environment.get(f"{ENVIRONMENT_PREFIX}{name.upper()}")
         if text is not None and not _readable(text, schema["type"][0]):
@@ -348,16 +318,9 @@ def environment_problems(environment: Mapping[str, str]) -> Iterator[str]:
 def builtin_problems(
     config: Mapping[str, Any], schema: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Find what is wrong with the settings that the SDK adds.
+    """Find what is wrong with the settings that the SDK adds, by the schema of all.
 
     The SDK's own sentences quote values, which may be secrets.
-
-    Args:
-        config: From `normalize`.
-        schema: The schema of all settings.
-
-    Yields:
-        One sentence for each problem.
     """
     for error in Draft7Validator(schema).iter_errors(config):
         name = f"Setting `{one_line('.'.join(map(str, error.path)))}`"
@@ -372,15 +335,9 @@ def builtin_problems(
 def unknown_variables(
     environment: Mapping[str, str], names: Iterable[str], *, under_meltano: bool
 ) -> Iterator[str]:
-    """Find environment variables that look like settings but are not.
+    """Yield a sentence for each environment variable like a setting that is none.
 
-    Args:
-        environment: The environment variables.
-        names: The settings, those of the SDK included.
-        under_meltano: Whether Meltano runs the tap, and sets variables of its own.
-
-    Yields:
-        One sentence for each.
+    The names are those of all settings. Meltano sets variables of its own.
     """
     known = {name.upper() for name in names} | {"LOGLEVEL"}
     for variable in sorted(environment):

@@ -57,19 +57,10 @@ def normalize(
     replication_key: str,
     now: int,
 ) -> dict[str, Any]:
-    """Bring a state into its canonical form.
+    """Return a state in its canonical form, with times as from `timestamps.to_text`.
 
     Bookmarks may be in Go's format, RFC 3339 with `Z` or an offset, or a date alone,
     and may have been written by hand.
-
-    Args:
-        state: The content of the state file.
-        stream: The name of the stream.
-        replication_key: The stream's replication key.
-        now: The time, in nanoseconds since the Unix epoch.
-
-    Returns:
-        A copy, with times as `timestamps.to_text` returns them.
 
     Raises:
         StateError: If the state has another shape, a bookmark is not a valid time or is

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from functools import cache, cached_property
 from itertools import chain
@@ -16,6 +15,7 @@ from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams import RESTStream
+from typing_extensions import override
 
 from tap_akuity import schemas
 from tap_akuity.api.client import AkuityClient
@@ -41,11 +41,6 @@ from tap_akuity.state import (
     source,
 )
 from tap_akuity.text import timestamps
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator

@@ -20,6 +20,7 @@ from dotenv import dotenv_values
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
 from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
 
 from tap_akuity import settings
 from tap_akuity.checks.preflight import check
@@ -28,11 +29,6 @@ from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text.masking import hide_key, hide_proxies, one_line
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,11 +68,7 @@ class TapAkuity(Tap):
         parse_env_config: bool = False,
         **kwargs: Any,  # noqa: ANN401
     ) -> None:
-        """Create the tap.
-
-        Args:
-            parse_env_config: Whether to read settings from the environment as well.
-            **kwargs: As for `singer_sdk.Tap`.
+        """Create the tap, as `singer_sdk.Tap` does.
 
         Raises:
             ConfigValidationError: If a setting is missing or wrong.

@@ -101,13 +101,11 @@ class AkuityClient:
         Args:
             url: The resource.
             auth: Adds the key to a request.
-            headers: The headers of each request.
-            params: The query parameters of each request, such as filters; one with a
-                list is sent once for each value.
-            timeout: How many seconds a request may take in total; can be changed after
-                construction.
-            max_attempts: How many attempts to make if a request may succeed later;
-                likewise.
+            headers: Of each request.
+            params: Of each request, such as filters; a list is sent value by value.
+            timeout: How many seconds a request may take in total. This and the next can
+                be changed later.
+            max_attempts: How many attempts to make if a request may succeed later.
             logger: Logs retries.
         """
         self._url = url
@@ -135,12 +133,7 @@ class AkuityClient:
     def fetch(self, query: Query) -> PageResponse:
         """Fetch one page, with retries.
 
-        Args:
-            query: The page.
-
-        Returns:
-            The page. If the server rejects its limit, it is smaller, and so is every
-            later one.
+        If the server rejects its limit, it is smaller, and so is every later one.
 
         Raises:
             PageTooBigError: If it is too big to be sent or read.
@@ -169,19 +162,6 @@ class AkuityClient:
                     )
                 return page
 
-    def close(self, problem: str = "No more requests are made.") -> None:
-        """Make no more requests: threads that wait to make one raise an error instead.
-
-        The client closes itself once a page cannot be fetched.
-
-        Args:
-            problem: The text of the error.
-        """
-        with self._lock:
-            if not self._closed.is_set():
-                self._problem = problem
-                self._closed.set()
-
     def get(
         self,
         url: str,
@@ -195,24 +175,21 @@ class AkuityClient:
             url: The URL on the same host, including the query.
             read: Converts a response of any status to the result, or raises; on a
                 `RetriableError` the request is retried.
-            max_attempts: The number of attempts, if lower than the client's, for a
-                request that the run can do without.
-
-        Returns:
-            What `read` returns.
+            max_attempts: A lower number, for a request that the run can do without.
 
         Raises:
             PageTooBigError: If the body is too big.
             FatalAPIError: If `read` raises it, if no attempt gets a usable response, or
-                if the client is closed.
+                if another request has failed for good.
         """
         try:
             return self._get(url, read, max_attempts or sys.maxsize)
         except BadRequestError:
             raise  # Another request may succeed.
         except FatalAPIError as error:
-            if max_attempts is None:
-                self.close(str(error))
+            if max_attempts is None:  # Threads that wait to make a request raise it.
+                self._problem = self._problem or str(error)
+                self._closed.set()
             raise
 
     def _get(self, url: str, read: Callable[[Response], _T], limit: int) -> _T:

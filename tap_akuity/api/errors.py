@@ -73,7 +73,10 @@ class PageTooBigError(BadRequestError):
 
 
 class RetriableError(FatalAPIError):
-    """The same request may succeed later."""
+    """The same request may succeed, after `retry_after` seconds at the earliest.
+
+    If it was rate limited, that is true of all requests.
+    """
 
     max_attempts = sys.maxsize
     """The most attempts that make sense, whatever the settings allow."""
@@ -81,13 +84,6 @@ class RetriableError(FatalAPIError):
     def __init__(
         self, message: str, *, retry_after: float = 0.0, is_rate_limit: bool = False
     ) -> None:
-        """Create the error.
-
-        Args:
-            message: One sentence.
-            retry_after: How many seconds the server asks clients to wait.
-            is_rate_limit: Whether all requests must wait.
-        """
         super().__init__(message)
         self.retry_after = retry_after
         self.is_rate_limit = is_rate_limit
@@ -109,10 +105,6 @@ class _Body(msgspec.Struct):
 
 def check_status(response: Response, url: str) -> None:
     """Raise an error unless a response has status 200.
-
-    Args:
-        response: The response.
-        url: The URL of the request.
 
     Raises:
         RetriableError: If the same request may succeed later.
@@ -146,12 +138,7 @@ def check_status(response: Response, url: str) -> None:
 def of_transport(error: Exception, url: str) -> FatalAPIError:
     """Explain why there is no response, and whether to retry.
 
-    Args:
-        error: The exception from requests or urllib3.
-        url: The URL of the request.
-
-    Returns:
-        A `RetriableError` if the same request may succeed later.
+    Returns a `RetriableError` if the same request may succeed later.
     """
     base = base_url(url)
     if isinstance(error, CABundleError):
@@ -197,15 +184,7 @@ def base_url(url: str) -> str:
 
 
 def details(response: Response, url: str) -> str:
-    """Collect the details that support asks for.
-
-    Args:
-        response: The response.
-        url: The URL of the request.
-
-    Returns:
-        The status, the host, Akuity's message, its request id and its version.
-    """
+    """Collect what support asks for: status, host, message, request id and version."""
     parts = [f"HTTP {response.status} from {urlsplit(url).netloc}"]
     if message := one_line(_message(response)):
         parts.append(f"“{message}”")
@@ -218,14 +197,7 @@ def details(response: Response, url: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """Find the root cause, which requests wraps several times.
-
-    Args:
-        error: The exception from requests or urllib3.
-
-    Returns:
-        Its text, safe for a terminal.
-    """
+    """Return the text of the root cause, which requests wraps several times."""
     error = _cause(error)
     match error:
         case urllib3.exceptions.DecodeError():

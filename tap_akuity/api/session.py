@@ -12,7 +12,6 @@ import http.client
 import io
 import os
 import ssl
-import sys
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -23,11 +22,7 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from typing_extensions import override
 
 if TYPE_CHECKING:
     import socket
@@ -74,14 +69,10 @@ class BoundedSession:
     """Makes requests to one host. Several threads may do so at a time."""
 
     def __init__(self, url: str) -> None:
-        """Create a session, without a connection.
-
-        Args:
-            url: The URL of the resource to request.
+        """Create a session for the host of a URL, without a connection.
 
         Raises:
-            CABundleError: If the environment names a certificate file that cannot be
-                used.
+            CABundleError: If the environment names an unusable certificate file.
         """
         self._session = _Session()
         self._session.headers["Accept-Encoding"] = ", ".join(_ENCODINGS)
@@ -102,16 +93,9 @@ class BoundedSession:
     ) -> Response:
         """Make a GET request, and read the whole response.
 
-        Args:
-            url: The URL, including the query.
-            headers: The headers of the request.
-            auth: Authenticates the request.
-            timeout: How many seconds it may take in total, but for two things: the
-                resolver sets its own limit, and each address that does not respond,
-                and a proxy, may take as long.
-
-        Returns:
-            The response.
+        The timeout limits the total, in seconds, but for two things: the resolver sets
+        its own limit, and each address that does not respond, and a proxy, may take as
+        long.
 
         Raises:
             requests.Timeout: If it takes longer. Reading stops then.

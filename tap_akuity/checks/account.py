@@ -7,7 +7,7 @@ here raises: a value that is not visible or not valid is None, and `problem` say
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -52,7 +52,7 @@ class Organization(NamedTuple):
     """Why nothing is known; empty if the organization is visible."""
 
 
-class Permissions(NamedTuple):
+class Permissions(msgspec.Struct, rename="camel", frozen=True):
     """What an API key may do."""
 
     actions: tuple[str, ...] = ()
@@ -88,11 +88,7 @@ class Account:
     ) -> None:
         """Initialize without making a request.
 
-        Args:
-            client: Makes the requests.
-            base_url: The base URL of the API, such as `https://akuity.cloud/api/v1`.
-            organization_id: The organization.
-            api_key_id: The key that the client uses.
+        The base URL is that of the API, such as `https://akuity.cloud/api/v1`.
         """
         self._client = client
         self._base_url = base_url
@@ -106,11 +102,11 @@ class Account:
         )
         if isinstance(content, str):
             return Organization(problem=content)
-        quota = _object(content.get("quota"))
+        quota = _valid(content.get("quota"), _Object) or {}
         return Organization(
-            _text(content.get("name")),
-            _months(quota.get("auditRecordMonths")),
-            _months(quota.get("auditRecordArchiveMonths")),
+            _valid(content.get("name"), str) or None,
+            _valid(quota.get("auditRecordMonths"), _Months),
+            _valid(quota.get("auditRecordArchiveMonths"), _Months),
         )
 
     def api_key(self) -> ApiKey:
@@ -122,22 +118,24 @@ class Account:
         if "expireTime" in content and content["expireTime"] is None:
             expires = NEVER
         return ApiKey(
-            _permissions(content.get("permissions")),
+            _valid(content.get("permissions"), Permissions),
             _instant(content.get("createTime")),
             expires,
         )
 
     def _content(self, path: str, member: str) -> dict[str, Any] | str:
-        """Fetch the members of one neighbour, or return why there are none."""
+        """Fetch the members of a resource, or return why there are none."""
         url = f"{self._base_url}/{path}"
 
         def read(response: Response) -> dict[str, Any] | str:
             if response.status in {HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
                 return NOT_VISIBLE
             errors.check_status(response, self._base_url)
-            content = _object(_decoded(response)).get(member)
-            if isinstance(content, dict):
-                return content
+            try:
+                if len(response.body) <= MAX_BYTES:
+                    return _decode(response.body)[member]
+            except (msgspec.MsgspecError, KeyError, ValueError, RecursionError):
+                pass
             return f"not understood ({errors.details(response, url)})"
 
         try:
@@ -146,30 +144,17 @@ class Account:
             return f"not known: {str(error).rstrip('.')}"
 
 
-def _decoded(response: Response) -> object:
-    if len(response.body) > MAX_BYTES:
-        return None
+_Object = dict[str, Any]
+_Months = Annotated[int, msgspec.Meta(gt=0, le=MAX_MONTHS)]
+_decode = msgspec.json.Decoder(dict[str, _Object]).decode
+
+
+def _valid(value: object, kind: Any) -> Any:  # noqa: ANN401, a type and its value
+    """Return a value of this type, which protojson may write as text, or None."""
     try:
-        return msgspec.json.decode(response.body)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return msgspec.convert(value, kind, strict=False)
+    except (msgspec.ValidationError, ValueError):
         return None
-
-
-def _object(value: object) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _months(value: object) -> int | None:
-    # protojson writes 64-bit integers as strings.
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
-        value = int(value[:10])
-    if isinstance(value, bool) or not isinstance(value, int):
-        return None
-    return value if 0 < value <= MAX_MONTHS else None
 
 
 def _instant(value: object) -> int | None:
@@ -179,15 +164,3 @@ def _instant(value: object) -> int | None:
         return None
     # The zero times of Go and of protobuf mean "not set".
     return instant if instant > 0 else None
-
-
-def _permissions(value: object) -> Permissions | None:
-    if not isinstance(value, dict):
-        return None
-    lists = [value.get(name, []) for name in ("actions", "roles", "customRoles")]
-    if any(
-        not isinstance(names, list) or not all(isinstance(one, str) for one in names)
-        for names in lists
-    ):
-        return None
-    return Permissions(*map(tuple, lists))

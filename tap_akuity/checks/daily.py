@@ -40,13 +40,8 @@ def check_reach(
 ) -> None:
     """Report which part of the range to read Akuity no longer keeps.
 
-    Args:
-        account: Knows how long events can be searched.
-        logger: Logs the finding.
-        reached: Up to where earlier runs have read, if there were any. Events after it
-            that can no longer be fetched are a gap.
-        span: Events before and after it are not wanted.
-        fail: Whether a gap is an error, and one that cannot be ruled out, too.
+    Earlier runs have `reached` a moment, if there were any: events of the range after
+    it that can no longer be fetched are a gap.
 
     Raises:
         GapError: If there is, or may be, a gap and `fail` is set.
@@ -100,13 +95,7 @@ def check_reach(
 
 
 def check_key(account: Account, logger: logging.Logger, now: int) -> None:
-    """Warn of an API key that expires soon.
-
-    Args:
-        account: Knows when it expires.
-        logger: Logs the warning.
-        now: The time, in nanoseconds since the Unix epoch.
-    """
+    """Warn of an API key that expires soon."""
     key = account.api_key()
     if key.expires is None:
         logger.debug(

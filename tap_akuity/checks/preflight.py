@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from itertools import chain
 from typing import TYPE_CHECKING
+
+from msgspec.structs import astuple
 
 from tap_akuity.api.query import Query
 from tap_akuity.checks.account import NEVER, NOT_VISIBLE
@@ -14,7 +17,7 @@ from tap_akuity.text.masking import one_line
 if TYPE_CHECKING:
     import logging
 
-    from tap_akuity.checks.account import ApiKey, Organization, Permissions
+    from tap_akuity.checks.account import ApiKey, Organization
     from tap_akuity.streams import AuditLogsStream
 
 MAX_ATTEMPTS = 3
@@ -35,12 +38,9 @@ _UNKNOWN = "not known"
 def check(
     stream: AuditLogsStream, logger: logging.Logger, *, quick: bool = False
 ) -> None:
-    """Request what a sync needs, and log the findings.
+    """Request what a sync needs, and log the findings; a warning prevents no sync.
 
-    Args:
-        stream: The stream that would be synced.
-        logger: Logs the findings. A warning does not prevent a sync.
-        quick: Leave out what the API does.
+    What the API does is measured unless `quick`.
 
     Raises:
         Exception: The error that a sync would raise; the text says why and what to do.
@@ -154,14 +154,10 @@ def _expiry(key: ApiKey, now: int) -> str:
 def _role(key: ApiKey) -> str:
     if key.permissions is None:
         return _again(key.problem)
-    names = one_line(_listed(key.permissions)) or "none is named"
+    names = one_line(", ".join(chain(*astuple(key.permissions)))) or "none is named"
     if key.permissions.roles:
         return (
             f"{names}, which is broader than needed: a custom role that may only get "
             "the audit log is enough"
         )
     return f"{names}; whether that is broader than needed is {_UNKNOWN}"
-
-
-def _listed(permissions: Permissions) -> str:
-    return ", ".join(name for names in permissions for name in names)

@@ -38,15 +38,8 @@ def batches(
 ) -> Iterator[list[str]]:
     """Write records into files, each of which appears only once it is complete.
 
-    Args:
-        tap: The name of the tap.
-        stream: The name of the stream.
-        config: The encoding, the storage and the batch size.
-        records: Each as JSON. When a batch is yielded, no records beyond it have been
-            consumed.
-
-    Yields:
-        The URLs of the files of a batch.
+    Records are JSON. Yields the URLs of the files of a batch; no record beyond it has
+    been consumed then.
 
     Raises:
         ConfigurationError: If the files cannot be written with this configuration.

@@ -35,11 +35,7 @@ if TYPE_CHECKING:
 def decode(json: bytes) -> dict[str, Any]:
     """Decode a record, with numbers that are not integers as `Decimal`.
 
-    Args:
-        json: A JSON object.
-
-    Returns:
-        The record. A number too large for a `Decimal` stays undecoded.
+    A number too large for a `Decimal` stays undecoded.
 
     Raises:
         RecordError: If Python cannot represent a value in it, such as half of a
@@ -79,8 +75,7 @@ def converters(
         keys: The properties that every record needs.
 
     Returns:
-        The name of each output stream, and the function that creates its records, which
-        raises `maps.StreamMapError` if a stream map fails.
+        The name of each output stream, and the function that creates its records.
 
     Raises:
         maps.StreamMapError: If a stream lacks one of the keys, or no stream is left.

@@ -27,12 +27,8 @@ Akuity may add an object with an unlimited number of member names.
 def flattening(stream_map: StreamMap) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """Compile the flattening of a stream's records.
 
-    Args:
-        stream_map: The map of the stream, with flattening enabled.
-
-    Returns:
-        A function that flattens a record. Nullable columns without a value are null; a
-        null under a name that is not a column is dropped.
+    Nullable columns without a value are null; a null under a name that is not a column
+    is dropped.
     """
     columns: dict[str, Any] = stream_map.transformed_schema["properties"]
     empty = {name: None for name, one in columns.items() if "null" in one["type"]}

@@ -23,11 +23,7 @@ _BREAKS = {
 def unbroken(lines: bytes) -> bytes:
     """Escape the characters in JSON that some readers treat as the end of a line.
 
-    Args:
-        lines: JSON, in UTF-8. Only its strings can contain such characters.
-
-    Returns:
-        The same JSON without them; usually the argument, unchanged.
+    Only strings can contain them. Usually there are none, and no copy is made.
     """
     for character, escape in _BREAKS.items():
         if _has(lines, character):
@@ -44,14 +40,7 @@ def _has(lines: bytes, character: bytes) -> bool:
 
 
 def chunks(records: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Group records into chunks.
-
-    Args:
-        records: Any number of records, consumed one by one.
-
-    Yields:
-        Consecutive records of about `CHUNK_BYTES` in total.
-    """
+    """Group consecutive records into chunks of about `CHUNK_BYTES`."""
     chunk: list[bytes] = []
     size = 0
     for record in records:

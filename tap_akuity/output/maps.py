@@ -17,7 +17,6 @@ from singer_sdk.mapper import (
     MAPPER_FILTER_OPTION,
     MAPPER_SOURCE_OPTION,
     NULL_STRING,
-    CustomStreamMap,
 )
 
 if TYPE_CHECKING:
@@ -43,10 +42,7 @@ class StreamMapError(ConfigurationError):
 def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
     """Reject stream maps that cannot work, before anything is fetched.
 
-    Args:
-        config: The configuration of the tap.
-        stream: The name of the stream.
-        keys: The properties that it needs.
+    The stream needs the properties `keys`.
 
     Raises:
         StreamMapError: If one cannot work.
@@ -71,17 +67,19 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
                 )
                 raise StreamMapError(msg)
             for setting in _settings(parsed):
+                value = settings.get(setting)
                 # Without a salt, hashes of short values are easily reversed.
-                if settings.get(setting) == "" and _hashes(parsed):
-                    raise StreamMapError(_lacks(name, place, setting))
+                if value is None or (value == "" and _hashes(parsed)):
+                    msg = (
+                        f"Stream map `{name}` computes `{place}` with `{setting}`, "
+                        f"which is not set: give `{setting}` a value in setting "
+                        "`stream_map_config`."
+                    )
+                    raise StreamMapError(msg)
 
 
 def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
     """Reject a stream whose flattening cuts the names of the properties it needs.
-
-    Args:
-        stream_map: The map of the stream.
-        keys: The properties that it needs.
 
     Raises:
         StreamMapError: If it cuts one; `check` has found all else that may lack.
@@ -100,14 +98,8 @@ def mapping(
 ) -> Callable[[dict[str, Any]], dict[str, Any] | None]:
     """Wrap the transformation of a stream map.
 
-    Args:
-        stream_map: The stream map.
-        config: The configuration of the tap.
-        keys: The properties that every record needs.
-
-    Returns:
-        A function that maps a record without flattening it, or returns None if it is
-        filtered out. It raises `StreamMapError` on failure.
+    The function maps a record without flattening it, or returns None if it is filtered
+    out. It raises `StreamMapError` on failure.
     """
     unflattened = copy.copy(stream_map)
     unflattened.flattening_options = None
@@ -148,33 +140,19 @@ def _failure(
     record: Mapping[str, Any],
     error: Exception,
 ) -> str:
+    name = stream_map.stream_alias
+    places = {
+        expression: place
+        for _, definition in _definitions(config)
+        for place, expression in _expressions(definition)
+    }
     # The evaluator keeps the last expression.
-    expression = (
-        stream_map.expr_evaluator.expr
-        if isinstance(stream_map, CustomStreamMap)
-        else ""
-    )
-    name, place = _place(config, stream_map.stream_alias, expression)
-    settings = config.get("stream_map_config") or {}
-    for setting in _settings(ast.parse(expression)):
-        if settings.get(setting) is None:
-            return _lacks(name, place, setting)
+    evaluator = getattr(stream_map, "expr_evaluator", None)
+    place = places.get(getattr(evaluator, "expr", ""), "?")
     return (
         f"Stream map `{name}` cannot compute `{place}` of the event of "
         f"{record.get('timestamp')}: correct the expression ({_reason(error)})."
     )
-
-
-def _place(config: Mapping[str, Any], alias: str, expression: str) -> tuple[str, str]:
-    """Find the map and the property that an expression belongs to."""
-    places = [
-        (name, place)
-        for name, definition in _definitions(config)
-        for place, found in _expressions(definition)
-        if found == expression
-    ]
-    of_alias = [(name, place) for name, place in places if name == alias]
-    return next(iter([*of_alias, *places]), (alias, "?"))
 
 
 def _reason(error: Exception) -> str:
@@ -212,11 +190,4 @@ def _removes(name: str, key: str) -> str:
     return (
         f"Stream map `{name}` removes `{key}`, without which nothing can be loaded "
         "safely: keep it."
-    )
-
-
-def _lacks(name: str, place: str, setting: str) -> str:
-    return (
-        f"Stream map `{name}` computes `{place}` with `{setting}`, which is not set: "
-        f"give `{setting}` a value in setting `stream_map_config`."
     )

@@ -26,12 +26,6 @@ class Progress:
     def __init__(
         self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start the clock.
-
-        Args:
-            logger: Where to log.
-            clock: Returns seconds.
-        """
         self.emitted = 0
         """How many records have been written, after stream maps."""
 
@@ -43,13 +37,9 @@ class Progress:
         self._started = self._last_logged = clock()
 
     def begin(self, span: Range, total: int, *, is_shard: bool) -> None:
-        """Log what is read.
+        """Log the range that is read, which has so many events with the lookback's.
 
-        Args:
-            span: The range.
-            total: The server's count of its events, including those of the lookback.
-            is_shard: Whether to name the range in each line, as other runs may write to
-                the same log.
+        Each line of a shard names it, as other runs may write to the same log.
         """
         self._total = total
         self._since, self._until = map(to_bound, span)
@@ -58,11 +48,7 @@ class Progress:
         self._logger.info("Reading events from %s to %s.", self._since, self._until)
 
     def advance(self, window: Window) -> None:
-        """Count an emitted window, and log the progress if the interval has passed.
-
-        Args:
-            window: The window that was emitted last.
-        """
+        """Count an emitted window, and log the progress if the interval has passed."""
         self._windows += 1
         if window.again:
             self._again += len(window.events)

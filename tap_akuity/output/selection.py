@@ -23,16 +23,10 @@ if TYPE_CHECKING:
 def selecting(
     schema: Schema, mask: Mapping[Breadcrumb, bool], unknown: Unknown
 ) -> Change | None:
-    """Compile the selection of a catalog.
+    """Compile the selection of a catalog; None if records stay unchanged.
 
-    Args:
-        schema: The schema of the stream in the catalog.
-        mask: Which breadcrumbs are selected.
-        unknown: Called with the path of each removed member that the schema neither
-            names nor allows.
-
-    Returns:
-        A function that narrows a record; None if records stay unchanged.
+    `unknown` is called with the path of each removed member that the schema neither
+    names nor allows.
     """
     return _Compiler(mask, unknown).of_object(schema, ())
 

@@ -9,13 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
+from typing_extensions import override
 
 from tap_akuity.output.lines import chunks, unbroken
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +30,6 @@ class LineWriter(MsgSpecWriter):
     """Writes messages, and finishes the current one before the process ends."""
 
     def __init__(self) -> None:
-        """Create a writer."""
         self._writing = False
         self._exit_code: int | None = None
 
@@ -43,15 +38,7 @@ class LineWriter(MsgSpecWriter):
         self.write_lines(bytes(self.format_message(message)))
 
     def write_records(self, stream: str, records: Iterable[bytes]) -> int:
-        """Write RECORD messages, many at a time.
-
-        Args:
-            stream: The name of the stream.
-            records: Each a JSON object.
-
-        Returns:
-            How many there were.
-        """
+        """Write records, each a JSON object, as RECORD messages, and count them."""
         count = 0
         extracted = datetime.now(UTC)
         before = b'{"type":"RECORD","stream":%b,"record":' % encoder.encode(stream)
@@ -62,10 +49,7 @@ class LineWriter(MsgSpecWriter):
         return count
 
     def write_lines(self, lines: bytes) -> None:
-        """Write messages.
-
-        Args:
-            lines: Each a line.
+        """Write messages, each a line.
 
         Raises:
             OutputError: If they cannot be written.
@@ -95,9 +79,6 @@ class LineWriter(MsgSpecWriter):
         """End the process once the current line is written.
 
         Signal handlers may call this at any moment.
-
-        Args:
-            code: The exit code.
 
         Raises:
             SystemExit: At once, or from `write_lines` after the line.

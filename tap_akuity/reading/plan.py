@@ -10,12 +10,11 @@ holds, and a piece with too many is cut again.
 
 from __future__ import annotations
 
-from functools import partial
-from itertools import pairwise, takewhile
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from tap_akuity.api.errors import BadRequestError
-from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.reading.ranges import IncompleteError, Page, Range
 from tap_akuity.text.timestamps import SECOND, parse
 
 if TYPE_CHECKING:
@@ -54,38 +53,64 @@ class Piece(NamedTuple):
 def plan(requests: Requests, whole: Piece, limits: Limits) -> Iterator[Piece]:
     """Divide a range into pieces, in ascending order.
 
-    Args:
-        requests: Makes the requests.
-        whole: The range, perhaps with its first page.
-        limits: How much a piece may hold, and how many requests to make at a time.
-
-    Yields:
-        Pieces that are small enough to read, or cannot be cut, with their first pages.
+    Each is small enough to read, or cannot be cut, and has its first page.
     """
     stack = [whole]  # The earliest on top.
+    depth = limits.concurrency
     while stack:
-        limits = limits.up_to(requests.deepest)
-        piece = stack.pop()
-        if _is_too_large(piece, limits):
-            stack += _cut(requests, piece, limits)[::-1]
-        elif piece.first:
-            yield piece
+        if requests.deepest < limits.max_events:
+            requests.drop(query for one in stack for query in _queries(one, limits))
+            limits = limits.up_to(requests.deepest)
+        near = stack[: -depth - 1 : -1]
+        requests.begin(query for one in near for query in _queries(one, limits))
+        # What is near is cut early, so that its first pages are requested ahead, too.
+        if large := [one for one in near if _is_too_large(one, limits)]:
+            place = stack.index(large[0])
+            try:
+                stack[place : place + 1] = _cut(requests, large[0], limits)[::-1]
+            except IncompleteError:
+                if large[0] is near[0]:
+                    raise
+                depth = 1  # What is before it can be read.
+        elif near[0].first:
+            yield stack.pop()
         else:
-            near = stack[: -limits.concurrency : -1]
-            ready = takewhile(partial(_is_ready, limits), near)
-            size = limits.page_size
-            queries = [one.range.query(0, size) for one in (piece, *ready)]
-            requests.begin(queries)
-            page = _first_page(requests, queries[0], piece.total)
-            is_doubtful = piece.is_doubtful or _is_too_small(page, piece.total)
-            stack.append(
-                piece._replace(total=page.total, first=page, is_doubtful=is_doubtful)
-            )
+            stack[-1] = _with_first_page(requests, near[0], limits)
 
 
-def _is_ready(limits: Limits, piece: Piece) -> bool:
-    """Return whether the first page of a piece will be requested next."""
-    return not (piece.first or _is_too_large(piece, limits))
+def _with_first_page(requests: Requests, piece: Piece, limits: Limits) -> Piece:
+    """Get the first page of a piece; do not believe at once that it has too little."""
+    (query,) = _queries(piece, limits)
+    page = requests.get(query)
+    for _ in range(CONFIRMATIONS - 1):
+        if not _is_too_small(page, piece.total):
+            break
+        page = requests.get(query)
+    is_doubtful = piece.is_doubtful or _is_too_small(page, piece.total)
+    return piece._replace(total=page.total, first=page, is_doubtful=is_doubtful)
+
+
+def _queries(piece: Piece, limits: Limits) -> list[Query]:
+    """Return what the plan requests next for a piece: probes, or its first page."""
+    if _is_too_large(piece, limits):
+        ranks = [] if _is_ascending(piece) else _ranks(piece, limits)
+        return [piece.range.query(piece.total - rank - 1, 1) for rank in ranks]
+    return [] if piece.first else [piece.range.query(0, limits.page_size)]
+
+
+def _ranks(piece: Piece, limits: Limits) -> list[int]:
+    """Return how many of the oldest events shall lie before each cut."""
+    if piece.first:
+        limits = limits.suited_to(piece.first.events)
+    windows = -(-piece.total // limits.goal)
+    ways = max(2, min(limits.concurrency + 1, windows))
+    return [windows * way // ways * limits.goal for way in range(1, ways)]
+
+
+def _is_ascending(piece: Piece) -> bool:
+    """Return whether the oldest events come first."""
+    events = piece.first.events if piece.first else []
+    return bool(events) and events[0].timestamp < events[-1].timestamp
 
 
 def _is_too_large(piece: Piece, limits: Limits) -> bool:
@@ -98,16 +123,6 @@ def _is_too_large(piece: Piece, limits: Limits) -> bool:
     return bool(piece.first.events) and piece.total > own.max_events
 
 
-def _first_page(requests: Requests, query: Query, expected: int) -> Page:
-    """Get the first page of a piece; do not believe at once that it has too little."""
-    page = requests.get(query)
-    for _ in range(CONFIRMATIONS - 1):
-        if not _is_too_small(page, expected):
-            break
-        page = requests.get(query)
-    return page
-
-
 def _is_too_small(page: Page, expected: int) -> bool:
     """Return whether a page contradicts the plan.
 
@@ -118,17 +133,7 @@ def _is_too_small(page: Page, expected: int) -> bool:
 
 def _cut(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
     """Divide a piece at moments that are probed, in ascending order."""
-    span, total, first = piece[:3]
-    if first and first.events[0].timestamp < first.events[-1].timestamp:
-        return _halves(requests, piece, limits)  # The oldest come first.
-    goal = (limits.suited_to(first.events) if first else limits).goal
-    windows = -(-total // goal)
-    ways = max(2, min(limits.concurrency + 1, windows))
-    step = -(-windows // ways) * goal
-    # How many of the oldest events shall lie before each cut.
-    ranks = range(step, total, step)
-    probes = [span.query(total - rank - 1, 1) for rank in ranks]
-    requests.begin(probes)
+    probes = _queries(piece, limits)
     moments: list[int] = []
     for probe in probes:
         page = _probed(requests, probe)
@@ -139,9 +144,10 @@ def _cut(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
             # Events disappeared in the meantime.
             return [piece._replace(total=page.total, first=None)]
         moments.append(parse(page.events[0].timestamp))
-    if len(moments) == len(ranks) and _in_order(moments, span):
+    if probes and len(moments) == len(probes) and _in_order(moments, piece.range):
+        ranks = [piece.total - probe.offset - 1 for probe in probes]
         cuts = dict(zip(moments[::-1], ranks[::-1], strict=True))
-        return _pieces(piece, cuts, total)
+        return _pieces(piece, cuts, piece.total)
     # The server rejects the offset, or sorts differently.
     requests.drop(probes)
     return _halves(requests, piece, limits)
@@ -188,15 +194,10 @@ def _halves(requests: Requests, piece: Piece, limits: Limits) -> list[Piece]:
 
 
 def _pieces(whole: Piece, cuts: dict[int, int], total: int) -> list[Piece]:
-    """Cut a piece.
+    """Cut a piece into at least two, in ascending order, at whole seconds.
 
-    Args:
-        whole: A piece that can be cut.
-        cuts: For each moment to cut at, the most events that are before it.
-        total: How many events the range holds; 0 if not known.
-
-    Returns:
-        At least two pieces in ascending order, cut at the whole second of each moment.
+    For each moment to cut at, `cuts` holds the most events that are before it. The
+    total is 0 if not known.
     """
     span = whole.range
     first, last = span.start // SECOND + 2, -(-span.end // SECOND) - 1

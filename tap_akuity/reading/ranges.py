@@ -87,5 +87,4 @@ class Range(NamedTuple):
         return Query(start, -(-self.end // SECOND) * SECOND, offset, limit)
 
     def __str__(self) -> str:
-        """Name the range in messages."""
         return f"{to_bound(self.start)} to {to_bound(self.end)}"

@@ -65,16 +65,10 @@ class Reader:
         precision: str,
         logger: logging.Logger,
     ) -> None:
-        """Create a reader.
+        """Create a reader of the events that the client fetches.
 
-        Args:
-            client: Fetches the pages.
-            organization_id: The organization whose events the client fetches.
-            limits: How much to read at a time.
-            origins: Only events with one of these origins are wanted; all if empty.
-            actor_ips: Only events from one of these addresses; all if empty.
-            precision: Precision of the timestamps; see `timestamps.PRECISIONS`.
-            logger: Logs anything unusual.
+        The filters are the settings of their names; see `timestamps.PRECISIONS` for
+        the precision.
         """
         self._client = client
         self._organization_id = organization_id
@@ -91,10 +85,8 @@ class Reader:
     def now(self) -> int:
         """Return the time by the local clock or the server's, whichever is earlier.
 
-        Nothing that happens from now on is before it, even if one of them is wrong.
-
-        Returns:
-            Nanoseconds since the Unix epoch; the server's time is to the second.
+        Nothing that happens from now on is before it, even if one of them is wrong. The
+        server's is to the second.
         """
         here = time.time_ns()
         query = Query(here, here + timestamps.SECOND, 0, 1)
@@ -115,13 +107,7 @@ class Reader:
     def begin(self, start: int, end: int | None) -> Whole:
         """Fix the end of the range to read, so that no page shifts.
 
-        Args:
-            start: Where it starts: nanoseconds since the Unix epoch.
-            end: Where the wanted events end, if there is such a moment.
-
-        Returns:
-            The range and its first page. It ends now at the latest, by the server's
-            clock if that differs from the local one.
+        It ends now at the latest, by the server's clock if the local one differs.
         """
         here = time.time_ns()
         with self._requests() as requests:
@@ -154,26 +140,14 @@ class Reader:
         return Piece(span, page.total, page)
 
     def windows(self, whole: Whole) -> Iterator[Window]:
-        """Read a range, completely and in order.
-
-        Args:
-            whole: From `begin`.
-
-        Yields:
-            Windows in ascending order that together are the range.
-        """
+        """Read a range, completely and in order."""
         with self._requests() as requests:
             yield from self._windows(requests, whole.piece, whole.range.end)
 
     def recounted(self, recount: Recount) -> Iterator[Window]:
         """Read the days again that have late events.
 
-        Args:
-            recount: The counts of each day; updated once the last window of a day has
-                been consumed.
-
-        Yields:
-            Windows in ascending order.
+        The count of a day is updated once its last window has been consumed.
         """
         with self._requests() as requests:
             for day in recount.grown(requests, self._limits.page_size):
@@ -216,15 +190,7 @@ class Reader:
                 self._unknown.names.clear()
 
     def page(self, query: Query, response: PageResponse) -> Page:
-        """Decode a page.
-
-        Args:
-            query: What was requested.
-            response: The page.
-
-        Raises:
-            FatalAPIError: If an event cannot be read.
-        """
+        """Decode a page; FatalAPIError if an event cannot be read."""
         try:
             events = parse_items(
                 response.items,

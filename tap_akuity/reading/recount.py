@@ -52,16 +52,10 @@ class SavedCounts(msgspec.Struct):
 
 
 def validated(counts: object) -> dict[str, SavedCounts]:
-    """Validate the counts in a state.
-
-    Args:
-        counts: From `Recount.keep`, possibly edited.
-
-    Returns:
-        By the digest of the events.
+    """Validate the counts in a state, from `Recount.keep` and possibly edited.
 
     Raises:
-        ValueError: If it is malformed.
+        ValueError: If they are malformed.
     """
     try:
         found = msgspec.convert(counts, dict[str, SavedCounts])
@@ -97,12 +91,11 @@ class Recount:
         bound: int,
         days: int,
     ) -> None:
-        """Initialize with the counts in the state, or without any.
+        """Initialize with the counts in the state, from `keep`.
 
         Args:
-            kept: The counts in the state, from `keep`.
-            events: Identifies the events that are read, as JSON-compatible values;
-                counts of other events are ignored.
+            kept: The counts; those of other events are ignored.
+            events: Identifies the events that are read, as JSON-compatible values.
             span: The range of this run: up to now, by the server's clock.
             bound: Earlier events are not wanted: nanoseconds since the Unix epoch.
             days: How many closed days to keep the counts of.
@@ -134,12 +127,8 @@ class Recount:
     def grown(self, requests: Requests, page_size: int) -> list[Day]:
         """Count the closed days, and the last one as far as it has been loaded.
 
-        Args:
-            requests: Makes the requests.
-            page_size: How many events to request where a count has to be explained.
-
-        Returns:
-            The days that have more events than before, in ascending order.
+        Returns those that have more events than before, in ascending order. Pages of
+        `page_size` are requested where a count has to be explained.
         """
         grown: list[Day] = []
         spans = self._spans()
@@ -166,11 +155,7 @@ class Recount:
         return grown
 
     def accept(self, day: Day) -> None:
-        """Record the count of a day that has been loaded completely.
-
-        Args:
-            day: From `ask`.
-        """
+        """Record the count of a day that has been loaded completely."""
         start, end = day.range
         if end % DAY:
             self._loaded[start] = day.inside
@@ -187,9 +172,7 @@ class Recount:
     def add(self, window: Window, start: int) -> None:
         """Count the events of a window that was loaded.
 
-        Args:
-            window: Of the range, or of a day that was read again.
-            start: Where the next run would start now.
+        The next run would start at `start` now.
         """
         if window.again:
             return
@@ -208,7 +191,7 @@ class Recount:
         self._until = until
 
     def keep(self) -> dict[str, Any]:
-        """Return the counts for the state: `Kept`, by the digest of the events."""
+        """Return `SavedCounts` for the state, by the digest of the events."""
         if self._unreliable:
             return {}
         kept = {

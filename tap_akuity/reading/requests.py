@@ -61,11 +61,10 @@ class Requests:
     ) -> None:
         """Initialize without starting a thread.
 
-        Args:
-            fetch: Makes a request. Several threads call it at a time.
-            decode: Converts the response to a page. Only one thread calls it.
-            concurrency: How many requests may be in progress at a time. As many
-                responses again may wait to be decoded; more would take much memory.
+        Several threads call `fetch`, which makes a request, and only one calls
+        `decode`, which converts the response to a page. At most `concurrency` requests
+        are in progress, and with responses that wait to be decoded, which take much
+        memory, twice as many.
         """
         self._fetch = fetch
         self._decode = decode
@@ -82,7 +81,6 @@ class Requests:
         """The largest offset that the server may accept, as far as known."""
 
     def __enter__(self) -> Self:
-        """Return the object."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,22 +90,14 @@ class Requests:
             self._changed.notify_all()
 
     def begin(self, queries: Iterable[Query]) -> None:
-        """Make requests as soon as there is room, in this order.
-
-        Args:
-            queries: Pages that will be needed. Those already begun are ignored.
-        """
+        """Make requests as soon as there is room, in this order, each once."""
         with self._changed:
             for query in queries:
                 if query not in self._calls:
                     self._enqueue(query)
 
     def drop(self, queries: Iterable[Query]) -> None:
-        """Forget requests that were begun and are no longer needed.
-
-        Args:
-            queries: Pages. Those not begun are ignored.
-        """
+        """Forget those of the requests that were begun: they are no longer needed."""
         with self._changed:
             for query in queries:
                 if call := self._calls.get(query):
@@ -119,9 +109,6 @@ class Requests:
         """Return a page. If it was not begun, request it before all others.
 
         A page that is too big to be sent is requested in halves.
-
-        Args:
-            query: The page.
 
         Raises:
             BadRequestError: If the server rejects the query.

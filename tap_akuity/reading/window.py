@@ -65,15 +65,9 @@ _SHIFT = 0.618
 
 
 class TooLargeError(Exception):
-    """A window has to be read in smaller ones."""
+    """A window has to be read in smaller ones, with these limits."""
 
     def __init__(self, total: int, limits: Limits) -> None:
-        """Create the error.
-
-        Args:
-            total: How many events the window holds.
-            limits: The limits to read it with.
-        """
         super().__init__()
         self.total = total
         self.limits = limits
@@ -117,13 +111,6 @@ class Reading:
     """The reading of one window, whose pages are requested ahead."""
 
     def __init__(self, requests: Requests, piece: Piece, limits: Limits) -> None:
-        """Begin to request the pages.
-
-        Args:
-            requests: Makes the requests.
-            piece: A range, with its first page.
-            limits: How much to request, and to hold in memory.
-        """
         self.piece = piece
         self._requests = requests
         self._limits = limits

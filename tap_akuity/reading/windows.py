@@ -66,16 +66,7 @@ def windows(
     """Read a range, completely and in order.
 
     Together, the windows must hold as many events as the range. If they do not, all are
-    read again.
-
-    Args:
-        requests: Makes the requests.
-        whole: The range and its first page.
-        limits: How much to request, and to hold in memory, at a time.
-        end: Where the wanted events end: nanoseconds since the Unix epoch.
-
-    Yields:
-        Windows in ascending order that together are the range.
+    read again. The range may reach beyond `end`, where the wanted events end.
 
     Raises:
         IncompleteError: If the server's count differs from its events.
@@ -217,14 +208,7 @@ def wanted(events: list[Event], start: int, end: int) -> list[Event]:
     """Drop events that were returned only because bounds are whole seconds.
 
     An event counts from its first time to its last: the server may filter by either.
-
-    Args:
-        events: Events in ascending order.
-        start: Where the range starts: nanoseconds since the Unix epoch.
-        end: Where it ends.
-
-    Returns:
-        The events of the range, in the same order.
+    Events are in ascending order.
     """
     found = _up_to(events, end)
     first = to_text(start)

@@ -56,21 +56,15 @@ def parse_items(
     unknown: UnknownMembers,
     precision: str,
 ) -> list[Event]:
-    """Decode the items of a page.
+    """Decode the items of a page: a JSON array, on one line.
 
-    Args:
-        items: A JSON array, on one line.
-        organization_id: The organization of the events.
-        most: The most items allowed.
-        unknown: Collects the members that are not known.
-        precision: Precision of the timestamps, one of `timestamps.PRECISIONS`.
-
-    Returns:
-        An event for each item, in the order of the items.
+    `unknown` collects the members that are not known; the precision of the timestamps
+    is one of `timestamps.PRECISIONS`. Returns an event for each item, in their order.
 
     Raises:
-        RecordError: If there are more items, one is not a JSON object, a known member
-            has another type than the API documents, or a timestamp is not valid.
+        RecordError: If there are more than `most` items, one is not a JSON object, a
+            known member has another type than the API documents, or a timestamp is not
+            valid.
     """
     events: list[Event] = []
     shorten = PRECISIONS[precision]

@@ -17,14 +17,9 @@ if TYPE_CHECKING:
 
 
 class Unmatched:
-    """The values that none of the events seen so far has."""
+    """The values of each filter setting that none of the events so far has."""
 
     def __init__(self, filters: Mapping[str, Collection[str]]) -> None:
-        """Initialize with all values unmatched.
-
-        Args:
-            filters: The values of each filter setting.
-        """
         self._left = {
             setting: {_comparable(value): value for value in values}
             for setting, values in filters.items()
@@ -55,20 +50,13 @@ class Unmatched:
 
 
 class ActorFilter:
-    """The origins and addresses that are wanted, which an older server ignores."""
+    """The wanted origins and addresses, all if empty: old servers do not filter."""
 
     def __init__(self, origins: Collection[str], addresses: Collection[str]) -> None:
-        """Initialize the filter.
-
-        Args:
-            origins: Only events with one of these are wanted; all if empty.
-            addresses: Only events from one of these are wanted; all if empty.
-        """
         self._origins = set(origins)
         self._addresses = set(map(canonical_address, addresses))
 
     def __bool__(self) -> bool:
-        """Return whether there is anything to filter by."""
         return bool(self._origins or self._addresses)
 
     def matches(self, event: Event) -> bool:

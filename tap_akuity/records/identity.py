@@ -48,16 +48,8 @@ def event_id(organization_id: str, timestamp: str, log: AuditLog, *more: str) ->
 
     `count` and `lastOccurredTimestamp` are left out, because they grow when the same
     event is seen again. So is every member that Akuity may add: an event keeps its id,
-    unless it has a twin (see `tap_akuity.records.rows.make_distinct`).
-
-    Args:
-        organization_id: The organization's id, as in the settings.
-        timestamp: In the format of `timestamps.to_text`.
-        log: The item.
-        *more: Strings that follow the 19, for an event that has a twin.
-
-    Returns:
-        64 hexadecimal digits.
+    unless it has a twin: then more strings follow the 19 (see
+    `tap_akuity.records.rows.make_distinct`).
     """
     actor = log.actor or _NO_ACTOR
     target = log.object or _NO_OBJECT

@@ -32,19 +32,13 @@ class UnknownMembers:
     """
 
     def __init__(self) -> None:
-        """Initialize without any names."""
         self.names: set[str] = set()
         """Dotted paths, such as `object.id.name`."""
 
         self._kinds: set[int] = set()
 
     def examine(self, log: AuditLog, raw: msgspec.Raw) -> None:
-        """Collect the unknown members of an item, if it is the first of its kind.
-
-        Args:
-            log: The known members of the item.
-            raw: The item as the server sent it, a JSON object.
-        """
+        """Collect the unknown members of an item, if it is the first of its kind."""
         actor, target = log.actor, log.object
         # Only the hash, because a kind may be as long as a page.
         kind = hash((log.action, actor and actor.type, target and target.type))

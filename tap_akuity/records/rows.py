@@ -38,22 +38,16 @@ class Rows:
     """
 
     def __init__(self) -> None:
-        """Initialize without events."""
         self.size = 0
         """The size of their records in bytes."""
 
         self._events: dict[Key, Event] = {}
 
     def __len__(self) -> int:
-        """Count the events."""
         return len(self._events)
 
     def add(self, rows: Iterable[Event]) -> None:
-        """Add rows.
-
-        Args:
-            rows: Rows with the ids from `parse_items`.
-        """
+        """Add rows, with the ids from `parse_items`."""
         known = self._events
         for row in rows:
             key: Key = row.id
@@ -80,16 +74,10 @@ def _is_same(one: Event, other: Event) -> bool:
 
 
 def content(event: Event) -> bytes:
-    """Return what distinguishes an event from others with its id.
+    """Return what distinguishes an event from others with its id, as canonical JSON.
 
     These are the members that the id does not cover, as far as they are set: after an
     update, a server may send more members, which are unset for most events.
-
-    Args:
-        event: With any id.
-
-    Returns:
-        Canonical JSON, independent of white space and the order of members.
     """
     return _encode_sorted(_distinguishing(event))
 
@@ -113,14 +101,8 @@ def make_distinct(events: list[Event]) -> Distinct:
     spaces and with sorted names.
 
     So the id of a twin depends on no other twin, except for which of them is the first,
-    and not on their order, page or run.
-
-    Args:
-        events: All events of each instant, in any order, with the ids from
-            `parse_items`.
-
-    Returns:
-        The events in the same order.
+    and not on their order, page or run. All events of an instant are required, with the
+    ids from `parse_items`; the events returned are in the same order.
     """
     if len({event.id for event in events}) == len(events):
         return Distinct(events, set())

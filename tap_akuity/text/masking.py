@@ -103,8 +103,7 @@ _secrets = _Secrets()
 def hide(secret: str) -> None:
     """Mask a secret, and any longer piece of it, in every encoding from now on.
 
-    Args:
-        secret: Ignored if shorter than four characters.
+    One that is shorter than four characters is ignored.
     """
     _secrets.add(secret)
 
@@ -116,11 +115,7 @@ def hide_key(key_id: str, secret: str) -> None:
 
 
 def hide_proxies(environment: Mapping[str, str]) -> None:
-    """Hide the passwords in the URLs of proxies, valid or not.
-
-    Args:
-        environment: The environment variables.
-    """
+    """Hide the passwords in the URLs of proxies, valid or not."""
     for name, url in environment.items():
         if not name.lower().endswith("_proxy"):
             continue
@@ -135,15 +130,7 @@ def hide_proxies(environment: Mapping[str, str]) -> None:
 
 
 def one_line(text: str, limit: int = MAX_QUOTED) -> str:
-    """Make external text safe for a message: masked, on one line, of limited length.
-
-    Args:
-        text: Anything.
-        limit: How many characters to keep.
-
-    Returns:
-        One line without control characters or terminal escapes.
-    """
+    """Make external text safe for a message: masked, printable, one line, cut off."""
     line = " ".join(_printable(_secrets.mask(text[:_MAX_WRITE])).split())
     return f"{line[:limit]}…" if len(line) > limit else line
 

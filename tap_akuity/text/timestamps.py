@@ -58,15 +58,8 @@ def parse(text: str, *, assume_utc: bool = False) -> int:
     """Parse a timestamp.
 
     Accepts Go's `time.Time.String()` (`2025-11-21 16:26:40.13921 +0000 UTC`), RFC 3339
-    (`2025-11-21T16:26:40.13921Z`), and, with `assume_utc`, either of them without a
-    zone, without seconds or without a time of day.
-
-    Args:
-        text: The timestamp, with up to 9 fraction digits.
-        assume_utc: Whether a missing zone means UTC.
-
-    Returns:
-        Nanoseconds since the Unix epoch.
+    (`2025-11-21T16:26:40.13921Z`), with up to nine fraction digits, and, with
+    `assume_utc`, either of them without a zone, seconds or a time of day.
 
     Raises:
         TimestampError: If the text is not such a timestamp, not a valid date, or lacks
@@ -109,14 +102,8 @@ EARLIEST = parse("0001-01-01T00:00:10Z")
 def to_text(instant: int) -> str:
     """Format an instant as the tap stores it: RFC 3339, UTC, always nine digits.
 
-    Texts of one width sort as the instants do, which the Singer SDK relies on when it
-    compares bookmarks.
-
-    Args:
-        instant: Nanoseconds since the Unix epoch, within the years 1 to 9999.
-
-    Returns:
-        Text such as `2025-11-21T16:26:40.139210000Z`.
+    An example is `2025-11-21T16:26:40.139210000Z`. Texts of one width sort as the
+    instants do, which the Singer SDK relies on when it compares bookmarks.
     """
     seconds, fraction = divmod(instant, SECOND)
     moment = _EPOCH + timedelta(seconds=seconds)
@@ -124,26 +111,14 @@ def to_text(instant: int) -> str:
 
 
 def to_bound(instant: int) -> str:
-    """Format an instant for a query: RFC 3339, UTC, with as few digits as possible.
-
-    Args:
-        instant: Nanoseconds since the Unix epoch, within the years 1 to 9999.
-
-    Returns:
-        Text such as `2025-11-21T16:26:40Z` or `2025-11-21T16:26:40.999Z`.
-    """
+    """Format an instant for a query: RFC 3339, UTC, with as few digits as possible."""
     return f"{to_text(instant)[:-1].rstrip('0').rstrip('.')}Z"
 
 
 def months_before(instant: int, months: int) -> int:
     """Return the instant so many months earlier, on the 28th of a month at the latest.
 
-    Args:
-        instant: Nanoseconds since the Unix epoch.
-        months: A number of months for which the result is still in the year 1 or later.
-
-    Returns:
-        Nanoseconds since the Unix epoch.
+    That must not be before the year 1.
     """
     days, rest = divmod(instant, DAY)
     day = _EPOCH.date() + timedelta(days=days)
@@ -153,13 +128,7 @@ def months_before(instant: int, months: int) -> int:
 
 
 def canonical(text: str) -> str:
-    """Convert a timestamp of the API to the tap's format, without losing a digit.
-
-    Args:
-        text: A timestamp with a zone, see `parse`.
-
-    Returns:
-        Text as from `to_text`.
+    """Convert a timestamp of the API to the format of `to_text`, with every digit.
 
     Raises:
         TimestampError: As `parse`.

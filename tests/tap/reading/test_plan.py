@@ -2,7 +2,9 @@
 
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece, plan
-from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.reading.ranges import IncompleteError, Page, Range
+from tap_akuity.reading.requests import Requests
+from tap_akuity.reading.windows import windows
 from tap_akuity.text.timestamps import DAY, SECOND
 from tests.helpers.server import Server, event, events, seconds
 
@@ -62,3 +64,62 @@ def test_a_total_without_a_row_is_not_believed():
     whole = Piece(Range(0, DAY), 10**9, Page([], 10**9))
     with Server([]).requests() as requests:
         assert list(plan(requests, whole, LIMITS)) == [whole]
+
+
+class Recorded(Requests):
+    """Records what was not begun before the request that precedes it was needed."""
+
+    def __init__(self, server, concurrency):
+        super().__init__(server.fetch, lambda _, page: page, concurrency)
+        self.begun, self.late = [set(), set()], []
+
+    def begin(self, queries):
+        queries = list(queries)
+        self.begun[-1].update(queries)
+        super().begin(queries)
+
+    def get(self, query):
+        self.late += [query] * (query not in self.begun[0])
+        self.begun = [self.begun[0] | self.begun[1], set()]
+        return super().get(query)
+
+
+def test_what_the_plan_needs_next_is_begun_before_it_waits():
+    server = Server(events(seconds(*range(0, 2000, 10))))
+    whole = server.whole(0, 3000 * SECOND, LIMITS.page_size)
+    with Recorded(server, LIMITS.concurrency) as requests:
+        found = list(plan(requests, whole, LIMITS))
+    # The first probe of each level, and the first page after it.
+    assert len(requests.late) <= 3
+    assert len(found) > 10
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "random"])
+@pytest.mark.parametrize("deepest", [10**9, 30, 12])
+def test_nothing_that_was_begun_is_left(order, deepest):
+    server = Server(events(seconds(*range(0, 2000, 10))), order=order, deepest=deepest)
+    whole = server.whole(0, 3000 * SECOND, LIMITS.page_size)
+    with Requests(server.fetch, lambda _, page: page, LIMITS.concurrency) as requests:
+        read = list(windows(requests, whole, LIMITS, 3000 * SECOND))
+        assert not requests._calls
+        assert not requests._started
+    assert sum(len(window.events) for window in read) == 200
+
+
+def test_what_is_before_a_contradiction_is_read_first():
+    """Pages of another range end the run, but not before its turn."""
+
+    def respond(server, query):
+        early = Page(server.events[:5], 200)
+        return early if query.start > 1000 * SECOND else server.page(query)
+
+    server = Server(events(seconds(*range(0, 2000, 10))))
+    whole = server.whole(0, 1900 * SECOND, LIMITS.page_size)
+    server.respond = respond
+    read = []
+    with (
+        Requests(server.fetch, lambda _, page: page, LIMITS.concurrency) as requests,
+        pytest.raises(IncompleteError, match="outside the requested range"),
+    ):
+        read.extend(windows(requests, whole, LIMITS, 1900 * SECOND))
+    assert sum(len(window.events) for window in read) > 90
