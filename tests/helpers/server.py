@@ -7,6 +7,7 @@ from functools import cache
 from threading import Lock
 from typing import Any
 
+from tap_akuity.api.errors import BadRequestError
 from tap_akuity.api.query import Query
 from tap_akuity.reading.plan import Piece
 from tap_akuity.reading.ranges import Page, Range
@@ -68,6 +69,8 @@ class Server:
     shuffle: bool = False
     """Whether events at one time are in another order on each page."""
     cap: int = 10**9
+    deepest: int = 10**9
+    """The largest offset that it does not refuse."""
     respond: Callable[["Server", Query], Page] = lambda self, query: self.page(query)
     asked: list[Query] = field(default_factory=list)
     earlier: list[Page] = field(default_factory=list)
@@ -82,6 +85,9 @@ class Server:
         assert query.start % SECOND == query.end % SECOND == 0
         with self.lock:
             self.asked.append(query)
+            if query.offset > self.deepest:
+                message = "no such offset"
+                raise BadRequestError(message)
             return self.respond(self, query)
 
     def page(self, query):

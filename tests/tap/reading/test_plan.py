@@ -1,5 +1,7 @@
 """Where a range is divided, and what that costs."""
 
+import pytest
+
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece, plan
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
