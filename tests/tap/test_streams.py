@@ -441,18 +441,6 @@ def test_nothing_is_recounted(world, settings):
     assert "recount" not in world.kept
 
 
-def test_a_bound_within_a_day_bounds_it(world):
-    world.settings["start_date"] = at(7200)
-    world.happen(DAY_0 + HOUR, DAY_0 + 3 * HOUR)
-    world.run(4)
-    world.happen(DAY_0 + DAY + HOUR)
-    world.run(26)
-    world.happen(DAY_0 + HOUR + 1, DAY_0 + 2 * HOUR + 1)
-    assert len(world.run(48)) == 2 + 1
-    (kept,) = world.kept["recount"].values()
-    assert kept["counted"] == {"2026-03-01T02:00:00Z": 2}
-
-
 @pytest.mark.parametrize("changed", ["filters", "organization"])
 def test_other_events_are_counted_anew(world, changed, monkeypatch):
     world.settings["actions"] = ["created"]

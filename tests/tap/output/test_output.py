@@ -27,7 +27,7 @@ from sandbox.truth import COLUMNS, TIMES, flattened, row
 from tap_akuity import streams
 from tap_akuity.output import flattening
 from tap_akuity.output.conversion import decode
-from tap_akuity.output.lines import CHUNK_BYTES, chunks, unbroken
+from tap_akuity.output.lines import CHUNK_BYTES, chunks
 from tap_akuity.output.maps import StreamMapError
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.event import RecordError
@@ -285,13 +285,6 @@ def test_messages_hold_what_the_maps_make(served):
     assert [one["stream"] for one in found] == names
     assert all(one["time_extracted"].endswith("Z") for one in found)
     assert bookmark(last_state(messages)) == bookmark(last_state(plain))
-
-
-@given(st.text("a\u2028\u2029\x85\u2014é", max_size=6))
-def test_no_reader_sees_a_line_end_in_a_text(text):
-    json_text = json.dumps([text], ensure_ascii=False)
-    (line,) = unbroken(json_text.encode()).decode().splitlines()
-    assert json.loads(line) == [text]
 
 
 def test_each_line_is_one_message_for_every_reader(capsysbinary):
