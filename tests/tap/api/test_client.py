@@ -16,7 +16,7 @@ QUERY = Query(999_000_000, 2_000_000_000, 500, 100)
 EMPTY = {"items": [], "totalCount": 0}
 
 
-def test_a_request(requests_mock):
+def test_a_request_has_the_key_the_filters_and_the_page(requests_mock):
     url = "https://eu.example.com/x/api/v1/organizations/a%20b%3Fc/audit-logs"
     requests_mock.get(url, json=EMPTY)
     stream_of(
@@ -237,7 +237,9 @@ def test_a_request_that_the_run_can_do_without_ends_nothing(requests_mock):
         ("", 0.5),
     ],
 )
-def test_retry_after(requests_mock, waits, monkeypatch, header, seconds):
+def test_a_retry_waits_as_long_as_the_server_asks(
+    requests_mock, waits, monkeypatch, header, seconds
+):
     monkeypatch.setattr(time, "time", lambda: 10**9)
     limited = {"status_code": 429, "headers": {"Retry-After": header}}
     requests_mock.get(URL, [limited, {"json": EMPTY}])

@@ -59,7 +59,7 @@ def findings(caplog, monkeypatch):
     return find
 
 
-def test_all_findings(findings):
+def test_a_sync_that_can_work_is_described(findings):
     text = "\n".join(findings(f"--months-kept=6 --key-expires={LATER}"))
     text = re.sub(r"event: .*Z", "event: THEN", text)
     text = re.sub(r"(59|60)\d events in", "600 events in", text)
@@ -105,7 +105,7 @@ def test_all_findings(findings):
         ("--clock-skew-seconds=95", "local one is 9[456] seconds behind the server's"),
     ],
 )
-def test_findings(findings, options, expected):
+def test_each_finding_is_told(findings, options, expected):
     assert re.search(expected, "\n".join(findings(options)))
 
 
@@ -164,7 +164,7 @@ def test_an_event_that_cannot_be_read(findings):
         findings("", {"timestamp": "soon"})
 
 
-def test_the_command(sandbox, tmp_path):
+def test_the_command_does_what_its_option_says(sandbox, tmp_path):
     config = write(tmp_path / "config.json", config_for(sandbox, start_date=None))
     result = run("--config", config, "--test=quick")
     assert result.returncode == 0, result.stderr
