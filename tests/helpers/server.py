@@ -92,7 +92,15 @@ class Server:
 
     def page(self, query):
         """Return a page without surprises."""
-        found = [one for one in self.events if self._matches(one, query)]
+        half = self.unit // 2 if self.rounds else 0
+        start, end = ((bound + half) // self.unit for bound in (query.start, query.end))
+        start += not self.start_inclusive
+        end += self.end_inclusive
+        found = [
+            one
+            for one in self.events
+            if start <= (self.time(one) + half) // self.unit < end
+        ]
         page = self._ordered(found)[query.offset :][: min(query.limit, self.cap)]
         return Page(page, len(found))
 
@@ -122,14 +130,6 @@ class Server:
     def queries(self):
         """What was asked but probes."""
         return [query for query in self.asked if query.limit > 1]
-
-    def _matches(self, one, query):
-        when, start, end = map(self._rough, (self.time(one), query.start, query.end))
-        after = when >= start if self.start_inclusive else when > start
-        return after and (when <= end if self.end_inclusive else when < end)
-
-    def _rough(self, instant):
-        return (instant + (self.unit // 2 if self.rounds else 0)) // self.unit
 
     def time(self, one):
         """Return the time by which an event is filtered and sorted."""
