@@ -1,10 +1,12 @@
 """Running the command, and reading what it wrote."""
 
+import importlib
 import json
 import multiprocessing
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -19,22 +21,26 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["singer_sdk"])
 
 
-def _main(arguments, environment, folder, files):
+def _main(arguments, environment, folder, files, max_events):
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[1:] = arguments
-    from tap_akuity.__main__ import main  # noqa: PLC0415 - in that process
+    if max_events:
+        streams = importlib.import_module("tap_akuity.streams")
+        streams.Limits = partial(streams.Limits, max_events=max_events, slack=0)
+    importlib.import_module("tap_akuity.__main__").main()
 
-    main()
 
+def start(*arguments, files, max_events=None, **environment):
+    """Start the command with files for stdout and stderr, and return the process.
 
-def start(*arguments, files, **environment):
-    """Start the command with files for stdout and stderr, and return the process."""
+    With smaller windows than usual, fewer events are enough for many.
+    """
     environment = inherited("TAP_AKUITY") | environment
-    given = [*map(str, arguments)], environment, Path.cwd(), files
+    given = [*map(str, arguments)], environment, Path.cwd(), files, max_events
     process = _context.Process(target=_main, args=given)
     process.start()
     return process
