@@ -1,11 +1,10 @@
 """The settings: their schema, and the validation of a configuration."""
 
-from __future__ import annotations
-
 import difflib
 import math
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jsonschema import Draft7Validator, FormatChecker
 from jsonschema.validators import extend
@@ -16,9 +15,6 @@ from urllib3.util import Url, parse_url
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
 from tap_akuity.text.timestamps import TimestampError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 DEFAULT_API_URL = "https://akuity.cloud"
 ENVIRONMENT_PREFIX = "TAP_AKUITY_"

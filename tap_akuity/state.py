@@ -3,19 +3,15 @@
 Ignoring a state silently would cause a gap or an unwanted backfill.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tap_akuity.reading.recount import validated
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
 from tap_akuity.text.timestamps import TimestampError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 NOT_BEFORE = "not_before"
 """Where a replication without a start date began.
@@ -74,38 +70,34 @@ def normalize(
         return dict(state)
     bookmark = dict(bookmarks[stream])
     if bookmark.get("replication_key", replication_key) != replication_key:
-        msg = (
+        raise StateError(
             f"The state's bookmark of `{stream}` is not one of `{replication_key}`: "
             "correct the state, or remove it to start over."
         )
-        raise StateError(msg)
     for name in ("replication_key_value", NOT_BEFORE, READ_UNTIL):
         if name not in bookmark:
             continue
         try:
             instant = timestamps.parse(bookmark[name].strip(), assume_utc=True)
         except (AttributeError, TimestampError) as error:
-            msg = (
+            raise StateError(
                 f"`{name}` of `{stream}` in the state is not a valid date or time: "
                 "write it as 2026-01-01T08:30:00Z, or remove the state to start over."
-            )
-            raise StateError(msg) from error
+            ) from error
         if instant > now + timestamps.DAY:
-            msg = (
+            raise StateError(
                 f"`{name}` of `{stream}` in the state is more than a day in the "
                 "future, so that nothing would be fetched: correct it, or remove the "
                 "state to start over."
             )
-            raise StateError(msg)
         bookmark[name] = timestamps.to_text(instant)
     try:
         validated(bookmark.get(RECOUNT, {}))
     except ValueError as error:
-        msg = (
+        raise StateError(
             f"`{RECOUNT}` of `{stream}` in the state is malformed: remove it, and the "
             f"last days are counted anew ({one_line(str(error))})."
-        )
-        raise StateError(msg) from error
+        ) from error
     if "replication_key_value" in bookmark:
         bookmark["replication_key"] = replication_key
     return {**state, "bookmarks": {**bookmarks, stream: bookmark}}
@@ -113,9 +105,8 @@ def normalize(
 
 def _members(value: Any, what: str) -> dict[str, Any]:  # noqa: ANN401
     if not isinstance(value, dict):
-        msg = (
+        raise StateError(
             f"The {what} is not a JSON object: pass the value of a STATE message that "
             "the tap wrote, or remove the state to start over."
         )
-        raise StateError(msg)
     return value

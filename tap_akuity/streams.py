@@ -1,18 +1,20 @@
 """The streams: their records, order and bookmarks."""
 
-from __future__ import annotations
-
 import logging
 import time
+from collections.abc import Generator, Iterable, Iterator
 from functools import cache, cached_property
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from requests.auth import HTTPBasicAuth
 from singer_sdk.exceptions import ConfigurationError
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
+from singer_sdk.helpers.types import Auth, Context
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from singer_sdk.streams import RESTStream
 from typing_extensions import override
@@ -23,7 +25,7 @@ from tap_akuity.api.query import Query
 from tap_akuity.checks.account import Account
 from tap_akuity.checks.daily import check_key, check_reach
 from tap_akuity.output.batches import batches
-from tap_akuity.output.conversion import converters, decode
+from tap_akuity.output.conversion import Convert, converters, decode
 from tap_akuity.output.progress import Progress
 from tap_akuity.output.selection import selecting
 from tap_akuity.output.writer import LineWriter
@@ -31,6 +33,8 @@ from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import IncompleteError, Range
 from tap_akuity.reading.reader import Reader
 from tap_akuity.reading.recount import Recount
+from tap_akuity.reading.windows import Window
+from tap_akuity.records.event import Event
 from tap_akuity.records.filters import Unmatched, canonical_address, listed
 from tap_akuity.state import (
     CHECKED_ON,
@@ -41,17 +45,6 @@ from tap_akuity.state import (
     source,
 )
 from tap_akuity.text import timestamps
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
-
-    from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
-    from singer_sdk.helpers.types import Auth, Context
-    from singer_sdk.singerlib import Catalog
-
-    from tap_akuity.output.conversion import Convert
-    from tap_akuity.reading.windows import Window
-    from tap_akuity.records.event import Event
 
 FILTERS = {
     "actions": "filters.action",
@@ -199,8 +192,9 @@ class AuditLogsStream(RESTStream[Query]):
         # Rejects a catalog that would make the sync lose data.
         entry = catalog.get_stream(self.name)
         if entry is None:
-            msg = f"The catalog has no stream `{self.name}`: create it with --discover."
-            raise CatalogError(msg)
+            raise CatalogError(
+                f"The catalog has no stream `{self.name}`: create it with --discover."
+            )
         super().apply_catalog(catalog)
         problem = ""
         if not self.selected:
@@ -255,12 +249,11 @@ class AuditLogsStream(RESTStream[Query]):
             ConfigurationError: If there is more than one stream to write.
         """
         if self.get_batch_config(self.config) and len(self.stream_maps) > 1:
-            msg = (
+            raise ConfigurationError(
                 f"Setting `stream_maps` makes {len(self.stream_maps)} streams of "
                 f"`{self.name}`, which cannot be written in batches: leave it or "
                 "`batch_config` out."
             )
-            raise ConfigurationError(msg)
 
     @override
     def _sync_records(
@@ -268,12 +261,7 @@ class AuditLogsStream(RESTStream[Query]):
     ) -> Generator[dict[str, Any], Any, Any]:
         # The SDK walks the catalog and the schema for every record, and writes one line
         # at a time; here a window is converted and written at once.
-        writer = self._tap.message_writer
-        if not isinstance(writer, LineWriter):
-            msg = (
-                f"Messages are written by a LineWriter, not a {type(writer).__name__}."
-            )
-            raise TypeError(msg)
+        writer = cast("LineWriter", self._tap.message_writer)
         for events in self._synced(context):
             for name, convert in self.converters:
                 records = map(convert, map(_json, events))
@@ -360,12 +348,11 @@ class AuditLogsStream(RESTStream[Query]):
             self._has_gap |= bool(window.unsent)
             yield window
         if self._has_gap:
-            msg = (
+            raise IncompleteError(
                 "All events were loaded except those too big for Akuity, which "
                 "the warnings name; the next run starts before them: leave them out "
                 "with `start_date`, `end_date` or a filter, and contact its support."
             )
-            raise IncompleteError(msg)
         if unmatched.values:
             self.log(
                 "From %s to %s no event matches %s: check the values, which must be as "

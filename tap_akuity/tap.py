@@ -1,7 +1,5 @@
 """The tap: its settings, its state, its discovery."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json
@@ -12,13 +10,17 @@ import stat
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn, cast
+from types import FrameType
+from typing import IO, Any, ClassVar, NoReturn, cast
 
+import click
 import singer_sdk.configuration
 from dotenv import dotenv_values
 from singer_sdk import Tap
 from singer_sdk.exceptions import ConfigurationError, ConfigValidationError
+from singer_sdk.streams import Stream
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
@@ -29,13 +31,6 @@ from tap_akuity.output.writer import LineWriter
 from tap_akuity.state import normalize
 from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text.masking import hide_key, hide_proxies, one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from types import FrameType
-
-    import click
-    from singer_sdk.streams import Stream
 
 _MELTANO_ROOT = "MELTANO_PROJECT_ROOT"
 """The variable by which Meltano names its project's folder."""
@@ -255,31 +250,33 @@ def _read_object(what: str, path: str) -> str:
     """
     if path.lstrip().startswith("{"):
         # Not quoted: it may hold the API key.
-        msg = f"The option --{what} takes the name of a file: write the {what} to one."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            f"The option --{what} takes the name of a file: write the {what} to one."
+        )
     name = f"The {what} file {one_line(path)}"
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            msg = f"{name} is not a regular file: write the {what} to one."
-            raise ConfigurationError(msg)
+            raise ConfigurationError(
+                f"{name} is not a regular file: write the {what} to one."
+            )
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        msg = f"{name} cannot be read: check its name ({one_line(str(error))})."
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(
+            f"{name} cannot be read: check its name ({one_line(str(error))})."
+        ) from error
     try:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        msg = f"{name} is not valid JSON: correct it ({error})."
-        raise ConfigurationError(msg) from error
+        raise ConfigurationError(
+            f"{name} is not valid JSON: correct it ({error})."
+        ) from error
     if not isinstance(value, dict):
-        msg = f"{name} is not a JSON object: correct it."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(f"{name} is not a JSON object: correct it.")
     return text
 
 
 def _refuse(constant: str) -> NoReturn:
-    msg = f"{constant} is not a JSON number"
-    raise ValueError(msg)
+    raise ValueError(f"{constant} is not a JSON number")
 
 
 def _env_file(names: set[str]) -> str:

@@ -7,15 +7,10 @@ These objects cannot form reference cycles, so the garbage collector need not tr
 (`gc=False`).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
 import msgspec
 from msgspec import UNSET, UnsetType
-
-if TYPE_CHECKING:
-    from typing import TypeAlias
 
 Text: TypeAlias = str | UnsetType | None
 

@@ -1,13 +1,13 @@
 """The client of the Akuity API: takes a query, returns a page."""
 
-from __future__ import annotations
-
 import codecs
+import logging
 import sys
 import time
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from threading import Event, Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import backoff
@@ -25,16 +25,10 @@ from tap_akuity.api.errors import (
     RetriableError,
     UnreachableError,
 )
-from tap_akuity.api.session import BodyTooBigError, BoundedSession
+from tap_akuity.api.query import Query
+from tap_akuity.api.session import BodyTooBigError, BoundedSession, Response
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Mapping
-
-    from tap_akuity.api.query import Query
-    from tap_akuity.api.session import Response
 
 _T = TypeVar("_T")
 
@@ -215,8 +209,7 @@ class AkuityClient:
                 else:
                     self._reached = True
                 if attempt >= most:
-                    msg = f"{error} Attempts: {attempt}."
-                    raise FatalAPIError(msg) from error
+                    raise FatalAPIError(f"{error} Attempts: {attempt}.") from error
                 self._wait_until(0.0)  # Say nothing of a retry that will not be made.
                 # Full jitter, but at least as long as the server requests.
                 wait = max(backoff.full_jitter(next(waits)), error.retry_after)
@@ -246,8 +239,9 @@ class AkuityClient:
                 url, headers=self._headers, auth=self._auth, timeout=self.timeout
             )
         except BodyTooBigError as error:
-            msg = f"The page is too big to be read ({error})."
-            raise PageTooBigError(msg) from error
+            raise PageTooBigError(
+                f"The page is too big to be read ({error})."
+            ) from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise errors.of_transport(error, self._url) from error
 
@@ -317,8 +311,7 @@ def _parameters(query: Query) -> dict[str, Any]:
 
 def _check_array(json: msgspec.Raw) -> None:
     if bytes(memoryview(json)[:1]) != b"[":
-        msg = "`items` is not an array"
-        raise msgspec.ValidationError(msg)
+        raise msgspec.ValidationError("`items` is not an array")
 
 
 def _on_one_line(items: msgspec.Raw, body: bytes) -> msgspec.Raw:

@@ -1,14 +1,11 @@
 """Errors of requests, explained for users."""
 
-from __future__ import annotations
-
 import http.client
 import re
 import sys
 import time
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,11 +13,8 @@ import requests
 import urllib3
 from singer_sdk.exceptions import FatalAPIError
 
-from tap_akuity.api.session import CABundleError
+from tap_akuity.api.session import CABundleError, Response
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    from tap_akuity.api.session import Response
 
 MAX_RETRY_AFTER_SECONDS = 300.0
 """The longest wait between two attempts that the server may request."""
@@ -122,8 +116,9 @@ def check_status(response: Response, url: str) -> None:
         raise PageTooBigError(sentence)
     sentence = f"{_advice(response, url)} ({details(response, url)})."
     if _BAD_TEXT in message:
-        msg = f"{_ADVICE[HTTPStatus.BAD_REQUEST]} ({details(response, url)})."
-        raise FatalAPIError(msg)
+        raise FatalAPIError(
+            f"{_ADVICE[HTTPStatus.BAD_REQUEST]} ({details(response, url)})."
+        )
     if _may_pass(status):
         raise RetriableError(
             sentence,

@@ -1,7 +1,5 @@
 """The query of one request."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 

@@ -5,16 +5,16 @@ for the headers, `MAX_BODY_BYTES` for the decompressed body, twice that while it
 and a few pieces of `_PIECE_BYTES`. No cookie is kept.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import io
 import os
+import socket
 import ssl
 import time
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import certifi
@@ -23,10 +23,6 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 from typing_extensions import override
-
-if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Mapping
 
 MAX_BODY_BYTES = 8 << 20
 """The largest page, decompressed. The hop behind Akuity's gateway allows 4 MiB."""
@@ -112,8 +108,9 @@ class BoundedSession:
         except requests.RequestException as error:
             if time.monotonic() < deadline:
                 raise
-            msg = f"no complete response within {timeout:g} seconds"
-            raise requests.Timeout(msg) from error
+            raise requests.Timeout(
+                f"no complete response within {timeout:g} seconds"
+            ) from error
         except (TypeError, ValueError) as error:
             # Some malformed proxy URLs cause these.
             raise requests.exceptions.InvalidProxyURL(error) from error
@@ -127,16 +124,16 @@ def _body(response: requests.Response) -> bytes:
         return b""
     body = _read(response, MAX_BODY_BYTES)
     if len(body) > MAX_BODY_BYTES:
-        msg = f"the body is larger than {MAX_BODY_BYTES >> 20} MiB"
-        raise BodyTooBigError(msg)
+        raise BodyTooBigError(f"the body is larger than {MAX_BODY_BYTES >> 20} MiB")
     return body
 
 
 def _read(response: requests.Response, most: int) -> bytes:
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in {"identity", *_ENCODINGS}:
-        msg = "the body is encoded in a way that was not requested"
-        raise requests.exceptions.ContentDecodingError(msg)
+        raise requests.exceptions.ContentDecodingError(
+            "the body is encoded in a way that was not requested"
+        )
     body = b""  # Most pages come in one piece, which this does not copy.
     for piece in response.iter_content(_PIECE_BYTES):
         body += piece
@@ -155,11 +152,10 @@ def _tls_context() -> ssl.SSLContext:
                     return ssl.create_default_context(capath=bundle)
                 return ssl.create_default_context(cafile=bundle)
             except OSError as error:
-                msg = (
+                raise CABundleError(
                     f"{variable} names {bundle}, which cannot be read as certificates: "
                     "correct or unset it"
-                )
-                raise CABundleError(msg) from error
+                ) from error
     return ssl.create_default_context(cafile=certifi.where())
 
 
@@ -233,14 +229,12 @@ class _Wire(io.RawIOBase):
     def readinto(self, buffer: Any) -> int | None:
         seconds = self._deadline - time.monotonic()
         if seconds <= 0:
-            msg = "timed out"
-            raise TimeoutError(msg)
+            raise TimeoutError("timed out")
         self._sock.settimeout(seconds)
         count = self._raw.readinto(buffer)
         self.left -= count or 0
         if self.left < 0:
-            msg = "the response is too long"
-            raise http.client.HTTPException(msg)
+            raise http.client.HTTPException("the response is too long")
         return count
 
     @override

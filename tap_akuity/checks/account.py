@@ -4,22 +4,18 @@ A key may not be allowed to see them, and older servers return fewer members. So
 here raises: a value that is not visible or not valid is None, and `problem` says why.
 """
 
-from __future__ import annotations
-
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
+from tap_akuity.api.client import AkuityClient
+from tap_akuity.api.session import Response
 from tap_akuity.text import timestamps
 from tap_akuity.text.timestamps import TimestampError
-
-if TYPE_CHECKING:
-    from tap_akuity.api.client import AkuityClient
-    from tap_akuity.api.session import Response
 
 NEVER = 2**63 - 1
 """The expiry of an API key that does not expire, in nanoseconds since the epoch."""

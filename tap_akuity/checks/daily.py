@@ -3,18 +3,12 @@
 A key that may not see the organization, or itself, does not stop the run.
 """
 
-from __future__ import annotations
-
 import logging
 import time
-from typing import TYPE_CHECKING
 
-from tap_akuity.checks.account import NEVER
+from tap_akuity.checks.account import NEVER, Account
+from tap_akuity.reading.ranges import Range
 from tap_akuity.text.timestamps import DAY, months_before, parse, to_text
-
-if TYPE_CHECKING:
-    from tap_akuity.checks.account import Account
-    from tap_akuity.reading.ranges import Range
 
 LONG_AGO = 30 * DAY
 """More recent events are not worth a request."""
@@ -86,11 +80,10 @@ def check_reach(
         if organization.archived_months:
             gap += f"; archives are kept for {organization.archived_months} months"
         if fail:
-            msg = (
+            raise GapError(
                 f"{gap}: set `start_date` to {until} to continue without them, or "
                 "`fail_on_gap` to false."
             )
-            raise GapError(msg)
         logger.warning("%s.", gap)
 
 

@@ -4,16 +4,15 @@ No finding holds anything from an event or about the organization, so that all o
 can be published. What no event shows is not guessed.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from itertools import product
 from math import factorial, prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -21,14 +20,10 @@ from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api import errors
 from tap_akuity.api.audit_log import AuditLog
+from tap_akuity.api.session import Response
 from tap_akuity.records.members import UnknownMembers
+from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text.timestamps import SECOND, parse, to_bound
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from tap_akuity.api.session import Response
-    from tap_akuity.streams import AuditLogsStream
 
 MAX_REQUESTS, MAX_SECONDS, MAX_REQUEST_SECONDS = 20, 30, 10
 PRICE_OF_FAILURE = 5  # It counts as so many requests.
@@ -129,8 +124,7 @@ def measure(stream: AuditLogsStream, logger: logging.Logger, now: int) -> None:
 
 def _require(condition: object, why: str) -> None:
     if not condition:
-        msg = f"not found out: {why}"
-        raise NotFoundOutError(msg)
+        raise NotFoundOutError(f"not found out: {why}")
 
 
 class Measurement:

@@ -1,24 +1,17 @@
 """The check that `--test` runs: one line for each thing that a sync needs."""
 
-from __future__ import annotations
-
+import logging
 import time
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
 from tap_akuity.api.query import Query
-from tap_akuity.checks.account import NEVER, NOT_VISIBLE
+from tap_akuity.checks.account import NEVER, NOT_VISIBLE, ApiKey, Organization
 from tap_akuity.records.filters import listed
+from tap_akuity.streams import AuditLogsStream
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    import logging
-
-    from tap_akuity.checks.account import ApiKey, Organization
-    from tap_akuity.streams import AuditLogsStream
 
 MAX_ATTEMPTS = 3
 """Attempts per request: a user waits for the result and can run the check again."""

@@ -1,25 +1,20 @@
 """Writes records into batch files."""
 
-from __future__ import annotations
-
 import gzip
 import importlib.util
 import itertools
 import shutil
 import tempfile
-from typing import IO, TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterable, Iterator
+from typing import IO, Any, cast
 from uuid import uuid4
 
 from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import ConfigurationError
+from singer_sdk.helpers._batch import BatchConfig
 
 from tap_akuity.output.conversion import decode
 from tap_akuity.output.lines import chunks, unbroken
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from singer_sdk.helpers._batch import BatchConfig
 
 GZIP_LEVEL = 4
 """The compression level.
@@ -46,8 +41,9 @@ def batches(
     """
     size = config.batch_size
     if not isinstance(size, int) or size < 1:
-        msg = "Setting `batch_config.batch_size` must be an integer of at least 1."
-        raise ConfigurationError(msg)
+        raise ConfigurationError(
+            "Setting `batch_config.batch_size` must be an integer of at least 1."
+        )
     make = _parquet if config.encoding.format == "parquet" else _json_lines
     write = make(tap, stream, config)
     for first in records:
@@ -92,11 +88,10 @@ def _parquet(
 ) -> Callable[[Iterable[bytes]], list[str]]:
     """Let the SDK write Parquet, with a whole batch in memory."""
     if not importlib.util.find_spec("pyarrow"):
-        msg = (
+        raise ConfigurationError(
             "Setting `batch_config` asks for Parquet, which requires pyarrow: install "
             "the tap with its extra `parquet`, as in `pip install '.[parquet]'`."
         )
-        raise ConfigurationError(msg)
     batcher = Batcher(tap, stream, config)
 
     def write(records: Iterable[bytes]) -> list[str]:

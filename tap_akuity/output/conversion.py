@@ -6,30 +6,23 @@ output stream. If there is nothing to convert, a record keeps its bytes unchange
 Numbers keep every digit.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from singer_sdk.contrib.msgspec import encoder
-from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform
+from singer_sdk.mapper import RemoveRecordTransform, SameRecordTransform, StreamMap
 
 from tap_akuity.output import maps
 from tap_akuity.output.flattening import flattening
+from tap_akuity.output.selection import Change
 from tap_akuity.records.event import RecordError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+Convert: TypeAlias = Callable[[bytes], bytes | None]
+"""Converts an event to a record, both as JSON; None if it is filtered out."""
 
-    from singer_sdk.mapper import StreamMap
-
-    from tap_akuity.output.selection import Change
-
-    Convert: TypeAlias = Callable[[bytes], bytes | None]
-    """Converts an event to a record, both as JSON; None if it is filtered out."""
-
-    Step: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | None"]
+Step: TypeAlias = Callable[[dict[str, Any]], "dict[str, Any] | None"]
 
 
 def decode(json: bytes) -> dict[str, Any]:
@@ -44,8 +37,9 @@ def decode(json: bytes) -> dict[str, Any]:
     try:
         record: dict[str, Any] = _decode(json)
     except (msgspec.MsgspecError, RecursionError) as error:
-        msg = f"An event cannot be read, so the sync stops before it: {error}."
-        raise RecordError(msg) from error
+        raise RecordError(
+            f"An event cannot be read, so the sync stops before it: {error}."
+        ) from error
     return record
 
 

@@ -6,16 +6,11 @@ that the schema does not know: for a null object, the SDK writes a null under th
 object's own name, which some targets reject, and no value for its columns.
 """
 
-from __future__ import annotations
+from collections.abc import Callable
+from typing import Any
 
-from typing import TYPE_CHECKING, Any
-
+from singer_sdk.mapper import StreamMap
 from singer_sdk.singerlib.json import serialize_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from singer_sdk.mapper import StreamMap
 
 MAX_KEPT_NAMES = 10_000
 """The most members to cache the SDK's results for.
@@ -60,7 +55,7 @@ class _Members(dict[str, "tuple[str, bool, _Members | None]"]):
         self._path = path
         self._kept = [0] if kept is None else kept
 
-    def __missing__(self, name: str) -> tuple[str, bool, _Members | None]:
+    def __missing__(self, name: str) -> "tuple[str, bool, _Members | None]":
         path = (*self._path, name)
         (column,) = self._stream_map.flatten_record(_nested(path, None))
         # A flattened object has no column of its own.

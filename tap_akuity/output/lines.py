@@ -1,11 +1,6 @@
 """JSON in lines. No side effects."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 CHUNK_BYTES = 1 << 16
 """How much to collect before it is written or compressed.

@@ -3,13 +3,12 @@
 The maps themselves, and their expressions, are the SDK's.
 """
 
-from __future__ import annotations
-
 import ast
 import copy
 import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from singer_sdk.exceptions import ConfigurationError
 from singer_sdk.mapper import (
@@ -17,12 +16,8 @@ from singer_sdk.mapper import (
     MAPPER_FILTER_OPTION,
     MAPPER_SOURCE_OPTION,
     NULL_STRING,
+    StreamMap,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-
-    from singer_sdk.mapper import StreamMap
 
 _HASHES = frozenset({"md5", "sha256"})
 
@@ -61,21 +56,19 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
             except (SyntaxError, ValueError):
                 parsed = None
             if not (parsed and parsed.body):
-                msg = (
+                raise StreamMapError(
                     f"Stream map `{name}` has an expression for `{place}` that is not "
                     "valid Python: correct it."
                 )
-                raise StreamMapError(msg)
             for setting in _settings(parsed):
                 value = settings.get(setting)
                 # Without a salt, hashes of short values are easily reversed.
                 if value is None or (value == "" and _hashes(parsed)):
-                    msg = (
+                    raise StreamMapError(
                         f"Stream map `{name}` computes `{place}` with `{setting}`, "
                         f"which is not set: give `{setting}` a value in setting "
                         "`stream_map_config`."
                     )
-                    raise StreamMapError(msg)
 
 
 def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
@@ -86,11 +79,10 @@ def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
     """
     for key in keys:
         if key not in stream_map.transformed_schema["properties"]:
-            msg = (
+            raise StreamMapError(
                 f"Setting `flattening_max_key_length` cuts `{key}` short, without "
                 "which nothing can be loaded safely: give it a greater number."
             )
-            raise StreamMapError(msg)
 
 
 def mapping(
@@ -109,8 +101,7 @@ def mapping(
         try:
             mapped = transform(record)
         except Exception as error:
-            msg = _failure(stream_map, config, record, error)
-            raise StreamMapError(msg) from error
+            raise StreamMapError(_failure(stream_map, config, record, error)) from error
         if mapped is not None:
             for key in keys:
                 if mapped.get(key) is None:

@@ -1,18 +1,13 @@
 """The progress of a sync, logged at intervals, and its figures, logged at the end."""
 
-from __future__ import annotations
-
+import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
+from tap_akuity.reading.ranges import Range
+from tap_akuity.reading.windows import Window
 from tap_akuity.text.timestamps import to_bound
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
-
-    from tap_akuity.reading.ranges import Range
-    from tap_akuity.reading.windows import Window
 
 INTERVAL_SECONDS = 5.0
 

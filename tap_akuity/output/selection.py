@@ -4,20 +4,16 @@ The catalog is walked once, not for each record. It is compiled into functions f
 members that change; all others are left untouched.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+Breadcrumb: TypeAlias = tuple[str, ...]
+Schema: TypeAlias = Mapping[str, Any]
+Change: TypeAlias = Callable[[Any], Any]
+"""Returns the selected part of a value; an object is changed in place."""
 
-    Breadcrumb: TypeAlias = tuple[str, ...]
-    Schema: TypeAlias = Mapping[str, Any]
-    Change: TypeAlias = Callable[[Any], Any]
-    """Returns the selected part of a value; an object is changed in place."""
-
-    Unknown: TypeAlias = Callable[[str], None]
+Unknown: TypeAlias = Callable[[str], None]
 
 
 def selecting(

@@ -1,22 +1,16 @@
 """Writing messages to stdout, whole lines only."""
 
-from __future__ import annotations
-
 import os
 import sys
 import threading
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from singer_sdk.contrib.msgspec import MsgSpecWriter, encoder
+from singer_sdk.singerlib import Message
 from typing_extensions import override
 
 from tap_akuity.output.lines import chunks, unbroken
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from singer_sdk.singerlib import Message
 
 GRACE_SECONDS = 1.0
 """How long an unfinished line may delay the end of the process."""
@@ -65,11 +59,10 @@ class LineWriter(MsgSpecWriter):
         except OSError as error:
             # Otherwise Python would try to write the rest again at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            msg = (
+            raise OutputError(
                 "Could not write to the target: see its own messages "
                 f"({error.strerror})."
-            )
-            raise OutputError(msg) from error
+            ) from error
         finally:
             self._writing = False
         if self._exit_code is not None:

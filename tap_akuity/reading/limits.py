@@ -1,15 +1,10 @@
 """How much is read at a time."""
 
-from __future__ import annotations
-
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Self
 
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from typing import Self
-
-    from tap_akuity.records.event import Event
+from tap_akuity.records.event import Event
 
 
 @dataclass(frozen=True)

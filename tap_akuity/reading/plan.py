@@ -8,21 +8,16 @@ more requests: the `totalCount` of a piece's first page shows how many events it
 holds, and a piece with too many is cut again.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tap_akuity.api.errors import BadRequestError
+from tap_akuity.api.query import Query
+from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
+from tap_akuity.reading.requests import Requests
 from tap_akuity.text.timestamps import SECOND, parse
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_akuity.api.query import Query
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.requests import Requests
 
 CONFIRMATIONS = 5
 """How often in a row the server has to say that it has fewer events than before."""

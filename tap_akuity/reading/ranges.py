@@ -1,16 +1,12 @@
 """Ranges of time, the queries for them, and the pages that answer these."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tap_akuity.api.query import Query
+from tap_akuity.records.event import Event
 from tap_akuity.text.timestamps import SECOND, to_bound, to_text
-
-if TYPE_CHECKING:
-    from tap_akuity.records.event import Event
 
 MARGIN = SECOND
 """How much earlier than its range a query begins.

@@ -1,34 +1,27 @@
 """The reader: from a range of time to its events, window by window."""
 
-from __future__ import annotations
-
+import logging
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
 
 from singer_sdk.exceptions import FatalAPIError
 
+from tap_akuity.api.client import AkuityClient, PageResponse
 from tap_akuity.api.errors import PageTooBigError
 from tap_akuity.api.query import Query
+from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import CONFIRMATIONS, Piece
 from tap_akuity.reading.ranges import Page, Range
+from tap_akuity.reading.recount import Recount
 from tap_akuity.reading.requests import Requests
-from tap_akuity.reading.windows import windows
-from tap_akuity.records.event import RecordError, parse_items
+from tap_akuity.reading.windows import Window, windows
+from tap_akuity.records.event import Event, RecordError, parse_items
 from tap_akuity.records.filters import ActorFilter
 from tap_akuity.records.members import UnknownMembers
 from tap_akuity.text import timestamps
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Collection, Iterator
-
-    from tap_akuity.api.client import AkuityClient, PageResponse
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.recount import Recount
-    from tap_akuity.reading.windows import Window
-    from tap_akuity.records.event import Event
 
 CLOCK_TOLERANCE = 5 * timestamps.SECOND
 """How far the local clock may be off the server's and still be used."""
@@ -201,11 +194,10 @@ class Reader:
                 precision=self._precision,
             )
         except RecordError as error:
-            msg = (
+            raise FatalAPIError(
                 f"An event from {Range(query.start, query.end)} cannot be read, so the "
                 f"sync stops before it: {one_line(str(error))}."
-            )
-            raise FatalAPIError(msg) from error
+            ) from error
         return Page(events, response.total_count, date=response.date)
 
     def _filtered(self, window: Window) -> Window:

@@ -10,27 +10,21 @@ believed once the server has said it twice in a row. A count cannot show that a 
 as many events as it gained.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from tap_akuity.reading.plan import CONFIRMATIONS
 from tap_akuity.reading.ranges import Range
-from tap_akuity.reading.windows import wanted
+from tap_akuity.reading.requests import Requests
+from tap_akuity.reading.windows import Window, wanted
 from tap_akuity.text.timestamps import DAY, SECOND, parse, to_bound, to_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from tap_akuity.reading.requests import Requests
-    from tap_akuity.reading.windows import Window
 
 _logger = logging.getLogger(__name__)
 

@@ -6,22 +6,16 @@ end of the process. Pages are decoded in the thread that gets them: with the GIL
 threads that decode would wait for each other, and not return to the network.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 from tap_akuity.api.errors import BadRequestError, PageTooBigError
+from tap_akuity.api.query import Query
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from typing import Self
-
-    from tap_akuity.api.query import Query
 
 GRACE_SECONDS = 1.0
 """How long a request in progress is waited for after another has failed for good."""
@@ -125,12 +119,11 @@ class Requests:
                 self._decoded += 1
                 return page
         else:
-            msg = (
+            raise IncompleteError(
                 "Akuity returns events from outside the requested range "
                 f"{Range(query.start, query.end)}, repeatedly: check `api_url` and the "
                 "proxy, and run the sync again later."
             )
-            raise IncompleteError(msg)
         return self._in_halves(query, problem)
 
     def _in_halves(self, query: Query, problem: str) -> Page:

@@ -21,23 +21,18 @@ seconds; then it is an error. What cannot be known: events that arrive after a w
 was read (the lookback reads those), and events that are never counted.
 """
 
-from __future__ import annotations
-
 import logging
 from itertools import count
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from tap_akuity.api.errors import BadRequestError, PageTooBigError
-from tap_akuity.reading.plan import CONFIRMATIONS
+from tap_akuity.api.query import Query
+from tap_akuity.reading.limits import Limits
+from tap_akuity.reading.plan import CONFIRMATIONS, Piece
 from tap_akuity.reading.ranges import IncompleteError, Page
+from tap_akuity.reading.requests import Requests
+from tap_akuity.records.event import Event
 from tap_akuity.records.rows import Rows
-
-if TYPE_CHECKING:
-    from tap_akuity.api.query import Query
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.plan import Piece
-    from tap_akuity.reading.requests import Requests
-    from tap_akuity.records.event import Event
 
 _logger = logging.getLogger(__name__)
 
@@ -287,21 +282,19 @@ class Reading:
         self._rows.add(page.events)
         self._unsent = max(self._unsent, page.unsent, key=len)
         if len(self._rows) > self._most:
-            msg = (
+            raise IncompleteError(
                 f"Akuity keeps returning events from {self.piece.range}, although it "
                 "counted far fewer: run the sync again later, and contact Akuity's "
                 "support if that does not help."
             )
-            raise IncompleteError(msg)
         most = self._limits.max_bytes
         if self._rows.size > (most if self.piece.can_be_cut else MAX_SECOND * most):
             suited = self._limits.suited_to(self._rows.events())
             self._divide(page.total, suited.max_events)
-            msg = (
+            raise IncompleteError(
                 f"The events from {self.piece.range} are too large to be held in "
                 "memory: leave them out by `start_date`, `end_date` or a filter."
             )
-            raise IncompleteError(msg)
 
     def _divide(self, total: int, max_events: int) -> None:
         """Read the window in smaller ones, if it can be cut."""
@@ -311,20 +304,18 @@ class Reading:
     def _refuse(self, offset: int, why: str = "") -> NoReturn:
         """End a reading that the server does not let go on to an offset."""
         self._divide(offset + 1, offset)
-        msg = (
+        raise IncompleteError(
             f"Akuity does not return the events from {self.piece.range} beyond number "
             f"{offset}: leave them out by `start_date`, `end_date` or a filter, and "
             f"contact Akuity's support.{why}"
         )
-        raise IncompleteError(msg)
 
     def _give_up(self, total: int) -> NoReturn:
-        msg = (
+        raise IncompleteError(
             f"Akuity counts {total} events from {self.piece.range} but returns "
             f"{len(self._rows)}, repeatedly: run the sync again later, and contact "
             "Akuity's support if that does not help."
         )
-        raise IncompleteError(msg)
 
     def _contents(self, walk: _Walk) -> Contents:
         rows = self._rows

@@ -1,26 +1,21 @@
 """A range of any size as windows, in ascending order, each read completely."""
 
-from __future__ import annotations
-
 import logging
 from bisect import bisect_left
 from collections import Counter, deque
+from collections.abc import Iterator
 from operator import attrgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from tap_akuity.api.errors import BadRequestError
+from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import CONFIRMATIONS, Piece, plan
 from tap_akuity.reading.ranges import MARGIN, IncompleteError, Range
+from tap_akuity.reading.requests import Requests
 from tap_akuity.reading.window import Contents, Reading, TooLargeError
+from tap_akuity.records.event import Event
 from tap_akuity.records.rows import make_distinct
 from tap_akuity.text.timestamps import EARLIEST, SECOND, to_text
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tap_akuity.reading.limits import Limits
-    from tap_akuity.reading.requests import Requests
-    from tap_akuity.records.event import Event
 
 _logger = logging.getLogger(__name__)
 
@@ -117,11 +112,10 @@ def windows(
             f"{total}"
         )
         if is_last:
-            msg = (
+            raise IncompleteError(
                 f"{problem}, repeatedly: run the sync again later, and contact "
                 "Akuity's support if that does not help."
             )
-            raise IncompleteError(msg)
         _logger.warning("%s; reading all of them once more.", problem)
 
 
@@ -201,6 +195,7 @@ def _finished(requests: Requests, reading: Reading) -> Iterator[tuple[Piece, Con
         whole = piece._replace(total=error.total, first=None)
         yield from _read(requests, whole, error.limits)
     else:
+        del reading  # It would keep as much memory again while they are emitted.
         yield piece, contents
 
 

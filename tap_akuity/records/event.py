@@ -4,20 +4,15 @@ An item of the API has no id, and its timestamps are in Go's format. An event ha
 stable id and RFC 3339 timestamps; all other members stay unchanged, known or not.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.identity import event_id
+from tap_akuity.records.members import UnknownMembers
 from tap_akuity.text.timestamps import PRECISIONS, TimestampError, canonical
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tap_akuity.records.members import UnknownMembers
 
 
 class RecordError(ValueError):
@@ -81,15 +76,13 @@ def parse_items(
     except RecordError:
         raise
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        msg = f"{error} - in item {len(events)} of the page"
-        raise RecordError(msg) from error
+        raise RecordError(f"{error} - in item {len(events)} of the page") from error
     return events
 
 
 def _check_count(count: int, most: int) -> None:
     if count > most:
-        msg = f"{count} items where at most {most} may be"
-        raise RecordError(msg)
+        raise RecordError(f"{count} items where at most {most} may be")
 
 
 _NOT_SET = "0001-01-01T00:00:00.000000000Z"  # Go's zero time.
@@ -139,8 +132,7 @@ def _integer(text: str) -> msgspec.Raw:
     try:
         return msgspec.Raw(b"%d" % _decode_integer(text))
     except msgspec.MsgspecError as error:
-        msg = f"{error} - at `$.count`"
-        raise ValueError(msg) from error
+        raise ValueError(f"{error} - at `$.count`") from error
 
 
 def _rename(members: dict[str, Any], name: str) -> None:
@@ -157,6 +149,5 @@ def _last_occurred(log: AuditLog) -> str:
     try:
         last = canonical(text)
     except TimestampError as error:
-        msg = f"lastOccurredTimestamp: {error}"
-        raise TimestampError(msg) from error
+        raise TimestampError(f"lastOccurredTimestamp: {error}") from error
     return "" if last == _NOT_SET else last

@@ -1,19 +1,13 @@
 """Which events match the filter settings, and which values match no event."""
 
-from __future__ import annotations
-
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from tap_akuity.api.audit_log import Actor
+from tap_akuity.records.event import Event
 from tap_akuity.text.masking import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-
-    from tap_akuity.records.event import Event
 
 
 class Unmatched:

@@ -1,7 +1,5 @@
 """The `id` of an event."""
 
-from __future__ import annotations
-
 import hashlib
 
 import msgspec

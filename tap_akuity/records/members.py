@@ -1,20 +1,16 @@
 """Members of an item that the tap does not know yet."""
 
-from __future__ import annotations
-
 import typing
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.text.masking import MAX_QUOTED
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from typing import TypeAlias
+Known: TypeAlias = Mapping[str, "Known"]
 
-    Known: TypeAlias = Mapping[str, "Known"]
 
 MAX_KINDS = 1_000
 """The most kinds of events that are examined."""

@@ -1,25 +1,19 @@
 """Rows of the API: recognizes repeated events, and tells similar ones apart."""
 
-from __future__ import annotations
-
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from tap_akuity.api.audit_log import AuditLog
 from tap_akuity.records.event import Event, RecordError
 from tap_akuity.records.identity import event_id
-from tap_akuity.records.members import KNOWN, add_names
+from tap_akuity.records.members import KNOWN, Known, add_names
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-    from typing import TypeAlias
+Key: TypeAlias = str | tuple[str, bytes]
 
-    from tap_akuity.records.members import Known
-
-    Key: TypeAlias = str | tuple[str, bytes]
 
 GROWING = ("count", "lastOccurredTimestamp")
 """The members that change when the same event is seen again."""
@@ -141,8 +135,7 @@ def _distinguishing(event: Event) -> dict[str, str]:
     try:
         record: dict[str, Any] = _decode(event.json)
     except (msgspec.MsgspecError, RecursionError) as error:
-        msg = f"an event of {event.timestamp}: {error}"
-        raise RecordError(msg) from error
+        raise RecordError(f"an event of {event.timestamp}: {error}") from error
     return dict(_leaves(record, _COVERED))
 
 

@@ -5,18 +5,13 @@ before they are shortened, and everything else (the SDK, urllib3, warnings, trac
 through the stream with which `guard_stderr` replaces `sys.stderr`.
 """
 
-from __future__ import annotations
-
 import base64
 import os
 import re
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterator, Mapping
+from typing import Any, TextIO, cast
 from urllib.parse import unquote
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import TextIO
 
 MASK = "***"
 

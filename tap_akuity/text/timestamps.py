@@ -4,15 +4,10 @@ An instant is an integer: nanoseconds since 1970-01-01T00:00:00Z, negative befor
 `datetime` would lose the last three of the nine fraction digits that Akuity sends.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 SECOND = 1_000_000_000
 MILLISECOND = 1_000_000
@@ -67,19 +62,16 @@ def parse(text: str, *, assume_utc: bool = False) -> int:
     """
     match = _PATTERN.fullmatch(text)
     if match is None:
-        msg = f"{_quoted(text)} is not a timestamp"
-        raise TimestampError(msg)
+        raise TimestampError(f"{_quoted(text)} is not a timestamp")
     has_zone = match["utc"] or match["sign"]
     if not assume_utc and not (has_zone and match["second"]):
-        msg = f"{_quoted(text)} lacks a time zone or a time of day"
-        raise TimestampError(msg)
+        raise TimestampError(f"{_quoted(text)} lacks a time zone or a time of day")
     try:
         clock = f"{match['clock'] or '00:00'}:{match['second'] or '00'}"
         local = datetime.fromisoformat(f"{match['date']}T{clock}+00:00")
         instant = local - _offset(match)
     except (OverflowError, ValueError) as error:
-        msg = f"{_quoted(text)} is not a point in time"
-        raise TimestampError(msg) from error
+        raise TimestampError(f"{_quoted(text)} is not a point in time") from error
     elapsed = instant - _EPOCH
     seconds = elapsed.days * 86_400 + elapsed.seconds
     return seconds * SECOND + int((match["fraction"] or "").ljust(9, "0"))
@@ -90,8 +82,7 @@ def _offset(match: re.Match[str]) -> timedelta:
         return timedelta()
     offset = timedelta(hours=int(match["hours"]), minutes=int(match["minutes"] or 0))
     if offset >= timedelta(days=1) or int(match["minutes"] or 0) > 59:  # noqa: PLR2004
-        msg = "no such zone"
-        raise ValueError(msg)
+        raise ValueError("no such zone")
     return -offset if match["sign"] == "-" else offset
 
 
