@@ -9,6 +9,7 @@ import tempfile
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 from scripts.processes import inherited
 
@@ -29,7 +30,7 @@ def _main(arguments, environment, folder, files, max_events):
     os.environ.update(environment)
     sys.argv[1:] = arguments
     if max_events:
-        streams = importlib.import_module("tap_akuity.streams")
+        streams: Any = importlib.import_module("tap_akuity.streams")
         streams.Limits = partial(streams.Limits, max_events=max_events, slack=0)
     importlib.import_module("tap_akuity.__main__").main()
 

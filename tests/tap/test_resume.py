@@ -13,13 +13,14 @@ import pytest
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
 from tap_akuity import streams
+from tap_akuity.reading.limits import Limits
 from tap_akuity.text import timestamps
 from tests.helpers.commands import messages, start, write
 from tests.helpers.events import ids
 from tests.helpers.running import bookmark, config_for, last_state, records, sync
 
 DATA = [*Dataset(records=3_000, distribution="even")]
-LIMITS = {"max_events": 300, "slack": 0}
+SMALL = {"max_events": 300, "slack": 0}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,7 @@ def killed(number, lines, folder, config):
     os.mkfifo(folder / "stdout")
     path = write(folder / "config", config)
     files = folder / "stdout", os.devnull
-    tap = start("--config", path, files=files, max_events=LIMITS["max_events"])
+    tap = start("--config", path, files=files, max_events=SMALL["max_events"])
     with (folder / "stdout").open("rb") as stdout:
         read = b"".join(stdout.readline() for _ in range(lines))
         os.kill(tap.pid, number)
@@ -81,7 +82,7 @@ def test_a_signal_ends_a_sync_promptly_and_loses_nothing(
     emitted = [record["id"] for record in records(found)]
     assert set(emitted) == set(ids(DATA))
     # It costs what was emitted of one window.
-    assert len(emitted) < len(DATA) + LIMITS["max_events"]
+    assert len(emitted) < len(DATA) + SMALL["max_events"]
 
 
 def test_a_signal_ends_a_wait_for_the_server(tmp_path):
@@ -93,7 +94,7 @@ def test_a_signal_ends_a_wait_for_the_server(tmp_path):
 
 
 def test_a_state_follows_each_window(served, monkeypatch):
-    monkeypatch.setattr(streams, "Limits", partial(streams.Limits, **LIMITS))
+    monkeypatch.setattr(streams, "Limits", partial(Limits, **SMALL))
     found = sync(config_for(served, page_size=50))
     assert len(bookmarks(found)) >= 10
     states = [0, *(n for n, m in enumerate(found) if m["type"] == "STATE")]

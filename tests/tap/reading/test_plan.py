@@ -2,11 +2,12 @@
 
 import pytest
 
+from tap_akuity.api.query import Query
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece, plan
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
 from tap_akuity.reading.requests import Requests
-from tap_akuity.reading.windows import windows
+from tap_akuity.reading.windows import Window, windows
 from tap_akuity.text.timestamps import DAY, SECOND
 from tests.helpers.server import Server, event, events, seconds
 
@@ -73,7 +74,8 @@ class Recorded(Requests):
 
     def __init__(self, server, concurrency):
         super().__init__(server.fetch, lambda _, page: page, concurrency)
-        self.begun, self.late = [set(), set()], []
+        self.begun: list[set[Query]] = [set(), set()]
+        self.late: list[Query] = []
 
     def begin(self, queries):
         queries = list(queries)
@@ -118,7 +120,7 @@ def test_what_is_before_a_contradiction_is_read_first():
     server = Server(events(seconds(*range(0, 2000, 10))))
     whole = server.whole(0, 1900 * SECOND, LIMITS.page_size)
     server.respond = respond
-    read = []
+    read: list[Window] = []
     with (
         Requests(server.fetch, lambda _, page: page, LIMITS.concurrency) as requests,
         pytest.raises(IncompleteError, match="outside the requested range"),
