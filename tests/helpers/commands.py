@@ -42,7 +42,7 @@ def start(*arguments, files, max_events=None, **environment):
     """
     environment = inherited("TAP_AKUITY") | environment
     given = [*map(str, arguments)], environment, Path.cwd(), files, max_events
-    process = _context.Process(target=_main, args=given)
+    process = _context.Process(target=_main, args=given, daemon=True)
     process.start()
     return process
 
