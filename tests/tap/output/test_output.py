@@ -7,11 +7,13 @@ import gc
 import gzip
 import json
 import logging
+import sys
 import tracemalloc
 from bisect import bisect_right
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,6 +31,7 @@ from tap_akuity.output import flattening
 from tap_akuity.output.conversion import decode
 from tap_akuity.output.lines import CHUNK_BYTES, chunks
 from tap_akuity.output.maps import StreamMapError
+from tap_akuity.output.writer import LineWriter
 from tap_akuity.reading.limits import Limits
 from tap_akuity.records.event import RecordError
 from tap_akuity.tap import TapAkuity
@@ -298,6 +301,20 @@ def test_each_line_is_one_message_for_every_reader(capsysbinary):
     assert record["record"]["action"] == text
     assert schema["stream"] == record["stream"] == "a\u2028b"
     assert state["type"] == "STATE"
+
+
+def test_what_a_write_leaves_is_written(monkeypatch):
+    """As a signal may interrupt a write with PYTHONUNBUFFERED."""
+    written = []
+
+    def write(data):
+        written.append(data[:4])
+        return len(data[:4])
+
+    buffer = SimpleNamespace(write=write, flush=lambda: None)
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=buffer))
+    LineWriter().write_lines(b"0123456789\n")
+    assert b"".join(written) == b"0123456789\n"
 
 
 def in_batches(folder, size):
