@@ -24,9 +24,9 @@ format: $(UV) ## Format the code, and apply automatic fixes
 	$(UV) run ruff check --fix-only . && $(UV) run ruff format .
 test-airflow: $(UV) ## Run the example's DAGs with the real Airflow
 	$(E2E) tests/e2e/test_airflow.py
-test-examples: .meltano/made ## Run the examples with Meltano and PostgreSQL, and small benchmarks
+test-examples: .meltano/made ## Run the examples and small benchmarks, and measure the memory of the tap
 	$(E2E) tests/e2e/test_examples.py tests/e2e/test_findings.py tests/e2e/test_kubernetes.py tests/e2e/test_sync.py tests/e2e/test_benchmarks.py tests/e2e/test_memory.py
-test-meltano: .meltano/made ## Run the real Meltano, kill it, and resume
+test-meltano: .meltano/made ## Run the real Meltano and the tap, kill them, and resume
 	$(E2E) tests/e2e/test_hub.py tests/e2e/test_killed.py tests/e2e/test_meltano.py
 test-targets: $(UV) ## Load the sandbox into real targets, and compare every row
 	$(E2E) tests/e2e/test_recipes.py tests/e2e/test_targets.py tests/e2e/test_translations.py
