@@ -1,5 +1,6 @@
 """Events that arrive days late, noticed by counting, and read by the stream."""
 
+import copy
 import itertools
 import logging
 import time
@@ -88,7 +89,7 @@ class Pipeline:
             patch.setattr(client, "BoundedSession", lambda _: self.session)
             patch.setattr(streams, "Limits", lambda *_: self.limits)
             config = CONFIG | {"start_date": to_text(self.bound)}
-            messages = sync(config, self.state)[:kill_at]
+            messages = sync(config, copy.deepcopy(before))[:kill_at]
         if any(message["type"] == "STATE" for message in messages):
             state = last_state(messages)
             self.state = state if kill_at is None else merged(before, state)
