@@ -46,8 +46,8 @@ docs: $(UV) ## Build the documentation as a site into build/site, and check it
 	$(E2E) tests/e2e/test_site.py
 examples: $(UV) ## Print the tables of docs/questions.md, and draw its chart
 	@$(UV) run python -m scripts.examples
-mutants: $(UV) ## Print mutants of what changed since BASE (default: main) that no test notices
-	@nice $(UV) run --isolated --group mutants python -m scripts.mutants $(BASE)
+mutants: $(UV) ## Print mutants of what changed since BASE (main), or of a SAMPLE, that no test notices
+	@nice $(UV) run --isolated --group mutants python -m scripts.mutants $(if $(SAMPLE),--sample=$(SAMPLE),$(BASE))
 meta: build/oldest ## Generate the settings in meta.yml and meltano.yml
 	$(UV) run python -m scripts.generate_plugin .venv/bin/python build/oldest/bin/python
 build/oldest: pyproject.toml | $(UV)

@@ -1,31 +1,35 @@
 """`make bench`: compares the tap with its alternatives, and updates docs/speed.md."""
 
 import argparse
+import gc
 import os
 import platform
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from tabulate import tabulate
 
-from benchmarks.measuring import Row, Sample, run
+from benchmarks.measuring import Runs, Sample, run
 from benchmarks.programs import Job
-from benchmarks.scenarios import SCENARIOS, Case, Scenario, options
-from sandbox.data import Dataset
+from benchmarks.scenarios import SCENARIOS, Case, Scenario
+from sandbox.server import Sandbox
+from sandbox.state import Options
+from sandbox.timestamps import to_go
+from sandbox.truth import Row, truth
 from scripts import ROOT, CommandError
 from scripts.environments import build
-from scripts.sandboxes import Sandbox, serve
 
 PAGE = ROOT / "docs" / "speed.md"
 START = "<!-- What follows is written by `make bench`. -->\n"
-HERE = {"tap-akuity", "sdk-default"}
-"""Environments whose programs also run in the project's own environment."""
+HERE = {"tap-akuity", "sdk-default"}  # which also run in the project's own environment
+TEXTS = {"Program", "Distribution", ""}
+_say = partial(print, file=sys.stderr)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,90 +47,122 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [one for one in SCENARIOS if one.name in (given.names or names)]
     if given.rounds:
         wanted = [scenario._replace(rounds=given.rounds) for scenario in wanted]
-    used = {case.program.environment for one in wanted for case in one.cases}
+    if given.smoke:
+        wanted = [scenario.tiny(HERE) for scenario in wanted]
     try:
-        if given.smoke:
-            tables = [measure(scenario.tiny(HERE), here=True) for scenario in wanted]
-        else:
-            for name in sorted(used):
-                build(f"bench-{name}")
-            for scenario in wanted:  # So that no round compiles modules.
-                measure(scenario.tiny(used))
-            tables = [measure(scenario) for scenario in wanted]
+        if not given.smoke:
+            warm_up(case for scenario in wanted for case in scenario.cases)
+        tables = [measure(scenario, here=given.smoke) for scenario in wanted]
     except CommandError as error:
         sys.exit(str(error))
     text = "\n\n".join([machine(), *map(section, wanted, tables)]) + "\n"
     if not given.smoke and not given.names:
         prose = PAGE.read_text(encoding="utf-8").partition(START)[0]
         PAGE.write_text(f"{prose}{START}\n{text}", encoding="utf-8")
-    sys.stdout.write(f"\n{text}")
+    print(f"\n{text}", end="")
     return 1 if any(row.problem for rows in tables for row in rows) else 0
 
 
-def measure(scenario: Scenario, *, here: bool = False) -> list[Row]:
+def warm_up(cases: Iterable[Case]) -> None:
+    """Install each program, and run it once, so that no round compiles modules."""
+    tiny = {case.program.name: case.tiny() for case in cases}
+    for name in sorted({case.program.environment for case in tiny.values()}):
+        build(f"bench-{name}")
+    measure(Scenario("", "Warm-up", [*tiny.values()]))
+
+
+def measure(scenario: Scenario, *, here: bool = False) -> list[Runs]:
     """Run a scenario, in the programs' own environments or in the project's, `here`."""
     _say(scenario.title)
-    rows = [Row(case, []) for case in scenario.cases]
+    rows = [Runs(case, []) for case in scenario.cases]
     with ExitStack() as stack:
-
-        @cache
-        def served(data: Dataset, latency: float) -> Sandbox:
-            # Only one server at a time is busy, but no round regenerates its data.
-            latency_option = f"--latency-seconds={latency}"
-            return stack.enter_context(serve(*options(data), latency_option))
-
+        # Only one sandbox at a time is busy, but no round generates its events anew.
+        served = cache(lambda data: stack.enter_context(Sandbox(data)))
         for number in range(1, scenario.rounds + 1):
             for case, samples in rows:
-                samples.append(_run(case, served(case.data, case.latency), here=here))
-                _say(f"  {number}. {case.name:50} {samples[-1].seconds:8.2f} s")
+                if number == 1 or not case.once:
+                    samples.append(_run(case, served(case.data), here=here))
+                    _say(f"  {number}. {case.name:50} {samples[-1].seconds:8.2f} s")
     return rows
 
 
-def _run(case: Case, server: Sandbox, *, here: bool) -> Sample:
+def _run(case: Case, sandbox: Sandbox, *, here: bool) -> Sample:
+    rows, bookmark = _rows(sandbox), None
+    if case.resumed:
+        rows = rows[-1:]
+        bookmark = to_go(rows[0]["timestamp"]).replace(" +0000 UTC", "Z")
+    sandbox.state.options = Options(latency_seconds=case.latency)
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name:
-        job = Job(Path(name), server, case.page_size, case.resumed, here)
+        job = Job(Path(name), sandbox, case.page_size, bookmark, here)
         command = case.program.command(job)
-        # Building the command may have called the server, for discovery.
-        server.ask("POST", "/sandbox/reset-stats")
-        usage = run(command, job.folder)
-        stats = server.ask("GET", "/sandbox/stats")
-        check, data = case.program.check, () if case.resumed else case.data
-        problem = check(job.folder, data) if check else None
-        return Sample(*usage, stats["requests"], problem)
+        sandbox.state.stats.reset()  # Building the command may have made requests.
+        sample = run(command, job.folder)
+        requests = sandbox.state.stats.requests
+        problem = case.program.problem(job.folder / "output", rows)
+        return sample._replace(requests=requests, problem=problem)
 
 
-def section(scenario: Scenario, rows: Sequence[Row]) -> str:
+@lru_cache(maxsize=1)  # because of the memory
+def _rows(sandbox: Sandbox) -> list[Row]:
+    """Return the rows that the sandbox's events should become, oldest first."""
+    rows = [*truth(sandbox).values()]
+    gc.freeze()  # So that no collection of garbage delays a response.
+    return rows
+
+
+def section(scenario: Scenario, rows: Sequence[Runs]) -> str:
     """Return the section of a scenario as Markdown."""
-    cells = [_cells(row, rows[0]) for row in rows]
+    make = _speedups if scenario.name == "distributions" else _cells
+    cells = list(make(rows))
     # Empty columns are left out.
     kept = [name for name in cells[0] if any(one[name] for one in cells)]
     counts = sorted({row.case.data.records for row in rows})
     events = " or ".join(f"{count:,}" for count in counts)
-    rounds = len(rows[0].samples)
-    text = "1 round" if rounds == 1 else f"medians of {rounds} rounds"
+    text = "1 round" if scenario.rounds == 1 else f"medians of {scenario.rounds} rounds"
     table = tabulate(
         [[one[name] for name in kept] for one in cells],
         kept,
         tablefmt="pipe",
         disable_numparse=True,
-        colalign=["left" if name in {"Program", ""} else "right" for name in kept],
+        colalign=["left" if name in TEXTS else "right" for name in kept],
     )
     about = f"`{scenario.name}`: {events} events, {text}"
     return f"### {scenario.title}\n\n{about}\n\n{table}"
 
 
-def _cells(row: Row, first: Row) -> dict[str, str]:
-    requests = row.worst("requests")
-    return {
-        "Program": row.case.name,
-        "Seconds": f"{row.median('seconds'):.2f}",
-        "Ratio": f"{row.ratio('seconds', first):.2f}",
-        "CPU, s": f"{row.median('cpu_seconds'):.2f}",
-        "CPU ratio": f"{row.ratio('cpu_seconds', first):.2f}",
-        "Peak RSS, MB": f"{row.worst('peak_rss') / 1e6:.0f}",
-        "Requests": f"{requests:,}" if requests else "",
-        "": f"**{row.problem}**" if row.problem else "",
-    }
+def _cells(rows: Sequence[Runs]) -> Iterator[dict[str, str]]:
+    for row in rows:
+        requests = row.worst("requests")
+        yield {
+            "Program": row.case.name,
+            "Seconds": f"{row.median('seconds'):.2f}",
+            "Ratio": f"{row.ratio('seconds', rows[0]):.2f}",
+            "CPU, s": f"{row.median('cpu_seconds'):.2f}",
+            "CPU ratio": f"{row.ratio('cpu_seconds', rows[0]):.2f}",
+            "Peak RSS, MB": f"{row.worst('peak_rss') / 1e6:.0f}",
+            "Requests": f"{requests:,}" if requests else "",
+            "": f"**{row.problem}**" if row.problem else "",
+        }
+
+
+def _speedups(rows: Sequence[Runs]) -> Iterator[dict[str, str]]:
+    """Compare 8 requests at a time with 1, without the start-up, in the first row."""
+    start_up, *others = rows
+    for one, eight, large in zip(*(others[n::3] for n in range(3)), strict=True):
+        alone, together = (
+            row.median("seconds") - start_up.median("seconds") for row in (one, eight)
+        )
+        requests = max(row.worst("requests") for row in (one, eight))
+        problem = one.problem or eight.problem or large.problem or start_up.problem
+        yield {
+            "Distribution": one.case.detail,
+            "1 at a time, s": f"{alone:.2f}",
+            "8 at a time, s": f"{together:.2f}",
+            "Times as fast": f"{alone / together:.2f}",
+            "Requests, 500 a page": f"{requests:,}",
+            "Requests, 1,000 a page": f"{large.worst('requests'):,}",
+            "": f"**{problem}**" if problem else "",
+        }
 
 
 def machine() -> str:
@@ -138,13 +174,8 @@ def machine() -> str:
     return (
         f"{datetime.now(UTC).date()}, on {os.cpu_count()} cores of "
         f"{model[1] if model else platform.machine()}, {round(memory / 2**30)} GiB, "
-        f"{platform.system()} {platform.machine()}, "
-        f"{platform.python_implementation()} {platform.python_version()}."
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}."
     )
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":

@@ -1,64 +1,41 @@
-"""Compares the output of a program with the server's events, by digests.
-
-A digest is independent of the order, and of the tap: a check that shared its code would
-share its bugs.
-"""
+"""Compares what a program wrote with the sandbox's events, row by row."""
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from sandbox.data import Dataset, Item
-from sandbox.timestamps import from_record
+from sandbox.state import Options
+from sandbox.truth import Row, differences, event_id, instants, row
 
-Change = Callable[[Item], Item]
-Check = Callable[[Path, Dataset | tuple[()]], str | None]
-"""Describes what is wrong in a folder after a run, given the server's events."""
+Change = Callable[[Row], Row]
+"""What the settings of a program do to each row."""
 
-TIMES = ("timestamp", "lastOccurredTimestamp")
-ADDED = {"id", "organization_id"}  # by the tap, which leaves out what it does not know
-UNKNOWN = {"requestId", "labels__number", "object__labels__number"}
+_identified = partial(row, organization_id=Options.organization_id)
 
 
-class Digest(NamedTuple):
-    """The number of records and of distinct ids, and the digest if it is known."""
+def same_events(path: Path, rows: list[Row], change: Change, *, has_ids: bool) -> str:
+    """Say how what is in a file differs from rows, changed, if it does.
 
-    records: int
-    ids: int = 0
-    digest: int | None = None
-
-
-def digest(items: Iterable[Item], change: Change | None = None) -> Digest:
-    """Digest items, nested or flattened, with a change to each flattened event.
-
-    Absent, null and empty properties are equal.
+    A program without ids gets those of what it wrote.
     """
-    records, total, ids = 0, 0, set()
-    for item in items:
-        event = dict(_flat(item))
-        if change:
-            event = change(event)
-        event |= {name: from_record(event[name]) for name in TIMES if event.get(name)}
-        kept = {name for name, value in event.items() if value not in {None, ""}}
-        kept -= ADDED | UNKNOWN
-        total += hash(frozenset((name, event[name]) for name in kept))
-        records += 1
-        ids.add(event.get("id"))
-    return Digest(records, len(ids - {None}), total)
+    expected = [_present(change(one)) for one in rows]
+    if not has_ids:
+        for one in expected:
+            one["id"] = event_id(one, Options.organization_id, one["timestamp"])
+    read = instants if has_ids else _identified
+    found = (_present(read(item)) for item in records(path))
+    return "; ".join(differences({one["id"]: one for one in expected}, found))
 
 
-def _flat(item: Item, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in item.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}__")
-        else:
-            yield prefix + name, value
+def same_count(path: Path, rows: list[Row]) -> str:
+    """Compare the number of events alone, which a program printed."""
+    count = int(path.read_text(encoding="utf-8"))
+    return "" if count == len(rows) else f"{count:,} of {len(rows):,} events"
 
 
-def read(path: Path) -> Iterator[Item]:
+def records(path: Path) -> Iterator[Row]:
     """Read records: one per line, in Singer messages, or in batch files they name."""
     with path.open("rb") as lines:
         for message in map(json.loads, lines):
@@ -72,26 +49,6 @@ def read(path: Path) -> Iterator[Item]:
                         yield from map(json.loads, batch)
 
 
-def difference(found: Digest, expected: Digest) -> str | None:
-    """Describe how a digest differs from the expected one."""
-    if found.records != expected.records:
-        return f"{found.records:,} of {expected.records:,} events"
-    if found.ids not in {0, expected.records}:
-        return f"{found.ids:,} ids for {expected.records:,} events"
-    return None if found.digest in {None, expected.digest} else "other events"
-
-
-_server = cache(digest)
-
-
-def same_events(change: Change | None = None) -> Check:
-    """Compare the output with the server's events, changed."""
-    return lambda folder, data: difference(
-        digest(read(folder / "output")), _server(data, change)
-    )
-
-
-def same_count(folder: Path, data: Dataset | tuple[()]) -> str | None:
-    """Compare only the number of events, which the program printed."""
-    count = int((folder / "output").read_text(encoding="utf-8"))
-    return difference(Digest(count), _server(data))
+def _present(one: Row) -> Row:
+    """Leave out what is null, as the SDK does when it flattens."""
+    return {name: value for name, value in one.items() if value is not None}

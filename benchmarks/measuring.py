@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from scripts import CommandError
 from scripts.processes import started
 
-LIMIT = 900.0
-"""The time limit of a program, in seconds."""
+LIMIT = 900.0  # seconds
 
+# Runs a command from a small process: Linux counts the memory of the parent, too.
 _MEASURE = """
 import json, resource, subprocess, sys, time
 begin = time.perf_counter()
@@ -25,43 +25,35 @@ with open(sys.argv[1], "w") as file:
     json.dump([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024], file)
 sys.exit(code)
 """
-"""Runs a command from a small process: Linux counts the memory of the parent, too."""
 
 
-class Usage(NamedTuple):
-    """The time and memory of a program and its children."""
+class Sample(NamedTuple):
+    """One run of a program and its children, and what is wrong with it, if anything."""
 
     seconds: float
     cpu_seconds: float
     peak_rss: int
     """Of the largest process, in bytes."""
 
-
-class Sample(NamedTuple):
-    """One run of a program, and what is wrong with it, if anything."""
-
-    seconds: float
-    cpu_seconds: float
-    peak_rss: int
-    requests: int
-    problem: str | None
+    requests: int = 0
+    problem: str = ""
 
 
-class Row(NamedTuple):
+class Runs(NamedTuple):
     """All runs of a case."""
 
     case: Any
     samples: list[Sample]
 
     @property
-    def problem(self) -> str | None:
-        """The first problem of a run, or the limit that is exceeded, if any."""
+    def problem(self) -> str:
+        """The limit that is exceeded, or the first problem of a run, if any."""
         requests, megabytes = self.worst("requests"), self.worst("peak_rss") / 1e6
         if (most := self.case.most_requests) is not None and requests > most:
             return f"more than {most:,} requests"
         if (most := self.case.most_megabytes) is not None and megabytes > most:
             return f"more than {most:,} MB"
-        return next(filter(None, (sample.problem for sample in self.samples)), None)
+        return next((one.problem for one in self.samples if one.problem), "")
 
     def median(self, field: str) -> float:
         """Return the median of a field."""
@@ -71,19 +63,16 @@ class Row(NamedTuple):
         """Return the maximum of a field."""
         return int(max(getattr(sample, field) for sample in self.samples))
 
-    def ratio(self, field: str, other: "Row") -> float:
-        """Return the median of the ratios to another case, round by round."""
-        pairs = zip(self.samples, other.samples, strict=True)
+    def ratio(self, field: str, other: "Runs") -> float:
+        """Return the median of the ratios to another case, in rounds with both."""
+        pairs = zip(self.samples, other.samples, strict=False)
         return float(median(getattr(a, field) / getattr(b, field) for a, b in pairs))
 
 
-def run(command: Sequence[str], folder: Path) -> Usage:
+def run(command: Sequence[str], folder: Path) -> Sample:
     """Run a program at home in a folder, without files and variables of the user.
 
     Its output goes into the file `output` there, and its errors into `log`.
-
-    Raises:
-        CommandError: The program failed, or reached the time limit.
     """
     variables = {
         "DLT_DATA_DIR": str(folder / "dlt"),
@@ -110,4 +99,4 @@ def run(command: Sequence[str], folder: Path) -> Usage:
         end = log.read_text(encoding="utf-8", errors="replace")[-2000:]
         message = f"{command[0]} failed with exit code {code}:\n{end}"
         raise CommandError(message)
-    return Usage(*json.loads(usage.read_bytes()))
+    return Sample(*json.loads(usage.read_bytes()))

@@ -4,22 +4,21 @@ import json
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.checking import Change, Check, same_count, same_events
+from benchmarks.checking import Change, same_count, same_events
 from benchmarks.measuring import run
-from sandbox.data import Item
+from sandbox.server import Sandbox
+from sandbox.truth import Row, flattened
 from scripts import ROOT
 from scripts.environments import HOME
-from scripts.sandboxes import Sandbox
 
 PEERS = ROOT / "benchmarks" / "peers"
 
 START_DATE, END_DATE = "2020-01-01T00:00:00Z", "2026-01-01T00:00:00Z"
-BOOKMARK = "2026-01-02T00:00:00Z"
-"""Late enough that no lookback reaches the last event."""
 
 
 class Job(NamedTuple):
@@ -28,44 +27,38 @@ class Job(NamedTuple):
     folder: Path
     server: Sandbox
     page_size: int | None
-    resumed: bool
+    bookmark: str | None
+    """The time of the last event, if an earlier run has read everything."""
+
     here: bool
     """Whether programs run in the project's own environment."""
 
     def executable(self, environment: str, name: str = "python") -> str:
         """Return the path of a program in an environment."""
-        here = Path(sys.executable).parent
-        return str(
-            (here if self.here else HOME / f"bench-{environment}" / "bin") / name
-        )
+        folder = HOME / f"bench-{environment}" / "bin"
+        return str((Path(sys.executable).parent if self.here else folder) / name)
 
     def write(self, name: str, content: object) -> str:
         """Write a JSON file, and return its path."""
         path = self.folder / name
-        path.write_text(json.dumps(content), encoding="utf-8")
+        text = json.dumps(content).replace("$FOLDER", self.folder.as_uri())
+        path.write_text(text, encoding="utf-8")
         return str(path)
 
     def config(self, **settings: object) -> str:
         """Write the configuration file that all programs read, and return its path."""
-        server = self.server
         config = {
-            "api_url": server.url,
-            "organization_id": server.organization_id,
-            "api_key_id": server.api_key_id,
-            "api_key_secret": server.api_key_secret,
+            "api_url": self.server.url,
+            "organization_id": self.server.organization_id,
+            "api_key_id": self.server.api_key_id,
+            "api_key_secret": self.server.api_key_secret,
             "start_date": START_DATE,
-            **({"page_size": self.page_size} if self.page_size else {}),
-            **({} if self.resumed else {"end_date": END_DATE}),
+            "end_date": None if self.bookmark else END_DATE,
+            "page_size": self.page_size,
             **settings,
         }
-        return self.write("config.json", config)
-
-    def batches(self) -> dict[str, object]:
-        """Return the configuration of batch files in the folder."""
-        return {
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "storage": {"root": self.folder.as_uri(), "prefix": "audit-"},
-        }
+        given = {name: value for name, value in config.items() if value is not None}
+        return self.write("config.json", given)
 
 
 class Program(NamedTuple):
@@ -74,36 +67,33 @@ class Program(NamedTuple):
     name: str
     environment: str
     command: Callable[[Job], list[str]]
-    check: Check | None = None
+    problem: Callable[[Path, list[Row]], str]
+    """Says how the output differs from the events, if it does."""
 
 
 class Mode(NamedTuple):
-    """Settings that change the output of a tap."""
+    """Settings that change the output of a tap, and how."""
 
     name: str
     settings: dict[str, Any]
-    change: Change | None = None
-    """What they do to each flattened event."""
-
-    patches: bool = True
-    """Whether `details.patch` is selected."""
-
-    batches: bool = False
+    change: Change = dict
 
 
-def _hash_ip(event: Item) -> Item:
-    ip = event.get("actor__ip")
-    return {**event, "actor__ip": ip and sha256(f"pepper{ip}".encode()).hexdigest()}
+def _without_patch(row: Row) -> Row:
+    details = {**(row["details"] or {}), "patch": None}
+    del details["patch"]
+    return row | {"details": row["details"] and details}
 
 
-PLAIN = Mode("", {})
+def _hash_ip(row: Row) -> Row:
+    if not (actor := row["actor"]):
+        return row
+    actor = {name: actor.get(name) for name in ("id", "type", "origin", "ip")}
+    ip = actor["ip"] and sha256(f"pepper{actor['ip']}".encode()).hexdigest()
+    return row | {"actor": actor | {"ip": ip}}
+
+
 # The recipes in the documentation.
-DESELECTED = Mode(
-    "without details.patch",
-    {},
-    change=lambda event: {**event, "details__patch": None},
-    patches=False,
-)
 ACTOR = (
     "actor and { 'id': actor.get('id'), 'type': actor.get('type'), "
     "'origin': actor.get('origin'), "
@@ -111,10 +101,21 @@ ACTOR = (
 )
 MAPS = {"audit_logs": {"actor": ACTOR}}
 SALTED = {"stream_map_config": {"salt": "pepper"}, "stream_maps": MAPS}
-HASHED = Mode("hashed IP", SALTED, _hash_ip)
-FLATTENED = Mode("flattened", {"flattening_enabled": True, "flattening_max_depth": 3})
-BATCHES = Mode("batches, gzip", {}, batches=True)
-MODES = (DESELECTED, FLATTENED, HASHED, BATCHES)
+FLAT = {"flattening_enabled": True, "flattening_max_depth": 3}
+IN_BATCHES = {
+    "encoding": {"format": "jsonl", "compression": "gzip"},
+    "storage": {"root": "$FOLDER", "prefix": "audit-"},
+}
+
+PLAIN = Mode("", {})
+DESELECTED = Mode("without details.patch", {}, _without_patch)
+MODES = (
+    PLAIN,
+    DESELECTED,
+    Mode("flattened", FLAT, flattened),
+    Mode("hashed IP", SALTED, _hash_ip),
+    Mode("batches, gzip", {"batch_config": IN_BATCHES}),
+)
 
 
 def tap_akuity(mode: Mode = PLAIN, **settings: object) -> Program:
@@ -131,17 +132,14 @@ def _tap(name: str, words: list[str], mode: Mode, settings: dict[str, Any]) -> P
     environment = name.lower().replace(" ", "-")
 
     def command(job: Job) -> list[str]:
-        config = {**mode.settings, **settings}
-        if mode.batches:
-            config["batch_config"] = job.batches()
         tap = [job.executable(environment, words[0]), *words[1:]]
-        tap += ["--config", job.config(**config)]
-        if not mode.patches:
+        tap += ["--config", job.config(**mode.settings, **settings)]
+        if mode is DESELECTED:
             tap += ["--catalog", _catalog(tap, job)]
-        if job.resumed:
+        if job.bookmark:
             bookmark = {
                 "replication_key": "timestamp",
-                "replication_key_value": BOOKMARK,
+                "replication_key_value": job.bookmark,
                 # Not the first run of a day, which does more.
                 "checked_on": datetime.now(UTC).date().isoformat(),
             }
@@ -150,8 +148,9 @@ def _tap(name: str, words: list[str], mode: Mode, settings: dict[str, Any]) -> P
         return tap
 
     titles = [name, mode.name, *(f"{key} {value}" for key, value in settings.items())]
-    title = ", ".join(filter(None, titles))
-    return Program(title, environment, command, same_events(mode.change))
+    has_ids = environment == "tap-akuity"
+    problem = partial(same_events, change=mode.change, has_ids=has_ids)
+    return Program(", ".join(filter(None, titles)), environment, command, problem)
 
 
 def _catalog(tap: list[str], job: Job) -> str:
@@ -164,17 +163,20 @@ def _catalog(tap: list[str], job: Job) -> str:
     return job.write("catalog.json", catalog)
 
 
-def _script(name: str, script: str, environment: str, check: Check | None) -> Program:
-    """Return a peer that is a script and reads the configuration file."""
-
-    def command(job: Job) -> list[str]:
-        return [job.executable(environment), str(PEERS / script), job.config()]
-
-    return Program(name, environment, command, check)
+def _script(environment: str, script: str, job: Job) -> list[str]:
+    return [job.executable(environment), str(PEERS / script), job.config()]
 
 
 TAP_AKUITY, SDK_DEFAULT = tap_akuity(), sdk_default()
-DLT = _script("dlt, extract only", "dlt_rest_api.py", "dlt", same_count)
-SCRIPT = _script(
-    "script: requests + orjson", "requests_orjson.py", "script", same_events()
+DLT = Program(
+    "dlt, extract only",
+    "dlt",
+    partial(_script, "dlt", "dlt_rest_api.py"),
+    same_count,
+)
+SCRIPT = Program(
+    "script: requests + orjson",
+    "script",
+    partial(_script, "script", "requests_orjson.py"),
+    partial(same_events, change=dict, has_ids=False),
 )

@@ -3,16 +3,16 @@
 import json
 import signal
 import sys
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from contextlib import ExitStack
 from textwrap import fill
 from threading import Event
+from typing import NoReturn
 
-from sandbox.access import EXPIRED_KEY, VIEWER_KEY
 from sandbox.control import ENDPOINTS
 from sandbox.data import Dataset
 from sandbox.faults import KINDS, Plan
-from sandbox.options import Parser, add_options, read_options
+from sandbox.options import add_options, read_options
 from sandbox.server import Sandbox
 from sandbox.state import Options
 from sandbox.store import Behaviour
@@ -22,17 +22,19 @@ A local stand-in for Akuity's audit-log API, with a fictional organization. When
 prints one line of JSON with its URL and an API key, then serves until interrupted."""
 
 EPILOG = f"""\
-Two more keys:
-  {VIEWER_KEY["api_key_id"]}:{VIEWER_KEY["api_key_secret"]}
-      may not read audit logs: 403
-  {EXPIRED_KEY["api_key_id"]}:{EXPIRED_KEY["api_key_secret"]}
-      expired: 401
-
 Control endpoints, which require no key:
 {ENDPOINTS}
 
 Kinds of faults:
 {fill(", ".join(KINDS), 80, break_on_hyphens=False)}"""
+
+
+class Parser(ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message, and exit."""
+        self.exit(2, f"sandbox: {message} (--help lists all options)\n")
 
 
 def parser() -> Parser:
@@ -45,12 +47,10 @@ def parser() -> Parser:
         formatter_class=RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    made.add_argument(
-        "--port", type=int, default=0, metavar="N", help="Default: any free port."
-    )
-    add_options(made, Dataset)
-    add_options(made, Behaviour)
-    add_options(made, Options)
+    text = "Default: any free port."
+    made.add_argument("--port", type=int, default=0, metavar="N", help=text)
+    for cls in (Dataset, Behaviour, Options):
+        add_options(made, cls)
     add_options(made, Plan, "fault_")
     return made
 
@@ -58,32 +58,26 @@ def parser() -> Parser:
 def main() -> None:
     """Run the sandbox as the command line says, and print its address as JSON."""
     line = parser()
+    arguments = line.parse_args()
+    sandbox = Sandbox(
+        read_options(arguments, Dataset),
+        behaviour=read_options(arguments, Behaviour),
+        options=read_options(arguments, Options),
+        faults=read_options(arguments, Plan, "fault_"),
+        port=arguments.port,
+    )
     stop = Event()
     with ExitStack() as stack:
         try:
-            arguments = line.parse_args()
-            sandbox = Sandbox(
-                read_options(arguments, Dataset),
-                behaviour=read_options(arguments, Behaviour),
-                options=read_options(arguments, Options),
-                faults=read_options(arguments, Plan, "fault_"),
-                port=arguments.port,
-            )
             stack.enter_context(sandbox)
-        except ValueError as error:
-            line.exit(2, f"sandbox: {error} (--help lists all options)\n")
         except (OSError, OverflowError):
-            refusal = f"sandbox: port {arguments.port} is in use or not allowed"
-            line.exit(2, f"{refusal}: choose another, or omit --port for a free one\n")
+            refusal = f"port {arguments.port} is in use or not allowed"
+            line.error(f"{refusal}: choose another, or omit --port for a free one")
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        ready = {
-            "url": sandbox.url,
-            "organization_id": sandbox.organization_id,
-            "api_key_id": sandbox.api_key_id,
-            "api_key_secret": sandbox.api_key_secret,
-            "records": len(sandbox.store),
-        }
+        names = ("url", "organization_id", "api_key_id", "api_key_secret")
+        ready = {name: getattr(sandbox, name) for name in names}
+        ready["records"] = len(sandbox.store)
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         stop.wait()

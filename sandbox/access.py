@@ -1,56 +1,33 @@
-"""API keys and their roles, and the endpoints that describe them."""
+"""The API key and its role, and the endpoints that describe them."""
 
 from base64 import b64encode
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from starlette.requests import Request
 
-from sandbox.errors import ApiError, Code
-from sandbox.state import Options, State
+from sandbox.errors import ApiError
+from sandbox.state import State
 from sandbox.timestamps import SECOND
 
-VIEWER_KEY: dict[str, Any] = {
-    "api_key_id": "viewer-key-id",
-    "api_key_secret": "viewer-key-secret",
-    "role": "member",
-    "key_expires": None,
-}
-EXPIRED_KEY: dict[str, Any] = {
-    "api_key_id": "expired-key-id",
-    "api_key_secret": "expired-key-secret",
-    "role": "owner",
-    "key_expires": datetime(2025, 1, 1, tzinfo=UTC),
-}
 
-
-def authenticate(state: State, request: Request) -> Options:
-    """Return the options of the API key that a request uses.
-
-    Raises:
-        ApiError: The key is missing, wrong or expired, or the request is about another
-            organization or key.
-    """
-    for changes in ({}, VIEWER_KEY, EXPIRED_KEY):
-        key = replace(state.options, **changes)
-        text = b64encode(f"{key.api_key_id}:{key.api_key_secret}".encode()).decode()
-        if request.headers.get("authorization") == f"Basic {text}":
-            break
-    else:
-        raise ApiError(Code.UNAUTHENTICATED, "unauthenticated")
+def authenticate(state: State, request: Request) -> None:
+    """Check the API key of a request, and that what it asks for is the key's."""
+    key = state.options
+    text = b64encode(f"{key.api_key_id}:{key.api_key_secret}".encode()).decode()
+    if request.headers.get("authorization") != f"Basic {text}":
+        raise ApiError(401, "unauthenticated")
     if key.key_expires and key.key_expires.timestamp() <= state.now() // SECOND:
-        raise ApiError(Code.UNAUTHENTICATED, "the API key has expired")
+        raise ApiError(401, "the API key has expired")
     known = {"organization_id": key.organization_id, "api_key_id": key.api_key_id}
     if not request.path_params.items() <= known.items():
-        raise ApiError(Code.NOT_FOUND, "not found")
-    return key
+        raise ApiError(404, "not found")
 
 
-def organization(key: Options, *, is_older: bool) -> dict[str, Any]:
+def organization(state: State) -> dict[str, Any]:
     """Return the response to `GET /api/v1/organizations/{id}`."""
-    quota = {"maxOrgMembers": "100"}
-    if not is_older:
+    key, quota = state.options, {"maxOrgMembers": "100"}
+    if not state.store.behaviour.older:
         # protojson encodes 64-bit integers as strings.
         quota["auditRecordMonths"] = str(key.months_kept)
         quota["auditRecordArchiveMonths"] = str(key.months_archived)
@@ -60,14 +37,11 @@ def organization(key: Options, *, is_older: bool) -> dict[str, Any]:
     return {"organization": {**content, "plan": "enterprise", "quota": quota}}
 
 
-def api_key(key: Options, *, is_older: bool) -> dict[str, Any]:
-    """Return the response to `GET /api/v1/apikeys/{id}`.
-
-    Raises:
-        ApiError: The server is too old to have it.
-    """
-    if is_older:
-        raise ApiError(Code.NOT_FOUND, "not found")
+def api_key(state: State) -> dict[str, Any]:
+    """Return the response to `GET /api/v1/apikeys/{id}`, which is new."""
+    if state.store.behaviour.older:
+        raise ApiError(404, "not found")
+    key = state.options
     content: dict[str, Any] = {
         "id": key.api_key_id,
         "organizationId": key.organization_id,

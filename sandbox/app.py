@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sandbox import access, control
-from sandbox.errors import ApiError, Code
+from sandbox.errors import ApiError
 from sandbox.faults import REFUSALS, Page, respond
 from sandbox.query import parse
 from sandbox.state import State
@@ -28,6 +28,11 @@ API_KEY = "/api/v1/apikeys/{api_key_id}"
 
 def create_app(state: State) -> Starlette:
     """Return the whole sandbox as an ASGI application."""
+    handlers: dict[Any, Any] = {
+        ApiError: lambda _, error: error.response(),
+        404: lambda *_: REFUSALS["404"].response(),
+        405: lambda *_: REFUSALS["501"].response(),
+    }
     app = Starlette(
         routes=[
             Route(f"{ORGANIZATION}/audit-logs", partial(_audit_logs, state)),
@@ -36,11 +41,7 @@ def create_app(state: State) -> Starlette:
             *control.routes(state),
         ],
         middleware=[Middleware(_signed, state=state)],
-        exception_handlers={
-            ApiError: _refuse,
-            404: partial(_not_routed, "404"),
-            405: partial(_not_routed, "501"),
-        },
+        exception_handlers=handlers,
     )
     # The gateway has one path for each resource, and does not redirect.
     app.router.redirect_slashes = False
@@ -52,7 +53,8 @@ async def _audit_logs(state: State, request: Request) -> Response:
     state.stats.requests += 1
     state.stats.queries.append(query_string)
     await asyncio.sleep(state.options.latency_seconds)
-    if access.authenticate(state, request).role == "member":
+    access.authenticate(state, request)
+    if state.options.role == "member":
         return REFUSALS["403"].response()
     query = parse(query_string)
     state.happen(state.options.arrivals)
@@ -66,20 +68,20 @@ async def _audit_logs(state: State, request: Request) -> Response:
     body = page.body
     limit = state.store.behaviour.too_big_bytes
     if limit is not None and len(body) > limit:
-        message = f"grpc: received message larger than max ({len(body)} vs. {limit})"
-        raise ApiError(Code.RESOURCE_EXHAUSTED, message)
+        problem = f"grpc: received message larger than max ({len(body)} vs. {limit})"
+        raise ApiError(429, problem)
     return Response(body, media_type="application/json")
 
 
 async def _neighbour(
-    read: Callable[..., dict[str, Any]], state: State, request: Request
+    read: Callable[[State], dict[str, Any]], state: State, request: Request
 ) -> Response:
     state.stats.account[request.url.path] += 1
     await asyncio.sleep(state.options.latency_seconds)
-    key = access.authenticate(state, request)
+    access.authenticate(state, request)
     if refusal := REFUSALS.get(state.options.account):
         return refusal.response()
-    return JSONResponse(read(key, is_older=state.store.behaviour.older))
+    return JSONResponse(read(state))
 
 
 def _signed(app: ASGIApp, state: State) -> ASGIApp:
@@ -98,12 +100,3 @@ def _signed(app: ASGIApp, state: State) -> ASGIApp:
         await app(scope, receive, sign)
 
     return respond
-
-
-async def _refuse(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)  # noqa: S101 - see exception_handlers
-    return error.response()
-
-
-async def _not_routed(kind: str, *_: object) -> Response:
-    return REFUSALS[kind].response()

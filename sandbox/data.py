@@ -6,12 +6,11 @@ from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from sandbox import vocabulary
 from sandbox.instants import Distribution, instants
 from sandbox.timestamps import DAY, HOUR, SECOND, to_go
-from sandbox.vocabulary import Thing, Worker
+from sandbox.vocabulary import THINGS, WORDS, Thing, Worker
 
 _T = TypeVar("_T")
 Item = dict[str, Any]
@@ -22,12 +21,10 @@ PATCHED = 0.25
 PRETTY = 0.1  # of the patches
 CONFIG_LINES = 200
 REMARKED = 0.08
-AWKWARD = " ".join((*vocabulary.REMARKS, "one line\u2028another"))
-AWKWARD_PATCH = 400
 BY_AGENTS = 0.05  # of the actions of people and API keys, through MCP
 
+# Members that older versions of the API do not send.
 NEWER = {"origin", "namespace", "projectName"}
-"""Members that older versions of the API do not send."""
 
 
 @dataclass(frozen=True)
@@ -38,45 +35,27 @@ class Dataset:
         records: Number of events.
         seed: Seed of the events; the same seed and options give the same events.
         until: End of the history. Default: now.
-        days: Length of the history. Default: 90, or five years if clustered.
+        days: Length of the history.
         distribution: Over time: `organization`, with working hours and releases;
-            `clustered`, in short, heavy bursts; `even`; `nights-and-weekends`, which
-            are quiet; `bursts`; `growth`, exponential; `crowded`, half of the events
-            in a fiftieth of the time; or `early-start`, nothing for years.
-        unknown_members: Add members unknown to clients to each event.
-        patch_bytes: Size of each event's patch. Default: realistic sizes.
-        text: Of patches: `realistic`, or `awkward`, which each event has: up to 400
-            characters of many scripts, quotes, tabs and U+2028.
+            `even`; `bursts`; `growth`; `crowded`, half of the events in a fiftieth of
+            the time; or `clustered`, thousands of events within a second.
     """
 
     records: int = 2000
     seed: int = 0
     until: datetime | None = None
-    days: int | None = None
+    days: int = 90
     distribution: Distribution = "organization"
-    unknown_members: bool = False
-    patch_bytes: int | None = None
-    text: Literal["realistic", "awkward"] = "realistic"
 
     def __iter__(self) -> Iterator[Item]:
         """Yield items in the API's format, oldest first."""
         until = self.until or datetime.now(UTC)
         end = int(until.timestamp()) * SECOND
-        usual = 5 * 365 + 1 if self.distribution == "clustered" else 90
-        start = end - (self.days or usual) * DAY
+        start = end - self.days * DAY
         rng = Random(self.seed)
-        organization = Organization(rng, is_awkward=self.text == "awkward")
-        moments = instants(self.distribution, self.records, rng, start, end)
-        for place, at in enumerate(moments):
-            item = organization.event(at, end)
-            if self.unknown_members:
-                item["requestId"] = f"{at:x}-{place:x}"
-                (item["object"] or item)["labels"] = {"number": place}
-            if self.patch_bytes:
-                bits = rng.getrandbits(4 * self.patch_bytes)
-                details = item["details"] or {}
-                item["details"] = {**details, "patch": f"{bits:0{self.patch_bytes}x}"}
-            yield item
+        organization = Organization(rng)
+        for at in instants(self.distribution, self.records, rng, start, end):
+            yield organization.event(at, end)
 
 
 def older(item: Mapping[str, Any]) -> Item:
@@ -91,10 +70,9 @@ def older(item: Mapping[str, Any]) -> Item:
 class Organization:
     """Generates events, never the same one twice at the same instant."""
 
-    def __init__(self, rng: Random, *, is_awkward: bool = False) -> None:
+    def __init__(self, rng: Random) -> None:
         """Set up the generator with `rng` as its only source of randomness."""
         self._rng = rng
-        self._is_awkward = is_awkward
         # For members that were added later, so that a seed keeps its history.
         self._later = Random(copy(rng).getrandbits(64))
         self._at: int | None = None
@@ -117,21 +95,20 @@ class Organization:
         }
 
     def _content(self) -> Item:
-        thing = self._pick(vocabulary.THINGS)
-        action = self._pick(thing.actions)
-        worker = self._pick(thing.workers)
-        name = worker.id if thing.type == "member" else self._pick(thing.names)
-        if thing.hash_digits:
-            bits = self._rng.getrandbits(4 * thing.hash_digits)
-            name = f"{name}.{bits:0{thing.hash_digits}x}"
-        place = int(self._later.random() * len(thing.namespaces))
+        thing = self._pick(THINGS)
+        action = self._pick(thing["actions"])
+        worker = self._pick(thing["workers"])
+        name = worker.id if thing["type"] == "member" else self._pick(thing["names"])
+        if digits := int(thing["hash_digits"] or 0):
+            name = f"{name}.{self._rng.getrandbits(4 * digits):0{digits}x}"
+        place = int(self._later.random() * len(thing["namespaces"]))
         identity = {
             "name": name,
-            "kind": thing.kind,
-            "group": thing.group,
-            "namespace": thing.namespaces[place] if thing.namespaces else "",
+            "kind": thing["kind"],
+            "group": thing["group"],
+            "namespace": thing["namespaces"][place] if thing["namespaces"] else "",
         }
-        what = f"{thing.kind} {name}"
+        what = f"{identity['kind']} {name}"
         return {
             "action": action,
             "actor": None if self._chance(RARE) else self._actor(worker),
@@ -149,37 +126,35 @@ class Organization:
 
     def _object(self, thing: Thing, identity: Item) -> Item:
         found = {
-            "type": thing.type,
+            "type": thing["type"],
             "id": None if self._chance(RARE) else identity,
             "parentId": None,
         }
-        if thing.parents:
-            application = self._pick(thing.applications) if thing.applications else ""
+        if thing["parents"]:
+            applications = thing["applications"]
+            application = self._pick(applications) if applications else ""
             found["parentId"] = {
-                "name": self._pick(thing.parents),
+                "name": self._pick(thing["parents"]),
                 "parentName": "",
                 "applicationName": application,
-                "projectName": identity["namespace"] if thing.in_project else "",
+                "projectName": identity["namespace"] if thing["in_project"] else "",
             }
         return found
 
     def _details(self, what: str, action: str) -> Item:
-        message = f"{what} {vocabulary.PHRASES.get(action, action.replace('_', ' '))}"
+        phrase = WORDS["phrases"].get(action, action.replace("_", " "))
+        message = f"{what} {phrase}"
         if self._chance(REMARKED):
-            message += f": {self._pick(vocabulary.REMARKS)}"
-        is_patched = self._is_awkward or (action == "updated" and self._chance(PATCHED))
+            message += f": {self._pick(WORDS['remarks'])}"
+        is_patched = action == "updated" and self._chance(PATCHED)
         return {
             "message": message,
             "patch": self._patch() if is_patched else "",
-            "actionType": vocabulary.ACTION_TYPES.get(action, "UPDATE"),
+            "actionType": WORDS["action_types"].get(action, "UPDATE"),
         }
 
     def _patch(self) -> str:
         """Return the change made by an update: JSON text, from one line to many."""
-        if self._is_awkward:
-            size = int(self._rng.random() * (AWKWARD_PATCH + 1))
-            begin = int(self._rng.random() * len(AWKWARD))
-            return (AWKWARD * 3)[begin : begin + size]
         kinds = 6 * (self._replicas, self._image, self._note) + (self._configuration,)
         change = self._pick(kinds)()
         indent = 2 if self._chance(PRETTY) else None
@@ -189,24 +164,25 @@ class Organization:
         return {"spec": {"replicas": int(self._rng.random() * 20)}}
 
     def _image(self) -> Item:
-        service = self._pick(vocabulary.SERVICES)
+        service = self._pick(WORDS["services"])
         digest = f"{self._rng.getrandbits(256):064x}"
         image = f"registry.northwind.example/{service}@sha256:{digest}"
         container = {"name": service, "image": image}
         return {"spec": {"template": {"spec": {"containers": [container]}}}}
 
     def _note(self) -> Item:
-        note, team = self._pick(vocabulary.REMARKS), self._pick(vocabulary.TEAMS)
+        note, team = self._pick(WORDS["remarks"]), self._pick(WORDS["teams"])
         annotations = {"note": note, "team": team, "owner": None}
         return {"metadata": {"annotations": annotations}}
 
     def _configuration(self) -> Item:
+        services = WORDS["services"]
         lines = [
-            f'{self._pick(vocabulary.SERVICES)}.{n}: "{self._rng.getrandbits(64):016x}"'
+            f'{self._pick(services)}.{n}: "{self._rng.getrandbits(64):016x}"'
             for n in range(1 + int(self._rng.random() * CONFIG_LINES))
         ]
         text = "\n".join(lines)
-        return {"data": {"config.yaml": text, "note": self._pick(vocabulary.REMARKS)}}
+        return {"data": {"config.yaml": text, "note": self._pick(WORDS["remarks"])}}
 
     def _repeats(self, at: int, now: int) -> tuple[int, int]:
         room = min(6 * HOUR, now - at - 1)

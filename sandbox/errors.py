@@ -1,36 +1,23 @@
 """The API's error responses."""
 
 from collections.abc import Mapping
-from enum import Enum
 
 from starlette.responses import JSONResponse, Response
 
-
-class Code(Enum):
-    """The codes of google.rpc.Code that the API sends, and their HTTP statuses."""
-
-    CANCELLED = 1, 499
-    INVALID_ARGUMENT = 3, 400
-    DEADLINE_EXCEEDED = 4, 504
-    NOT_FOUND = 5, 404
-    PERMISSION_DENIED = 7, 403
-    RESOURCE_EXHAUSTED = 8, 429
-    ABORTED = 10, 409
-    UNIMPLEMENTED = 12, 501
-    INTERNAL = 13, 500
-    UNAVAILABLE = 14, 503
-    UNAUTHENTICATED = 16, 401
+CODES = {400: 3, 401: 16, 403: 7, 404: 5, 409: 10, 429: 8}
+CODES |= {499: 1, 500: 13, 501: 12, 503: 14, 504: 4}
+"""The google.rpc.Code with each HTTP status that the API sends."""
 
 
 class ApiError(Exception):
     """An error response."""
 
-    def __init__(self, code: Code, message: str) -> None:
-        """Set up the response with a code and a message."""
+    def __init__(self, status: int, message: str) -> None:
+        """Set up the response with an HTTP status and a message."""
         super().__init__(message)
-        self.code, self.status = code.value
+        self.status = status
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """Return the response, with additional headers."""
-        content = {"code": self.code, "message": str(self), "details": []}
+        content = {"code": CODES[self.status], "message": str(self), "details": []}
         return JSONResponse(content, self.status, headers)

@@ -1,44 +1,19 @@
-"""Options: dataclasses whose fields are read from the command line or JSON."""
+"""Options: dataclasses whose fields are read from the command line."""
 
 import argparse
 import re
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import datetime
 from inspect import getdoc
-from math import inf
-from typing import Any, NoReturn, TypeVar, get_args
-
-from sandbox.timestamps import SECOND, from_rfc3339
+from typing import Any, TypeVar, get_args
 
 _T = TypeVar("_T")
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser that reports errors as exceptions."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raise the message as a `ValueError`."""
-        raise ValueError(message)
-
-
-def number(
-    kind: type[int] | type[float], expected: str, least: float = 0, most: float = inf
-) -> Callable[[str], float]:
-    """Return a function that reads a number in this range."""
-
-    def read(text: str) -> float:
-        with suppress(ValueError):
-            if least <= (value := kind(text)) <= most:
-                return value
-        message = f"must be {expected}, not {text!r}"
-        raise argparse.ArgumentTypeError(message)
-
-    return read
-
-
-def add_options(parser: Parser, cls: type[Any], prefix: str = "") -> None:
+def add_options(
+    parser: argparse.ArgumentParser, cls: type[Any], prefix: str = ""
+) -> None:
     """Add an option for each field of `cls`.
 
     Its docstring is the help. A field's metadata are arguments of `add_argument`.
@@ -66,38 +41,33 @@ def read_options(arguments: argparse.Namespace, cls: type[_T], prefix: str = "")
     return cls(**{one: given[prefix + one] for one in names if prefix + one in given})
 
 
-def from_json(content: Mapping[str, Any], cls: type[_T], prefix: str) -> _T:
-    """Return `cls` with the values of a JSON object, read like the command line.
+def _matching(
+    pattern: str, read: Callable[[str], Any], expected: str
+) -> Callable[[str], Any]:
+    def value(text: str) -> Any:  # noqa: ANN401 - what `read` returns
+        if re.fullmatch(pattern, text, re.ASCII):
+            return read(text)
+        message = f"must be {expected}, not {text!r}"
+        raise argparse.ArgumentTypeError(message)
 
-    Raises:
-        ValueError: A member is unknown, or its value is not valid.
-    """
-    parser = Parser(add_help=False, allow_abbrev=False)
-    add_options(parser, cls, prefix)
-    arguments = []
-    for name, value in content.items():
-        values = value if isinstance(value, list) else [value]
-        arguments += ["--" + (prefix + name).replace("_", "-"), *map(str, values)]
-    return read_options(parser.parse_args(arguments), cls, prefix)
+    return value
 
 
-def _time(text: str) -> datetime:
-    try:
-        return datetime.fromtimestamp(from_rfc3339(text) // SECOND, UTC)
-    except ValueError:
-        message = f"must be a time such as 2026-01-01T08:30:00Z, not {text!r}"
-        raise argparse.ArgumentTypeError(message) from None
-
-
-_WHOLE = {"type": number(int, "a whole number of at least 0"), "metavar": "N"}
+_WHOLE = _matching(r"\d+", int, "a whole number of at least 0")
+_NUMBER = _matching(r"\d+(\.\d+)?", float, "a number of at least 0")
+_TIME = _matching(
+    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ",
+    datetime.fromisoformat,
+    "a time such as 2026-01-01T08:30:00Z",
+)
 _ARGUMENTS: dict[object, dict[str, Any]] = {
     bool: {"action": argparse.BooleanOptionalAction},
-    int: _WHOLE,
-    int | None: _WHOLE,
-    float: {"type": number(float, "a number of at least 0"), "metavar": "X"},
+    int: {"type": _WHOLE, "metavar": "N"},
+    int | None: {"type": _WHOLE, "metavar": "N"},
+    float: {"type": _NUMBER, "metavar": "X"},
     str: {"metavar": "TEXT"},
     str | None: {"metavar": "TEXT"},
-    datetime | None: {"type": _time, "metavar": "TIME"},
+    datetime | None: {"type": _TIME, "metavar": "TIME"},
     tuple[str, ...]: {"nargs": "*", "metavar": "KIND"},
 }
 """Arguments of `add_argument` for each type but literals."""

@@ -1,11 +1,11 @@
 """The query of a request, parsed as the gateway parses it."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs
 
-from sandbox.errors import ApiError, Code
+from sandbox.errors import ApiError
 from sandbox.timestamps import from_rfc3339
 
 # The members that filters apply to.
@@ -21,10 +21,7 @@ NEWER_FILTERS = ("origin", "actorIp")
 
 @dataclass(frozen=True)
 class Query:
-    """Time bounds, limit and offset, and filters: the values that match by name.
-
-    The names of filters are those in `FILTERS`.
-    """
+    """Time bounds, limit and offset, and the values that match, by name of filter."""
 
     start_ns: int | None = None
     end_ns: int | None = None
@@ -34,17 +31,13 @@ class Query:
 
 
 def parse(query_string: str) -> Query:
-    """Parse a query string, ignoring unknown parameters as the gateway does.
-
-    Raises:
-        ApiError: A parameter is given twice, or is not valid.
-    """
+    """Parse a query string, ignoring unknown parameters as the gateway does."""
     values = parse_qs(query_string, keep_blank_values=True)
     return Query(
-        start_ns=_time(values, "startTime"),
-        end_ns=_time(values, "endTime"),
-        limit=_uint32(values, "limit"),
-        offset=_uint32(values, "offset") or 0,
+        start_ns=_one(values, "startTime", from_rfc3339),
+        end_ns=_one(values, "endTime", from_rfc3339),
+        limit=_one(values, "limit", _uint32),
+        offset=_one(values, "offset", _uint32) or 0,
         filters={
             name: frozenset(values[f"filters.{name}"])
             for name in FILTERS
@@ -53,31 +46,22 @@ def parse(query_string: str) -> Query:
     )
 
 
-def _single(values: Mapping[str, list[str]], name: str) -> str | None:
-    given = values.get(f"filters.{name}", [])
-    if len(given) > 1:
-        message = f'too many values for field "{name}": {", ".join(given)}'
-        raise ApiError(Code.INVALID_ARGUMENT, message)
-    return given[0] if given else None
-
-
-def _uint32(values: Mapping[str, list[str]], name: str) -> int | None:
-    text = _single(values, name)
-    if text is None:
+def _one(
+    values: Mapping[str, list[str]], name: str, read: Callable[[str], int]
+) -> int | None:
+    given = values.get(f"filters.{name}")
+    if given is None:
         return None
+    try:
+        (text,) = given
+        return read(text)
+    except ValueError:
+        problem = f'invalid value for field "{name}": {", ".join(given)}'
+        raise ApiError(400, problem) from None
+
+
+def _uint32(text: str) -> int:
     # Ten digits at most: int() of a very long text fails.
     if re.fullmatch("[0-9]{1,10}", text) and int(text) < 1 << 32:
         return int(text)
-    message = f'parsing field "{name}": strconv.ParseUint: parsing "{text}"'
-    raise ApiError(Code.INVALID_ARGUMENT, message)
-
-
-def _time(values: Mapping[str, list[str]], name: str) -> int | None:
-    text = _single(values, name)
-    if text is None:
-        return None
-    try:
-        return from_rfc3339(text)
-    except ValueError:
-        message = f'invalid {name}: parsing time "{text}" as RFC 3339'
-        raise ApiError(Code.INVALID_ARGUMENT, message) from None
+    raise ValueError(text)

@@ -17,21 +17,27 @@ from sandbox.state import Options, State
 from sandbox.store import Behaviour, Store
 
 LOOPBACK = "127.0.0.1"
-# Clients may pause between two requests; closing the connection meanwhile would be an
-# unplanned fault.
-KEEP_ALIVE_SECONDS = 600
+SETTINGS: dict[str, Any] = {
+    "ws": "none",
+    "lifespan": "off",
+    "log_config": None,
+    "log_level": "critical",
+    "access_log": False,
+    "date_header": False,
+    "server_header": False,
+    # Clients may pause between two requests; closing the connection meanwhile would be
+    # an unplanned fault.
+    "timeout_keep_alive": 600,
+}
 
 
 class Sandbox:
     """A sandbox that runs for as long as its `with` block.
 
-    Attributes:
-        state: The store, options, faults and statistics; all may be replaced.
-        url: The base URL.
-        organization_id: The id of the organization.
-        api_key_id: The user name of basic authentication.
-        api_key_secret: The password.
+    Its `state` has the store, options, faults and statistics; all may be replaced.
     """
+
+    url: str
 
     def __init__(
         self,
@@ -45,28 +51,15 @@ class Sandbox:
     ) -> None:
         """Set up a sandbox that serves `data`: a `Dataset`, or any items."""
         data = Dataset() if data is None else data
-        self.state = State(
-            Store(data, behaviour),
-            options or Options(),
-            Faults(faults),
-            seed=data.seed if isinstance(data, Dataset) else 0,
-        )
-        self.organization_id = self.state.options.organization_id
-        self.api_key_id = self.state.options.api_key_id
-        self.api_key_secret = self.state.options.api_key_secret
+        seed = data.seed if isinstance(data, Dataset) else 0
+        store, options = Store(data, behaviour), options or Options()
+        self.state = State(store, options, Faults(faults), seed)
+        self.organization_id = options.organization_id
+        self.api_key_id = options.api_key_id
+        self.api_key_secret = options.api_key_secret
         self._port = port
-        self._config = uvicorn.Config(
-            create_app(self.state),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            log_level="critical",
-            access_log=False,
-            date_header=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            **config,
-        )
+        app = create_app(self.state)
+        self._config = uvicorn.Config(app, **SETTINGS, **config)
 
     @property
     def store(self) -> Store:
@@ -74,12 +67,7 @@ class Sandbox:
         return self.state.store
 
     def __enter__(self) -> Self:
-        """Start the server, and return when it is ready.
-
-        Raises:
-            OSError: The port is in use, or a certificate cannot be read.
-            OverflowError: The port number is out of range.
-        """
+        """Start the server, and return when it is ready."""
         self._config.load()
         with ExitStack() as stack:
             portal = stack.enter_context(start_blocking_portal())

@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import datetime
 from random import Random
@@ -51,28 +52,22 @@ class Options:
     date_header: bool = True
 
 
+@dataclass
 class Stats:
     """Counts of requests, for the audit log and for the other endpoints."""
 
-    def __init__(self) -> None:
-        """Set up all counts at zero."""
-        self.reset()
+    requests: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    queries: list[str] = field(default_factory=list)
+    account: Counter[str] = field(default_factory=Counter)
 
     def reset(self) -> None:
         """Reset all counts."""
-        self.requests = 0
-        self.faults: Counter[str] = Counter()
-        self.queries: list[str] = []
-        self.account: Counter[str] = Counter()
+        vars(self).update(vars(Stats()))
 
     def report(self) -> dict[str, Any]:
         """Return all statistics, ready for JSON."""
-        return {
-            "requests": self.requests,
-            "faults": dict(self.faults),
-            "queries": list(self.queries),
-            "account": dict(self.account),
-        }
+        return deepcopy(vars(self))
 
 
 @dataclass

@@ -7,23 +7,20 @@ from dataclasses import dataclass
 from operator import attrgetter
 from random import Random
 from threading import Lock
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from sandbox.data import Item, older
-from sandbox.errors import ApiError, Code
+from sandbox.data import older
+from sandbox.errors import ApiError
 from sandbox.query import FILTERS, NEWER_FILTERS, Query
 from sandbox.timestamps import from_record, to_go
+from sandbox.truth import find
 
 Time = Literal["timestamp", "lastOccurredTimestamp"]
-UNITS = {
-    "nanoseconds": 1,
-    "microseconds": 1_000,
-    "milliseconds": 1_000_000,
-    "seconds": 1_000_000_000,
-}
+Unit = Literal["nanoseconds", "microseconds", "milliseconds", "seconds"]
+UNITS: dict[Unit, int] = {unit: 1000**n for n, unit in enumerate(get_args(Unit))}
 
-_SEPARATORS = (",", ":")
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=_SEPARATORS)
+_COMPACT = (",", ":")
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=_COMPACT)
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ class Behaviour:
 
     start_inclusive: bool = True
     end_inclusive: bool = False
-    precision: Literal["nanoseconds", "microseconds", "milliseconds", "seconds"] = (
-        "nanoseconds"
-    )
+    precision: Unit = "nanoseconds"
     rounding: Literal["cut", "nearest"] = "cut"
     rounded: Literal["all", "bounds"] = "all"
     filter_on: Time = "timestamp"
@@ -85,9 +80,7 @@ class Store:
     """The records of the server. Thread-safe."""
 
     def __init__(
-        self,
-        items: Iterable[Mapping[str, Any]] = (),
-        behaviour: Behaviour | None = None,
+        self, items: Iterable[Mapping[str, Any]], behaviour: Behaviour | None = None
     ) -> None:
         """Set up the store with items, stored to match the behaviour."""
         self.behaviour = behaviour or Behaviour()
@@ -98,22 +91,16 @@ class Store:
         self.add(items)
 
     def query(self, query: Query) -> tuple[list[bytes], int]:
-        """Return the requested page, and how many records match.
-
-        Raises:
-            ApiError: The limit or the offset is too large.
-        """
+        """Return the requested page, and how many records match."""
         behaviour, offset = self.behaviour, query.offset
         size = query.limit or behaviour.default_limit
         if size > behaviour.max_limit and behaviour.over_limit != "honour":
             if behaviour.over_limit == "refuse":
-                message = f"limit must not exceed {behaviour.max_limit}"
-                raise ApiError(Code.INVALID_ARGUMENT, message)
+                raise ApiError(400, f"limit must not exceed {behaviour.max_limit}")
             size = behaviour.max_limit
         if behaviour.max_offset is not None and offset > behaviour.max_offset:
             if behaviour.over_offset == "refuse":
-                message = f"offset must not exceed {behaviour.max_offset}"
-                raise ApiError(Code.INVALID_ARGUMENT, message)
+                raise ApiError(400, f"offset must not exceed {behaviour.max_offset}")
             size = 0
         with self._lock:
             records, low, high = self._matches(query)
@@ -128,12 +115,7 @@ class Store:
         return [record.body for record in page], high - low
 
     def add(self, items: Iterable[Mapping[str, Any]], at: int | None = None) -> None:
-        """Add items, including late ones.
-
-        Raises:
-            ValueError: A timestamp cannot be parsed, and `at` is not given to replace
-                it.
-        """
+        """Add items, including late ones; `at` is for those without a valid time."""
         added = [self._record(item, at) for item in items]
         if added:
             with self._lock:
@@ -141,25 +123,11 @@ class Store:
                 self._records.sort(key=self._key)
 
     def bump(self, item: Mapping[str, Any], at: int, times: int = 1) -> None:
-        """Record that an event occurred again at `at`.
-
-        Raises:
-            LookupError: The event does not exist.
-        """
-        item = older(item) if self.behaviour.older else item
-        timestamp, last = from_record(item["timestamp"]), to_go(at)
+        """Record that an event that was added occurred again at `at`."""
         with self._lock:
-            for place, record in enumerate(self._records):
-                if record.timestamp != timestamp:
-                    continue
-                kept: Item = json.loads(record.body)
-                grown = {"count": kept["count"] + times, "lastOccurredTimestamp": last}
-                if kept | grown == {**item, **grown}:
-                    self._records[place] = self._record(kept | grown, None)
-                    self._records.sort(key=self._key)
-                    return
-        message = "no such event"
-        raise LookupError(message)
+            self._records.remove(self._record(item, None))
+        grown = {"count": item["count"] + times, "lastOccurredTimestamp": to_go(at)}
+        self.add([{**item, **grown}])
 
     def bodies(self) -> list[bytes]:
         """Return the JSON of every item, oldest first."""
@@ -177,7 +145,7 @@ class Store:
         return Record(
             timestamp,
             _instant(item.get("lastOccurredTimestamp"), timestamp),
-            tuple(_find(item, path) for path in FILTERS.values()),
+            tuple(find(item, path) for path in FILTERS.values()),
             _rendered(item),
         )
 
@@ -225,14 +193,7 @@ def _rendered(item: Mapping[str, Any]) -> bytes:
         return _ENCODER.encode(item).encode()
     except UnicodeEncodeError:
         # A lone surrogate: JSON can escape it, UTF-8 cannot encode it.
-        return json.dumps(item, separators=_SEPARATORS).encode()
-
-
-def _find(item: Mapping[str, Any], path: Iterable[str]) -> Any:  # noqa: ANN401 - JSON
-    found: Any = item
-    for name in path:
-        found = found and found.get(name)
-    return found
+        return json.dumps(item, separators=_COMPACT).encode()
 
 
 def _instant(text: object, otherwise: int | None) -> int:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 from sandbox.timestamps import SECOND, from_record
 
 if TYPE_CHECKING:
-    # Without it, the demo and the benchmarks need no server in their process.
     from sandbox.server import Sandbox
 
+# A record. Points in time are nanoseconds since 1970, what is JSON is unpacked.
 Row = dict[str, Any]
-"""A record. Points in time are nanoseconds since 1970, what is JSON is unpacked."""
 
 MICROSECOND = 1_000
 TIMES = ("timestamp", "lastOccurredTimestamp")
@@ -40,19 +39,14 @@ LEAVES = {path.replace(".", "__"): tuple(path.split(".")) for path in _PATHS.spl
 _MOST = 3  # differences that a message shows
 
 
-def rows_by_id(items: Iterable[Any], organization_id: str) -> dict[str, Row]:
-    """Return the rows that items of the API should become, by their ids."""
-    rows = [row(item, organization_id) for item in items]
-    by_id = {one["id"]: one for one in rows}
-    if len(by_id) < len(rows):
-        message = "two of the sandbox's events are the same"
-        raise ValueError(message)
-    return by_id
-
-
 def truth(sandbox: "Sandbox") -> dict[str, Row]:
     """Return the rows that a sandbox's events should become, by their ids."""
-    return rows_by_id(map(json.loads, sandbox.store.bodies()), sandbox.organization_id)
+    items = map(json.loads, sandbox.store.bodies())
+    rows = {one["id"]: one for one in (row(i, sandbox.organization_id) for i in items)}
+    if len(rows) < len(sandbox.store):
+        message = "two of the sandbox's events are the same"
+        raise ValueError(message)
+    return rows
 
 
 def row(item: Mapping[str, Any], organization_id: str) -> Row:
@@ -78,7 +72,7 @@ def event_id(
         organization_id,
         f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z",
         item.get("action") or "",
-        *(find(item, path) or "" for path in LEAVES.values()),
+        *(item.get(name) or find(item, path) or "" for name, path in LEAVES.items()),
         *more,
     ]
     array = json.dumps(values, ensure_ascii=False, separators=(",", ":"))
@@ -103,11 +97,8 @@ def stored(
 ) -> Row:
     """Return what a target stores of a row.
 
-    Args:
-        row: A row of `rows_by_id`.
-        blanks: Whether empty text in a column of its own stays empty, not null.
-        lower: Whether names are in lower case.
-        unit: The nanoseconds to which times are truncated.
+    Without `blanks`, empty text in a column of its own is null; with `lower`, names are
+    in lower case. Times are truncated to `unit` nanoseconds.
     """
     kept: Row = {
         name: one if blanks or one != "" else None for name, one in row.items()

@@ -1,13 +1,19 @@
 """Who works on what in the sandbox's organization.
 
-Each row of `things.csv` is a kind of object. Its cells name tuples in `WORDS` and
-`WORKERS`; a value that names no tuple is used literally.
+Each row of `things.csv` is a kind of object, with the actions on it. Its cells name
+lists of `vocabulary.toml`, in `WORDS`, and of `WORKERS`; a value that names no list is
+used literally. What is `in_project` belongs to the Kargo project of its namespace.
 """
 
 import csv
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+Thing = dict[str, Any]
+FOLDER = Path(__file__).parent
+LISTS = ("names", "parents", "applications", "namespaces")
 
 
 class Worker(NamedTuple):
@@ -18,123 +24,38 @@ class Worker(NamedTuple):
     ips: tuple[str | None, ...]
 
 
-class Thing(NamedTuple):
-    """A kind of object, and the actions on it.
-
-    If it belongs to a Kargo project, the project has the name of its namespace.
-    """
-
-    workers: tuple[Worker, ...]
-    type: str
-    kind: str
-    group: str
-    names: tuple[str, ...]
-    actions: tuple[str, ...]
-    parents: tuple[str, ...]
-    applications: tuple[str, ...]
-    hash_digits: int
-    namespaces: tuple[str, ...]
-    in_project: bool
-
-
-def _joined(firsts: tuple[str, ...], seconds: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f"{first}-{second}" for first in firsts for second in seconds)
-
-
-DOMAIN = "northwind.example"
-NAMES = (
-    "alice.nguyen, ben.okafor, carla.rossi, Sarah Brown, dmitri.volkov, emre.çelik, "
-    "fatima.zahra, george.o'neill, hana.sato, ines.garcía, jonas.müller, kofi.mensah, "
-    "li.wei, on-call+sre"
-)
-PEOPLE = tuple(
-    Worker("user", f"{name}@{DOMAIN}", (f"203.0.113.{n}", f"2001:db8:{n:x}::1f", None))
-    for n, name in enumerate(NAMES.split(", "), 2)
-)
-KEY_NAMES = ("terraform", "github-actions", "renovate", f"Sarah Brown@{DOMAIN}")
-KEYS = tuple(
+WORDS: dict[str, Any] = tomllib.loads((FOLDER / "vocabulary.toml").read_text("utf-8"))
+ENVIRONMENTS = WORDS["environments"]
+PEOPLE = [
+    Worker("user", name, (f"203.0.113.{n}", f"2001:db8:{n:x}::1f", None))
+    for n, name in enumerate(WORDS["people"], 2)
+]
+KEYS = [
     Worker("api_key", name, (f"198.51.100.{n}", None))
-    for n, name in enumerate(KEY_NAMES, 2)
-)
-AUTOMATIONS = tuple(
-    Worker("system", name, (None,))
-    for name in ("argocd-application-controller", "kargo-controller", "image-updater")
-)
+    for n, name in enumerate(WORDS["keys"], 2)
+]
+AUTOMATIONS = [Worker("system", name, (None,)) for name in WORDS["automations"]]
 WORKERS = {
     "people": PEOPLE,
     "staff": PEOPLE + KEYS,
     "everyone": PEOPLE + KEYS + 4 * AUTOMATIONS,
 }
-
-ENVIRONMENTS = ("dev", "test", "staging", "prod")
-REGIONS = ("eu-west-1", "eu-central-1", "us-east-1", "us-west-2", "ap-south-1")
-SERVICES = (
-    *("billing", "catalog", "checkout", "email", "frontend", "identity", "inventory"),
-    *("ledger", "notifications", "orders", "payments", "pricing", "recommendations"),
-    *("search", "shipping", "web-app"),
-)
-TEAMS = ("platform", "payments", "storefront", "data", "mobile", "security")
-WORDS: dict[str, tuple[str, ...]] = {
-    "": (),
-    "applications": _joined(ENVIRONMENTS, SERVICES),
-    "clusters": _joined(ENVIRONMENTS, REGIONS),
-    "environments": ENVIRONMENTS,
-    "instances": ("main", "edge", "sandbox"),
-    "person_names": tuple(person.id for person in PEOPLE),
-    "services": SERVICES,
-    "teams": TEAMS,
-    "workspaces": ("default", *TEAMS),
+WORDS |= {
+    "": [],
+    "applications": [f"{e}-{one}" for e in ENVIRONMENTS for one in WORDS["services"]],
+    "clusters": [f"{e}-{one}" for e in ENVIRONMENTS for one in WORDS["regions"]],
+    "person_names": [person.id for person in PEOPLE],
+    "workspaces": ["default", *WORDS["teams"]],
 }
-
-ACTION_TYPES = {
-    "created": "CREATE",
-    "deleted": "DELETE",
-    "invited": "CREATE",
-    "logged_in": "LOGIN",
-    "logged_out": "LOGOUT",
-    "promoted": "CREATE",
-}
-"""All other actions have the type UPDATE."""
-
-PHRASES = {
-    "regenerated": "secret regenerated",
-    "synced": "synced to the desired revision",
-}
-"""The phrase of all other actions is their name."""
-
-REMARKS = (
-    "requested in OPS-4711",
-    'note: "do not touch before Monday"',
-    "first line\nsecond line",
-    "größere Änderung, siehe Änderungsantrag",
-    "rollout 🚀 finished 👩‍💻",
-    "تمت المراجعة",
-    "נבדק ואושר",
-    "緊急対応",
-    "path C:\\deploy\\values.yaml",
-    "tab\there",
-)
 
 
 def _things() -> Iterator[Thing]:
     """Read the kinds of objects, each repeated according to its weight."""
-    path = Path(__file__).with_name("things.csv")
-    with path.open(encoding="utf-8", newline="") as rows:
+    with (FOLDER / "things.csv").open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
-            words = {
-                column: WORDS.get(row[column], (row[column],))
-                for column in ("names", "parents", "applications", "namespaces")
-            }
-            thing = Thing(
-                workers=WORKERS[row["workers"]],
-                type=row["type"],
-                kind=row["kind"],
-                group=row["group"],
-                actions=tuple(row["actions"].split()),
-                hash_digits=int(row["hash_digits"] or 0),
-                in_project=bool(row["in_project"]),
-                **words,
-            )
+            words = {name: WORDS.get(row[name], [row[name]]) for name in LISTS}
+            workers, actions = WORKERS[row["workers"]], row["actions"].split()
+            thing = {**row, **words, "workers": workers, "actions": actions}
             yield from [thing] * int(row["weight"])
 
 

@@ -15,13 +15,8 @@ UV = os.environ.get("UV", "uv")  # `uv run` sets it
 def build(name: str, *more: str, home: Path = HOME) -> Path:
     """Install a program anew, and return the folder with its commands.
 
-    Args:
-        name: The name of the environment, and of its file in `requirements/`, if any.
-        more: Arguments for `pip install`.
-        home: The folder of the environment.
-
-    Raises:
-        CommandError: It cannot be installed.
+    What to install is in the file of that name in `requirements/`, if there is one, and
+    in `more`, arguments for `pip install`.
     """
     place, file = home / name, ROOT / "requirements" / f"{name}.txt"
     requirements = ["--requirement", str(file)] if file.exists() else []

@@ -1,11 +1,7 @@
 """Generate the tap's definition in `meta.yml` and `meltano.yml` from the tap itself.
 
-The text of each setting is in `tap_akuity/settings.py`, or in the SDK if the SDK adds
-the setting. That may depend on the SDK's version: pass the Python of each environment
-to inspect, and the definition holds what they have in common. `make meta` passes those
-with the oldest and the newest SDK that are allowed.
-
-    python -m scripts.generate_plugin [--check] [PYTHON ...]
+It holds what the environments of the PYTHONs have in common, because settings that the
+SDK adds depend on its version: `make meta` passes the oldest and the newest.
 """
 
 import json
@@ -21,17 +17,14 @@ import yaml
 
 from scripts import ROOT
 
-FILES = {"meta.yml": "", "meltano.yml": "    "}
-"""The files, and the indent of the generated part in each."""
-
+FILES = {"meta.yml": "", "meltano.yml": "    "}  # with the indent of what is generated
 SPELLING = {"gzip": "GZIP", "jsonl": "JSONL"}
 
 
 def about(python: str = sys.executable) -> dict[str, Any]:
     """Return the output of `--about` of the tap in an environment."""
     command = [python, "-m", "tap_akuity", "--about", "--format=json"]
-    output = subprocess.check_output(command, cwd=ROOT)  # noqa: S603 - our own command
-    return dict(json.loads(output))
+    return dict(json.loads(subprocess.check_output(command, cwd=ROOT)))  # noqa: S603
 
 
 def definition(abouts: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -50,13 +43,9 @@ def updated(text: str, generated: dict[str, Any], indent: str) -> str:
     """Return YAML with the first of each key at that indent replaced as generated."""
     for key, value in generated.items():
         block = yaml.safe_dump({key: value}, allow_unicode=True, width=88 - len(indent))
-        pattern = rf"^{indent}{key}:\n(?:{indent}[- ].*\n)*"
-        found = re.search(pattern, text, flags=re.MULTILINE)
-        if not found:
-            message = f"there is no {key!r} to replace"
-            raise LookupError(message)
-        begin, end = found.span()
-        text = text[:begin] + textwrap.indent(block, indent) + text[end:]
+        pattern = rf"(?m)^{indent}{key}:\n(?:{indent}[- ].*\n)*"
+        before, after = re.split(pattern, text, maxsplit=1)
+        text = before + textwrap.indent(block, indent) + after
     return text
 
 
@@ -96,16 +85,16 @@ def _kind(schema: dict[str, Any]) -> str:
         return "options"
     if schema.get("format") == "date-time":
         return "date_iso8601"
-    types: set[str] = set()
-    for one in schema.get("oneOf", [schema]):
-        types.update([one["type"]] if isinstance(one["type"], str) else one["type"])
-    types.discard("null")
-    if len(types) > 1:  # no kind fits: take the one that can hold all of them
-        return "array" if "array" in types else "string"
-    (kind,) = types
+    types = [one["type"] for one in schema.get("oneOf", [schema])]
+    kinds = {kind for one in types for kind in ([one] if isinstance(one, str) else one)}
+    if (
+        len(kinds - {"null"}) > 1
+    ):  # no kind fits: take the one that can hold all of them
+        return "array" if "array" in kinds else "string"
+    (kind,) = kinds - {"null"}
     # As in Meltano Hub. There is a kind `decimal`, but Meltano (4.4) cannot write a
     # decimal from the environment into the tap's config file.
-    return "integer" if kind == "number" else kind
+    return "integer" if kind == "number" else str(kind)
 
 
 def main() -> None:
@@ -116,12 +105,11 @@ def main() -> None:
     arguments = parser.parse_args()
     generated = definition([about(python) for python in arguments.pythons])
     for name, indent in FILES.items():
-        path = ROOT / name
-        old = path.read_text(encoding="utf-8")
+        old = (ROOT / name).read_text(encoding="utf-8")
         new = updated(old, generated, indent)
         if arguments.check and new != old:
             sys.exit(f"{name} is out of date: run `make meta`.")
-        path.write_text(new, encoding="utf-8")
+        (ROOT / name).write_text(new, encoding="utf-8")
 
 
 if __name__ == "__main__":

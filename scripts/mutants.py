@@ -1,16 +1,12 @@
-"""`make mutants`: prints the mutants of what changed that no test notices.
-
-    python -m scripts.mutants [BASE | NAME ...]
-
-BASE is what the files of the tap are compared with (default: main). NAMEs select
-mutants instead, such as `tap_akuity.state.*`.
-"""
+"""`make mutants`: prints the mutants of what changed that no test notices."""
 
 import re
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
+from random import Random
 
 from scripts import ROOT
 
@@ -20,46 +16,63 @@ KILLED = {"killed", "timeout", "segfault"}  # one that hangs, or exhausts memory
 
 def changed(base: str) -> list[str]:
     """Return patterns for the mutants of the modules that differ from a commit."""
-    command = [
-        "git",
-        "diff",
-        "--name-only",
-        "--diff-filter=d",
-        base,
-        "--",
-        "tap_akuity",
-    ]
-    paths = subprocess.check_output(command, cwd=ROOT, text=True).split()  # noqa: S603
-    modules = [path[:-3] for path in paths if path.endswith(".py")]
-    return [f"{module.replace('/', '.')}.*" for module in modules]
+    options = ("--name-only", "--diff-filter=d")
+    paths = _output("git", "diff", *options, base, "--", "tap_akuity/*.py").split()
+    return [path.replace("/", ".").removesuffix("py") + "*" for path in paths]
+
+
+def sample(number: int) -> list[str]:
+    """Return so many mutants of the whole tap, the same each time for the same code."""
+    # Without a match, mutmut generates all mutants, times the tests, and fails.
+    subprocess.run([MUTMUT, "run", "none"], cwd=ROOT, check=False, capture_output=True)  # noqa: S603
+    names = sorted(statuses(_output(MUTMUT, "results", "--all=true")))
+    print(f"{number} of {len(names):,} mutants.")
+    return Random(0).sample(names, number)  # noqa: S311 - nothing secret
+
+
+def statuses(results: str) -> dict[str, str]:
+    """Return what became of each mutant in mutmut's results."""
+    return dict(re.findall(r"^ *(\S+__mutmut_\d+): (.*)$", results, re.MULTILINE))
 
 
 def survivors(results: str) -> list[str]:
-    """Return the names of the mutants that no test killed, from mutmut's results."""
-    found = re.findall(r"^ *(\S+__mutmut_\d+): (.*)$", results, re.MULTILINE)
-    return [name for name, status in found if status not in KILLED | {"not checked"}]
+    """Return the names of the mutants that ran and that no test killed."""
+    dead = KILLED | {"not checked"}
+    return [name for name, status in statuses(results).items() if status not in dead]
 
 
-def main(arguments: list[str]) -> int:
-    """Run the mutants, and print those that survive."""
-    names = arguments if "tap_akuity" in "".join(arguments) else None
-    names = names or changed(*arguments or ["main"])
-    if not names:
-        sys.stdout.write("No module of the tap has changed.\n")
-        return 0
+def main() -> int:
+    """Run mutants, and print those that survive."""
+    parser = ArgumentParser(prog="python -m scripts.mutants", description=__doc__)
+    text = "a commit to compare with (default: main), or names: tap_akuity.state.*"
+    parser.add_argument("names", nargs="*", default=["main"], help=text)
+    text = "instead, so many mutants of the whole tap, chosen at random"
+    parser.add_argument("--sample", type=int, metavar="N", help=text)
+    given = parser.parse_args()
     # mutmut keeps old results, even if tests have changed since.
     shutil.rmtree(ROOT / "mutants", ignore_errors=True)
+    names = given.names
+    if given.sample:
+        names = sample(given.sample)
+    elif "tap_akuity" not in names[0]:
+        names = changed(names[0])
+    if not names:
+        print("No module of the tap has changed.")
+        return 0
     if code := subprocess.call([MUTMUT, "run", *names], cwd=ROOT):  # noqa: S603 - ours
         return code
-    results = subprocess.check_output([MUTMUT, "results"], cwd=ROOT, text=True)  # noqa: S603
-    alive = survivors(results)
+    alive = survivors(_output(MUTMUT, "results"))
     for name in alive:
-        diff = subprocess.check_output([MUTMUT, "show", name], cwd=ROOT, text=True)  # noqa: S603
-        lines = [line for line in diff.splitlines() if re.match(r"[-+](?![-+])", line)]
-        sys.stdout.write("\n".join(["", name, *lines, ""]))
-    sys.stdout.write(f"\n{len(alive)} mutants survive in {', '.join(names)}.\n")
+        lines = _output(MUTMUT, "show", name).splitlines()
+        found = [line for line in lines if re.match(r"[-+](?![-+])", line)]
+        print("", name, *found, sep="\n")
+    print(f"\n{len(alive)} mutants survive.")
     return 0
 
 
+def _output(*command: str) -> str:
+    return subprocess.check_output(command, cwd=ROOT, text=True)  # noqa: S603 - ours
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -1,16 +1,12 @@
 """Processes that are cleaned up with everything they start."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 
 def inherited(*foreign: str) -> dict[str, str]:
@@ -33,29 +29,13 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a folder, and end it and all its children after the block.
 
-    Unless `streams` says otherwise, it has no input, and its output goes to pipes.
-
-    Args:
-        command: The program and its arguments.
-        folder: The working directory.
-        environment: All environment variables.
-        patience: Seconds from SIGTERM to SIGKILL; 0 means SIGKILL at once.
-        streams: `stdin`, `stdout` and `stderr`, as for `Popen`.
+    Unless `streams` says otherwise, it has no input, and its output goes to pipes. It
+    has `patience` seconds from SIGTERM to SIGKILL, or none.
     """
-    pipes = {
-        "stdin": subprocess.DEVNULL,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-    }
-    # No shell, and no external input in the commands.
-    with subprocess.Popen(  # noqa: S603
-        command,
-        cwd=folder,
-        env=environment,
-        **{**pipes, **streams},
-        text=True,
-        start_new_session=True,
-    ) as process:
+    pipes = dict.fromkeys(["stdout", "stderr"], subprocess.PIPE)
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, **pipes, **streams}
+    options |= {"cwd": folder, "env": environment, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **options) as process:  # noqa: S603 - ours
         try:
             yield process
         finally:

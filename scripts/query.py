@@ -11,8 +11,7 @@ import duckdb
 
 from scripts.warehouse import DATABASE
 
-FRAME = 3
-"""The characters that DuckDB's table adds to each column."""
+FRAME = 3  # characters that DuckDB's table adds to each column
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -22,15 +21,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     sql = parser.add_mutually_exclusive_group(required=True)
     sql.add_argument("sql", nargs="?", help="the query")
-    sql.add_argument(
-        "--file", type=Path, help="run the SQL of this file, which may create views"
-    )
-    parser.add_argument(
-        "--database",
-        type=Path,
-        default=DATABASE,
-        help=f"the DuckDB file (default: {DATABASE.name})",
-    )
+    text = "run the SQL of this file, which may create views"
+    sql.add_argument("--file", type=Path, help=text)
+    text = f"the DuckDB file (default: {DATABASE.name})"
+    parser.add_argument("--database", type=Path, default=DATABASE, help=text)
     parser.add_argument("--csv", action="store_true", help="print CSV")
     options = parser.parse_args(arguments)
     if not options.database.exists():

@@ -18,22 +18,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace the files of `docs_dir` with all pages and the files they link to."""
     root = Path(config.config_file_path).parent
     pages = {path for pattern in _PAGES for path in root.glob(pattern)}
-    linked = {target for page in pages for target in _targets(page)}
+    linked = {
+        (page.parent / link).resolve()
+        for page in pages
+        for link in _LINK.findall(page.read_text(encoding="utf-8"))
+    }
     of_the_theme = [file for file in files if file.src_dir != config.docs_dir]
-    return Files(
-        [
-            *of_the_theme,
-            *(
-                File.generated(
-                    config, str(path.relative_to(root)), abs_src_path=str(path)
-                )
-                for path in sorted(pages | linked)
-                if path.is_file()
-            ),
-        ]
-    )
-
-
-def _targets(page: Path) -> set[Path]:
-    links = _LINK.findall(page.read_text(encoding="utf-8"))
-    return {(page.parent / link).resolve() for link in links}
+    ours = [
+        File.generated(config, str(path.relative_to(root)), abs_src_path=str(path))
+        for path in sorted(pages | linked)
+        if path.is_file()
+    ]
+    return Files([*of_the_theme, *ours])

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -15,11 +15,19 @@ DATABASE = ROOT / "demo.duckdb"
 TABLE = "akuity.audit_logs"
 
 
-def ask(database: Path, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return the names of the columns, and the rows."""
+class Result(NamedTuple):
+    """The result of a query."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
+def ask(database: Path, query: str) -> Result:
+    """Run a query on a DuckDB file."""
     with duckdb.connect(database, read_only=True) as connection:
         found = connection.execute(query)
-        return [name for name, *_ in found.description or ()], found.fetchall()
+        columns = [name for name, *_ in found.description or ()]
+        return Result(columns, found.fetchall())
 
 
 def rows(database: Path) -> list[Row]:

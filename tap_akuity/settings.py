@@ -194,8 +194,8 @@ SCHEMA: dict[str, Any] = th.PropertiesList(
         title="Max Retries",
         description=(
             "How often to retry a request that failed temporarily. The waits between "
-            "10 retries add up to at most five minutes, unless Akuity asks for longer "
-            "ones."
+            "10 retries add up to about five minutes at most, unless Akuity asks for "
+            "longer ones."
         ),
     ),
     th.Property(

@@ -10,13 +10,10 @@ from dlt.sources.rest_api import rest_api_source
 def main(path: str) -> None:
     """Print the number of events."""
     config = json.loads(Path(path).read_text(encoding="utf-8"))
+    key = {"username": config["api_key_id"], "password": config["api_key_secret"]}
     client = {
         "base_url": f"{config['api_url']}/api/v1/",
-        "auth": {
-            "type": "http_basic",
-            "username": config["api_key_id"],
-            "password": config["api_key_secret"],
-        },
+        "auth": {"type": "http_basic", **key},
     }
     endpoint = {
         "path": f"organizations/{config['organization_id']}/audit-logs",

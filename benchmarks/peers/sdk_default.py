@@ -22,7 +22,6 @@ class AuditLogsPaginator(OffsetPaginator):
     """A paginator that stops at the total."""
 
     def has_more(self, response: Response) -> bool:
-        """Return whether there is another page."""
         total: int = response.json()["totalCount"]
         return self.current_value + self.page_size < total
 
@@ -39,22 +38,18 @@ class AuditLogsStream(RESTStream[int]):
 
     @property
     def url_base(self) -> str:
-        """The base URL of the API."""
         return str(self.config["api_url"])
 
     @property
     def authenticator(self) -> HTTPBasicAuth:
-        """The API key."""
         return HTTPBasicAuth(self.config["api_key_id"], self.config["api_key_secret"])
 
     def get_new_paginator(self) -> AuditLogsPaginator:
-        """Return a paginator that starts with the newest events."""
         return AuditLogsPaginator(start_value=0, page_size=self.config["page_size"])
 
     def get_url_params(
         self, context: Context | None, next_page_token: int | None
     ) -> dict[str, Any]:
-        """Return the parameters of a page of new events."""
         params = {
             "filters.offset": next_page_token,
             "filters.limit": self.config["page_size"],
@@ -71,7 +66,6 @@ class AuditLogsStream(RESTStream[int]):
         row: dict[str, Any],
         context: Context | None = None,  # noqa: ARG002 - the SDK's name
     ) -> dict[str, Any]:
-        """Convert Go's timestamps to RFC 3339."""
         for name in ("timestamp", "lastOccurredTimestamp"):
             text = row[name].replace(" +0000 UTC", "Z").replace(" ", "T", 1)
             row[name] = text or None
@@ -83,17 +77,16 @@ class TapDefault(Tap):
 
     name = "tap-default"
     config_jsonschema = th.PropertiesList(
-        th.Property("api_url", th.StringType, required=True),
-        th.Property("organization_id", th.StringType, required=True),
-        th.Property("api_key_id", th.StringType, required=True),
-        th.Property("api_key_secret", th.StringType, required=True, secret=True),
+        *(
+            th.Property(name, th.StringType, required=True)
+            for name in ("api_url", "organization_id", "api_key_id", "api_key_secret")
+        ),
         th.Property("start_date", th.DateTimeType),
         th.Property("end_date", th.DateTimeType),
         th.Property("page_size", th.IntegerType, default=500),
     ).to_dict()
 
     def discover_streams(self) -> list[AuditLogsStream]:
-        """Return the stream."""
         return [AuditLogsStream(self)]
 
 

@@ -81,21 +81,63 @@ class Contents(NamedTuple):
     """See `Page`."""
 
 
-class _Walk(NamedTuple):
-    events: list[Event]
-    """The rows, in the order of the pages."""
+class _Walk:
+    """The pages of a walk so far, and whether rows shifted between them."""
 
-    total: int
-    """The last count."""
+    def __init__(self, first: Page) -> None:
+        self.page = first
+        """The last page."""
 
-    unsent: tuple[str, ...]
-    pages: int
-    too_big: str
-    is_full: bool
-    """Whether as many rows came as were counted last."""
+        self.pages = 1
+        self.events = list(first.events)
+        """The rows, in the order of the pages."""
 
-    is_steady: bool
-    is_exact: bool
+        self.unsent, self.too_big = first.unsent, first.too_big
+        self.reached, self.counted = first.rows, first.total
+        self.is_over = False
+        """Whether the last page led no further."""
+
+        self._seen = {one.id for one in first.events}
+        self._stale = 0
+        self._is_steady = self._is_exact = True
+
+    def add(self, page: Page, *, shared: bool) -> None:
+        """Add the next page, which may share its first row with the one before."""
+        is_joined = bool(page.rows) or not shared
+        if shared and page.rows and not (self.page.unsent or page.unsent):
+            one, other = self.page.events[-1], page.events[0]
+            is_joined = one.id == other.id
+            self._is_steady &= _are_tied(one, other)
+        self._is_exact &= is_joined and (shared or not page.rows)
+        self._is_steady &= page.total == self.counted
+        self.page = page
+        self.pages += 1
+        self.events += page.events[shared:]
+        self.unsent += page.unsent
+        self.too_big = self.too_big or page.too_big
+        self.reached += max(page.rows - shared, 0)
+        is_new = not self._seen.issuperset(one.id for one in page.events)
+        self._seen.update(one.id for one in page.events)
+        self._stale = 0 if is_new or is_joined else self._stale + 1
+        self.is_over = page.rows <= shared or self._stale == MAX_STALE
+
+    @property
+    def total(self) -> int:
+        """The last count."""
+        return self.page.total
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many rows came as were counted last."""
+        return self.reached >= self.total
+
+    @property
+    def is_steady(self) -> bool:
+        return self._is_steady and self.is_full
+
+    @property
+    def is_exact(self) -> bool:
+        return self._is_exact and self.is_steady
 
     @property
     def ids(self) -> list[str]:
@@ -185,52 +227,28 @@ class Reading:
         is_steady = before and before.is_steady and walk.is_steady
         return bool(is_steady) and is_known and not is_new
 
-    def _walk(self, page: Page, limit: int) -> _Walk:
+    def _walk(self, first: Page, limit: int) -> _Walk:
         """Read all pages after the first, each from the last row of the one before."""
-        events, unsent, pages = list(page.events), page.unsent, 1
-        reached, total, stale, too_big = page.rows, page.total, 0, page.too_big
-        seen = {one.id for one in page.events}
-        is_steady = is_exact = True
-        while reached != total or self._may_go_on(page, limit, pages):
-            self._begin_after(page, reached)
-            shared = int(self._full > 1 and reached > 0)
-            offset, limit = reached - shared, self._limits.page_size
-            last, page = page, self._page(offset, limit, total)
-            if shared and not page.rows and page.total >= total:
+        walk = _Walk(first)
+        while not walk.is_over and self._may_go_on(walk, limit):
+            self._begin_after(walk.page, walk.reached)
+            shared = self._full > 1 and walk.reached > 0
+            offset, limit = walk.reached - shared, self._limits.page_size
+            page = self._page(offset, limit, walk.counted)
+            if shared and not page.rows and page.total >= walk.counted:
                 self._refuse(offset)
-            pages += 1
-            too_big = too_big or page.too_big
-            is_shared = bool(page.rows) or not shared
-            if shared and page.rows and not (last.unsent or page.unsent):
-                one, other = last.events[-1], page.events[0]
-                is_shared = one.id == other.id
-                is_steady &= _are_tied(one, other)
-            is_exact &= is_shared and bool(shared or not page.rows)
-            is_steady &= page.total == total
-            events += page.events[shared:]
-            unsent += page.unsent
-            total = max(total, page.total)
-            if page.rows > shared:
-                reached = offset + page.rows
-            is_new = not seen.issuperset(one.id for one in page.events)
-            seen.update(one.id for one in page.events)
-            stale = 0 if is_new or is_shared else stale + 1
-            if page.rows <= shared or stale == MAX_STALE:
-                break
-        total, is_full = page.total, reached >= page.total
-        is_steady &= is_full
-        is_exact &= is_steady
-        return _Walk(
-            events, total, unsent, pages, too_big, is_full, is_steady, is_exact
-        )
+            walk.add(page, shared=shared)
+        return walk
 
-    def _may_go_on(self, page: Page, limit: int, pages: int) -> bool:
-        """Return whether rows may follow that are not counted yet.
+    def _may_go_on(self, walk: _Walk, limit: int) -> bool:
+        """Return whether rows may follow, even if they are not counted yet.
 
         A single page with a round number of rows may be cut off by a silent cap.
         """
-        is_round = pages == 1 and page.rows > 0 and page.rows % 10 == 0
-        return page.rows >= min(limit, self._full) or is_round
+        rows = walk.page.rows
+        is_round = walk.pages == 1 and rows > 0 and rows % 10 == 0
+        is_short = walk.reached != walk.counted
+        return is_short or rows >= min(limit, self._full) or is_round
 
     def _page(self, offset: int, limit: int, total: int) -> Page:
         """Get a page; if it has less than is known, do not believe it at once."""

@@ -7,7 +7,7 @@ import pytest
 
 from sandbox.server import Sandbox
 from scripts.environments import build
-from scripts.examples import ask
+from scripts.warehouse import ask
 from tests.helpers.detections import (
     DETECTIONS,
     FORMATS,

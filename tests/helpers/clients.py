@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from requests.auth import HTTPBasicAuth
 
-from sandbox.errors import ApiError, Code
+from sandbox.errors import ApiError
 from sandbox.faults import Page
 from sandbox.query import parse
 from sandbox.store import Behaviour, Store
@@ -66,7 +66,7 @@ class LocalSession:
         most = self.store.behaviour.too_big_bytes
         if most and len(body) > most:
             message = f"grpc: received message larger than max ({len(body)})"
-            return _refusal(ApiError(Code.RESOURCE_EXHAUSTED, message))
+            return _refusal(ApiError(429, message))
         return Response(200, self.headers, body)
 
 

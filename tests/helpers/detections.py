@@ -6,7 +6,8 @@ import subprocess
 from typing import Any
 
 from scripts import ROOT
-from scripts.examples import EXAMPLES, ask, load
+from scripts.examples import EXAMPLES, load
+from scripts.warehouse import ask
 from tests.helpers.events import ids
 from tests.helpers.questions import event
 

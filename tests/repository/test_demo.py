@@ -1,90 +1,67 @@
 """The demo checks every row, and fails if one is wrong."""
 
-from contextlib import contextmanager
-
 import pytest
 
 from sandbox import truth
 from sandbox.data import Dataset
 from scripts import demo
-from scripts.sandboxes import Sandbox
 
-FIRST, LATER = (list(Dataset(records, seed=1)) for records in (30, 5))
-ORGANIZATION = "sandbox"
-
-
-class Sandboxed(Sandbox):
-    """A sandbox without a server."""
-
-    def ask(self, method, _path):
-        return LATER if method == "POST" else [*FIRST, *LATER]
-
-
-def loaded(items):
-    """Return the rows that target-duckdb would store."""
-    rows = truth.rows_by_id(items, ORGANIZATION).values()
-    return [truth.stored(row, blanks=False, lower=True) for row in rows]
+COLUMNS = ["who", "type", "action", "object", "events"]
+BUSIEST = [("a@example.com", "user", "synced", "app", 1_000), ("1", "-", "-", "-", 2)]
+TABLE = """
+  who            type    action    object      events
+  a@example.com  user    synced    app          1,000
+  1              -       -         -                2
+"""
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Return what runs the demo on rows instead of what Meltano loads."""
+    """Return what runs the demo on rows, as changed, instead of what Meltano loads."""
     monkeypatch.setattr(demo, "DATABASE", tmp_path / "demo.duckdb")
     monkeypatch.setattr(demo, "LOG", tmp_path / "log")
+    monkeypatch.setattr(demo, "DATA", Dataset(30, seed=1))
+    monkeypatch.setattr(demo, "ask", lambda *_: (COLUMNS, BUSIEST))
 
-    @contextmanager
-    def serve(*_, **__):
-        yield Sandboxed("", ORGANIZATION, "", "", len(FIRST))
-
-    monkeypatch.setattr(demo, "serve", serve)
-
-    def program(rows, *, read=5):
-        results = iter([loaded(FIRST), rows])
-
-        def meltano(*arguments, log, **_):
-            if arguments[0] == "run":
-                log.write(b"target-duckdb Loading %d rows into akuity\n" % read)
-                log.flush()
-                monkeypatch.setattr(demo, "rows", lambda _: next(results))
+    def program(change=list, *, read=40):
+        def meltano(*_, sandbox, log):
+            log.write(b"target-duckdb Loading %d rows into akuity\n" % read)
+            log.flush()
+            rows = truth.truth(sandbox).values()
+            stored = [truth.stored(row, blanks=False, lower=True) for row in rows]
+            monkeypatch.setattr(demo, "rows", lambda _: change(stored))
 
         monkeypatch.setattr(demo, "meltano", meltano)
-        monkeypatch.setattr(demo, "ask", lambda *_: (["who", "events"], [("me", 1)]))
         return demo.main()
 
     return program
 
 
 def test_succeeds(run, capsys):
-    assert run(loaded([*FIRST, *LATER])) == 0
+    assert run() == 0
     said = capsys.readouterr().out
-    assert "5 events added (5 read)" in said
-    assert "the 35 rows are exactly the events of the sandbox" in said
+    assert "40 events added (40 read)" in said
+    assert "the 70 rows are exactly the events of the sandbox" in said
+    assert TABLE in said
 
 
-@pytest.mark.parametrize("change", [{"count": 99}, {"details": None}, {"timestamp": 1}])
-def test_fails_if_a_row_is_wrong(run, capsys, change):
-    *rows, last = loaded([*FIRST, *LATER])
-    assert run([*rows, last | change]) == 1
-    assert "DuckDB does not hold the sandbox's events: " in capsys.readouterr().err
-
-
-def test_fails_if_a_row_is_missing_or_twice(run, capsys):
-    rows = loaded([*FIRST, *LATER])
-    assert run(rows[:-1]) == 1
-    assert " is missing." in capsys.readouterr().err
-    assert run([*rows, rows[0]]) == 1
-    assert " is there twice." in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: [*rows[:-1], rows[-1] | {"count": 99}], " is 99, not 1."),
+        (lambda rows: [*rows[:-1], rows[-1] | {"details": None}], " is None, not {"),
+        (lambda rows: [*rows[:-1], rows[-1] | {"timestamp": 1}], " is 1, not "),
+        (lambda rows: rows[:-1], " is missing."),
+        (lambda rows: [*rows, rows[0]], " is there twice."),
+    ],
+)
+def test_fails_if_a_row_is_wrong(run, capsys, change, message):
+    assert run(change) == 1
+    error = capsys.readouterr().err
+    assert "DuckDB does not hold the sandbox's events: " in error
+    assert message in error
 
 
 def test_fails_if_everything_is_read_again(run, capsys):
-    assert run(loaded([*FIRST, *LATER]), read=35) == 1
+    assert run(read=70) == 1
     assert "The second run was not incremental" in capsys.readouterr().err
-
-
-def test_a_table():
-    rows = [("a@example.com", 1_000), ("b", 2)]
-    assert demo.table(["who", "events"], rows) == [
-        "who            events",
-        "a@example.com   1,000",
-        "b                   2",
-    ]

@@ -12,7 +12,8 @@ import pytest
 
 from sandbox.data import Dataset
 from scripts import ROOT
-from scripts.examples import HISTORY, SHOWN, ask, load, queries, table
+from scripts.examples import HISTORY, SHOWN, load, queries, table
+from scripts.warehouse import ask
 from tests.helpers.questions import EVENTS, FOUND, printed
 from tests.helpers.readme import NEEDS_DUCKDB, block, section
 

@@ -10,7 +10,7 @@ from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 
 from sandbox.timestamps import from_record
 from sandbox.truth import find
-from scripts.examples import ask
+from scripts.warehouse import ask
 from tests.helpers.detections import (
     DETECTIONS,
     FORMATS,

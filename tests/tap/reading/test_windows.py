@@ -89,10 +89,13 @@ def test_each_event_once_and_in_order(server, cuts, limits):
         assert read[-1].range.end == end
         for one, other in pairwise(each.range for each in read):
             assert one.end == other.start in {end, one.end // SECOND * SECOND}
+        latest = ""
         for window in read:
             times = [one.timestamp for one in window.events]
             assert times == sorted(times)
-            assert window.reached == max(times, default="")
+            latest = times[-1] if times else latest
+            # The last window may repeat it, for windows that were doubtful.
+            assert window.reached == latest or not (times or window.reached)
             assert window.twins == set()
         found += [one for window in read for one in window.events]
     inside = {one.id for one in server.events if cuts[0] <= server.time(one) < cuts[-1]}
