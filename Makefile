@@ -25,9 +25,9 @@ format: $(UV) ## Format the code, and apply automatic fixes
 test-airflow: $(UV) ## Run the example's DAGs with the real Airflow
 	$(E2E) tests/e2e/test_airflow.py
 test-examples: .meltano/made ## Run the examples and pages with Meltano and PostgreSQL, and small benchmarks
-	$(E2E) tests/e2e/test_examples.py tests/e2e/test_kubernetes.py tests/e2e/test_pages.py tests/e2e/test_sync.py tests/e2e/test_benchmarks.py
-test-meltano: .meltano/made ## Run the real Meltano, kill it, and resume
-	$(E2E) tests/e2e/test_hub.py tests/e2e/test_meltano.py
+	$(E2E) tests/e2e/test_examples.py tests/e2e/test_kubernetes.py tests/e2e/test_pages.py tests/e2e/test_sync.py tests/e2e/test_benchmarks.py tests/e2e/test_memory.py
+test-meltano: .meltano/made ## Run the real Meltano and the tap, kill them, and resume
+	$(E2E) tests/e2e/test_hub.py tests/e2e/test_killed.py tests/e2e/test_meltano.py
 test-targets: $(UV) ## Load the sandbox into real targets, and compare every row
 	$(E2E) tests/e2e/test_targets.py tests/e2e/test_translations.py
 test-oldest: build/oldest ## Run the tests with the oldest supported dependencies

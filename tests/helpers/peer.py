@@ -1,17 +1,22 @@
 """A server of raw bytes, for what no well-behaved server sends, and what it costs."""
 
 import contextlib
+import gzip
 import re
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from typing import NamedTuple
 
 from scripts.processes import inherited
 
 KEY = ("kid-7f3a9c2e1b", "Zx81-qWertz-99aB")
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+GZIP = b"Content-Encoding: gzip\r\n"
+NESTED = b"Content-Encoding: gzip, gzip\r\n"
 
 
 def head(status=200, headers=b""):
@@ -22,6 +27,33 @@ def head(status=200, headers=b""):
 def page(items=b"", total=0, headers=b""):
     """Make a whole response that holds a page."""
     return head(200, headers) + b'{"items":[%b],"totalCount":%d}' % (items, total)
+
+
+def endless(before, data, _request=b"", *, pause=0):
+    yield before
+    for _ in range((700 << 20) // len(data)):  # More than any limit here.
+        yield data
+        time.sleep(pause)
+
+
+BLANKS = b" " * (1 << 20)
+BOMB = gzip.compress(bytes(1 << 24), mtime=0) * 64  # One MB unpacks to one GB.
+ENDLESS = [
+    (head(200, CHUNKED) + b"-1\r\n", BLANKS),
+    (head(500, CHUNKED) + b"-1\r\n", BLANKS),
+    (head(200), BLANKS),
+    (head(503), BLANKS),
+    (head(302, b"Location: /elsewhere\r\n"), BLANKS),
+    (head(200, GZIP), BOMB),
+    (head(500, GZIP), BOMB),
+    (head(307, GZIP + b"Location: /elsewhere\r\n"), BOMB),
+    (head(200, NESTED), gzip.compress(BOMB)),
+    (head(500, NESTED), gzip.compress(BOMB)),
+    (b"HTTP/1.1 200 OK\r\n", b"X-A: %b\r\n" % (b"a" * 60_000)),
+    (b"HTTP/1.1 200 OK\r\n", b"Set-Cookie: a=%b\r\n" % (b"a" * 60_000) * 95 + b"\r\n"),
+    (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000),
+    (head(200, CHUNKED), b"1;%b\r\n \r\n" % (b"x" * 60_000)),
+]
 
 
 def hide_account(_):

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from threading import Lock
 from typing import Any
@@ -70,9 +70,7 @@ class Server:
     """Whether events at one time are in another order on each page."""
     cap: int = 10**9
     deepest: int = 10**9
-    """The largest offset at which a probe finds an event."""
-    hides: bool = False
-    """Whether it returns nothing at larger ones, instead of refusing them."""
+    """The largest offset that it does not refuse."""
     respond: Callable[["Server", Query], Page] = lambda self, query: self.page(query)
     asked: list[Query] = field(default_factory=list)
     earlier: list[Page] = field(default_factory=list)
@@ -88,15 +86,21 @@ class Server:
         with self.lock:
             self.asked.append(query)
             if query.offset > self.deepest:
-                if self.hides:
-                    return replace(self.respond(self, query), events=[])
                 message = "no such offset"
                 raise BadRequestError(message)
             return self.respond(self, query)
 
     def page(self, query):
         """Return a page without surprises."""
-        found = [one for one in self.events if self._matches(one, query)]
+        half = self.unit // 2 if self.rounds else 0
+        start, end = ((bound + half) // self.unit for bound in (query.start, query.end))
+        start += not self.start_inclusive
+        end += self.end_inclusive
+        found = [
+            one
+            for one in self.events
+            if start <= (self.time(one) + half) // self.unit < end
+        ]
         page = self._ordered(found)[query.offset :][: min(query.limit, self.cap)]
         return Page(page, len(found))
 
@@ -126,14 +130,6 @@ class Server:
     def queries(self):
         """What was asked but probes."""
         return [query for query in self.asked if query.limit > 1]
-
-    def _matches(self, one, query):
-        when, start, end = map(self._rough, (self.time(one), query.start, query.end))
-        after = when >= start if self.start_inclusive else when > start
-        return after and (when <= end if self.end_inclusive else when < end)
-
-    def _rough(self, instant):
-        return (instant + (self.unit // 2 if self.rounds else 0)) // self.unit
 
     def time(self, one):
         """Return the time by which an event is filtered and sorted."""

@@ -5,7 +5,6 @@ import time
 
 import backoff
 import pytest
-import trustme
 
 from tests.helpers.commands import write
 
@@ -17,25 +16,6 @@ def _no_certificates_of_the_user_s_own():
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
             patch.delenv(name, raising=False)
         yield
-
-
-authority = trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def bundle(tmp_path_factory):
-    """Return the certificate file of a private authority."""
-    path = tmp_path_factory.mktemp("tls") / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
-
-
-@pytest.fixture(scope="session")
-def certificate(bundle):
-    """Return the file of a key and a certificate of that authority."""
-    path = bundle.with_name("server.pem")
-    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(path)
-    return path
 
 
 @pytest.fixture
@@ -70,3 +50,9 @@ def waits(monkeypatch):
     monkeypatch.setattr(time, "monotonic", lambda: sum(waited))
     monkeypatch.setattr(backoff, "full_jitter", lambda value: value / 2)
     return waited
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Hardly wait between attempts."""
+    monkeypatch.setattr(backoff, "full_jitter", lambda _: 0.001)

@@ -32,7 +32,7 @@ def test_the_sample_and_nothing_without_a_description_is_in_the_schema(sample):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_records_are_valid(precision):
+def test_records_match_their_schema(precision):
     validator = jsonschema.Draft7Validator(FILE)
     validator.check_schema(FILE)
     items = json.dumps([*Dataset(records=100)]).encode()

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import random
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -428,25 +427,6 @@ def test_the_first_run_of_the_next_day_loads_what_arrived_days_late(world, caplo
     assert world.run(72) == [second]
 
 
-def test_killed_at_any_message_the_next_run_does_it_again(world):
-    for day in range(4):
-        world.happen(*(DAY_0 + day * DAY + n * HOUR for n in range(9)))
-        world.run(24 * day + 23)
-    late = set(world.happen(*(DAY_0 + day * DAY + 5 for day in range(4))))
-    late.update(world.happen(DAY_0 + 3 * DAY + 23 * HOUR + 1))
-    world.now = DAY_0 + 4 * DAY
-    reached = world.kept["replication_key_value"]
-    before, complete = world.state, world.messages()
-    for cut in random.Random(7).sample(range(len(complete)), 10):
-        # A target passes on the last state before the end.
-        taken = complete[: cut + 1]
-        states = [one["value"] for one in taken if one["type"] == "STATE"]
-        world.state = states[-1] if states else before
-        assert world.kept["replication_key_value"] >= reached
-        emitted = {record["id"] for record in records(taken + world.messages())}
-        assert late <= emitted
-
-
 @pytest.mark.parametrize(
     "settings", [{"end_date": at(3 * 86_400)}, {"recount_days": 0}]
 )
@@ -459,18 +439,6 @@ def test_nothing_is_recounted(world, settings):
     assert len(world.run(6 * 24)) == 1
     assert world.requests == 1
     assert "recount" not in world.kept
-
-
-def test_a_bound_within_a_day_bounds_it(world):
-    world.settings["start_date"] = at(7200)
-    world.happen(DAY_0 + HOUR, DAY_0 + 3 * HOUR)
-    world.run(4)
-    world.happen(DAY_0 + DAY + HOUR)
-    world.run(26)
-    world.happen(DAY_0 + HOUR + 1, DAY_0 + 2 * HOUR + 1)
-    assert len(world.run(48)) == 2 + 1
-    (kept,) = world.kept["recount"].values()
-    assert kept["counted"] == {"2026-03-01T02:00:00Z": 2}
 
 
 @pytest.mark.parametrize("changed", ["filters", "organization"])

@@ -1,32 +1,30 @@
 """What a hostile or broken peer may cost: memory, time, and nothing of the key."""
 
 import base64
-import gzip
 import itertools
 import json
 import time
-from datetime import datetime
 from functools import partial
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_akuity.api.query import Query
 from tests.helpers.clients import client_of
-from tests.helpers.peer import KEY, Peer, head, page, run_tap
+from tests.helpers.peer import (
+    CHUNKED,
+    ENDLESS,
+    GZIP,
+    KEY,
+    NESTED,
+    Peer,
+    endless,
+    head,
+    page,
+    run_tap,
+)
 
 QUERY = Query(0, 10**18, 0, 100)
-CHUNKED = b"Transfer-Encoding: chunked\r\n"
-GZIP = b"Content-Encoding: gzip\r\n"
-NESTED = b"Content-Encoding: gzip, gzip\r\n"
-
-
-def endless(before, data, _request=b"", *, pause=0):
-    yield before
-    for _ in range((700 << 20) // len(data)):  # More than any limit here.
-        yield data
-        time.sleep(pause)
 
 
 @pytest.mark.usefixtures("hasty")
@@ -85,86 +83,15 @@ def test_a_status_counts_though_its_body_has_no_end():
         assert len(peer.requests) == 1
 
 
-ONE_RESPONSE = 125  # MB with one request at a time: Python and the SDK take 50 of them.
-ANY_SERVER = 400  # MB at the default settings, as docs/security.md says.
-BLANKS = b" " * (1 << 20)
-BOMB = gzip.compress(bytes(1 << 24), mtime=0) * 64  # One MB unpacks to one GB.
-RESPONSES = [
-    (head(200, CHUNKED) + b"-1\r\n", BLANKS),
-    (head(500, CHUNKED) + b"-1\r\n", BLANKS),
-    (head(200), BLANKS),
-    (head(503), BLANKS),
-    (head(302, b"Location: /elsewhere\r\n"), BLANKS),
-    (head(200, GZIP), BOMB),
-    (head(500, GZIP), BOMB),
-    (head(307, GZIP + b"Location: /elsewhere\r\n"), BOMB),
-    (head(200, NESTED), gzip.compress(BOMB)),
-    (head(500, NESTED), gzip.compress(BOMB)),
-    (b"HTTP/1.1 200 OK\r\n", b"X-A: %b\r\n" % (b"a" * 60_000)),
-    (b"HTTP/1.1 200 OK\r\n", b"Set-Cookie: a=%b\r\n" % (b"a" * 60_000) * 95 + b"\r\n"),
-    (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000),
-    (head(200, CHUNKED), b"1;%b\r\n \r\n" % (b"x" * 60_000)),
-]
-
-
-@pytest.mark.parametrize("is_secure", [False, True])
-def test_no_response_costs_more_memory_than_allowed(bundle, context, is_secure):
-    responses = [partial(endless, *response) for response in RESPONSES]
-    with Peer(responses, context if is_secure else None) as peer:
-        runs = run_tap(
-            *peer.urls(),
-            TAP_AKUITY_PAGE_SIZE="4",
-            TAP_AKUITY_CONCURRENCY="1",
-            REQUESTS_CA_BUNDLE=str(bundle),
-        )
-    for number, run in enumerate(runs):
-        assert run.code == 1
-        assert "Traceback" not in "".join(run.lines)
-        assert "not trusted" not in run.lines[-1]
-        assert run.megabytes < ONE_RESPONSE, run.lines[-1]
-        # A page of four, two halves of it, and three single events at the most.
-        assert 0 < peer.sent[str(number)] < 6 * 40 << 20, run.lines[-1]
-    assert len(runs) == len(RESPONSES)
-    assert "is larger than 8 MiB" in runs[2].lines[-1]
-
-
-def large_pages(request):
-    """Return as many events as are asked for, each of 15 KB, in whatever range."""
-    query = parse_qs(urlsplit(request.split()[1].decode()).query)
-    names = ("startTime", "endTime", "offset", "limit")
-    first, last, offset, limit = (query[f"filters.{name}"][0] for name in names)
-    begin, end = (datetime.fromisoformat(one[:19]) for one in (first, last))
-    item = '{"timestamp":"%sZ","action":"%d","details":{"patch":"%s😀"}}'
-    items = [
-        item % ((end - (end - begin) * min(n / 12_000, 1)).isoformat(), n, "x" * 15_000)
-        for n in range(int(offset), int(offset) + int(limit))
-    ]
-    return [page(",".join(items).encode(), 12_000)]
-
-
-DATED = b'{"timestamp":"2025-01-01T00:00:00Z"'
-MANY_MEMBERS = DATED + b"".join(b',"%d":0' % n for n in range(600_000)) + b"}"
-LONG = b'"%b"' % (b"soon" * (3 << 19))
-SERVERS = [
-    large_pages,
-    lambda _: [page(b"{}," * 2_700_000 + b"{}", 500)],
-    lambda _: [page((DATED + b"},") * 210_000 + b"{}", 500)],
-    lambda _: [page(b'{"timestamp":%b}' % LONG, 1)],
-    lambda _: [page(b'%b,"lastOccurredTimestamp":%b}' % (DATED, LONG), 1)],
-    lambda _: [page(MANY_MEMBERS, 1)],
-]
-
-
-def test_no_server_costs_more_memory_than_promised():
-    with Peer(SERVERS) as peer:
-        end, level = "2025-01-01T00:01:00Z", "DEBUG"
-        environment = {"TAP_AKUITY_END_DATE": end, "TAP_AKUITY_LOGLEVEL": level}
-        runs = run_tap(*peer.urls(), **environment)
-    assert [run.code for run in runs] == [1, 1, 1, 1, 1, 0]
-    for run in runs:
-        assert run.megabytes < ANY_SERVER, run.lines[-1]
-        assert len(run.lines[-1]) < 1000
-        assert len("".join(run.lines)) < 200_000
+@pytest.mark.parametrize("number", range(len(ENDLESS)))
+def test_no_response_is_read_without_end(number):
+    with Peer(partial(endless, *ENDLESS[number])) as peer:
+        with pytest.raises(FatalAPIError) as caught:
+            client_of(f"{peer.url}/logs").fetch(QUERY)
+        while peer.open:
+            time.sleep(0.001)
+        assert 0 < peer.sent.total() < 40 << 20
+    assert number != 2 or "is larger than 8 MiB" in str(caught.value)
 
 
 # With the key for KEY, or for TEXT in JSON.
@@ -183,7 +110,7 @@ ECHOES = [
     head(200, b"Content-Length: KEY\r\n"),
     head(200, CHUNKED) + b"KEY\r\n{}",
     page(b'{"timestamp":"TEXT"}', 1),
-    page(DATED + b',"lastOccurredTimestamp":"TEXT"}', 1),
+    page(b'{"timestamp":"2025-01-01T00:00:00Z","lastOccurredTimestamp":"TEXT"}', 1),
 ]
 TOKEN = base64.b64encode(":".join(KEY).encode()).decode()
 FORMS = [
@@ -203,9 +130,11 @@ def echo(response, form, _request=b""):
 
 
 def test_a_key_that_is_echoed_is_not_shown():
-    with Peer([partial(echo, *e) for e in itertools.product(ECHOES, FORMS)]) as peer:
+    # A third: as three does not divide eight, each form is in responses of each kind.
+    pairs = [*itertools.product(ECHOES, FORMS)][::3]
+    with Peer([partial(echo, *pair) for pair in pairs]) as peer:
         runs = run_tap(*peer.urls(), TAP_AKUITY_LOGLEVEL="DEBUG")
-        assert len(peer.sent) == len(runs) == len(ECHOES) * len(FORMS)
+        assert len(peer.sent) == len(runs) == len(pairs)
     pieces = [piece for key in (*KEY, TOKEN) for piece in (key[:10], key[-10:])]
     pieces += ["".join(f"%{ord(c):02x}" for c in piece) for piece in pieces]
     for run in runs:

@@ -31,7 +31,7 @@ def account(max_attempts=11):
     [(6, 6), ("12000", 12_000)]
     + [(wrong, None) for wrong in (12_001, "0", True, "٦", "9" * 5000, None)],
 )
-def test_an_organization(requests_mock, sent, months):
+def test_the_months_of_an_organization_are_validated(requests_mock, sent, months):
     quota = {"auditRecordMonths": sent, "auditRecordArchiveMonths": "18"}
     content = {"organization": {"name": "x", "quota": quota}}
     requests_mock.get(ORGANIZATION_URL, json=content)
@@ -62,7 +62,7 @@ def test_an_organization_of_which_nothing_is_known(requests_mock, sent):
         ({"permissions": ["owner"]}, ApiKey()),
     ],
 )
-def test_a_key(requests_mock, sent, key):
+def test_what_is_known_of_a_key_is_validated(requests_mock, sent, key):
     requests_mock.get(KEY_URL, json={"apiKey": sent})
     assert account().api_key() == key
 

@@ -53,7 +53,7 @@ def test_a_long_sync_says_how_far_it_is(total, windows, messages, caplog):
     assert caplog.messages == [first, *messages, first, *(shard + m for m in messages)]
 
 
-def test_figures():
+def test_the_figures_of_a_sync_add_up():
     windows = [(1, 3), (2, window(50, again=True)), (0, window(9, again=True)), (0, 0)]
     progress = progress_of(7, *windows, (2.2504, 4))
     progress.emitted += 5

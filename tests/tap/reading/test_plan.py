@@ -2,11 +2,12 @@
 
 import pytest
 
+from tap_akuity.api.query import Query
 from tap_akuity.reading.limits import Limits
 from tap_akuity.reading.plan import Piece, plan
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
 from tap_akuity.reading.requests import Requests
-from tap_akuity.reading.windows import windows
+from tap_akuity.reading.windows import Window, windows
 from tap_akuity.text.timestamps import DAY, SECOND
 from tests.helpers.server import Server, event, events, seconds
 
@@ -29,13 +30,6 @@ def test_cuts_leave_each_window_as_many_full_pages():
     assert {piece.total for piece in found[:-1]} == {LIMITS.goal} == {15}
     # A probe for each cut, and a first page for each piece.
     assert len(server.asked) <= 1 + 2 * len(found)
-
-
-@pytest.mark.parametrize("hides", [True, False])
-def test_a_server_that_rejects_large_offsets_is_asked_in_halves(hides):
-    server = Server(events(seconds(*range(0, 2000, 10))), deepest=10, hides=hides)
-    found = pieces(server, Range(0, 3000 * SECOND))
-    assert max(piece.total for piece in found) <= LIMITS.max_events
 
 
 def test_a_second_is_not_cut_and_does_not_come_twice():
@@ -80,7 +74,8 @@ class Recorded(Requests):
 
     def __init__(self, server, concurrency):
         super().__init__(server.fetch, lambda _, page: page, concurrency)
-        self.begun, self.late = [set(), set()], []
+        self.begun: list[set[Query]] = [set(), set()]
+        self.late: list[Query] = []
 
     def begin(self, queries):
         queries = list(queries)
@@ -125,7 +120,7 @@ def test_what_is_before_a_contradiction_is_read_first():
     server = Server(events(seconds(*range(0, 2000, 10))))
     whole = server.whole(0, 1900 * SECOND, LIMITS.page_size)
     server.respond = respond
-    read = []
+    read: list[Window] = []
     with (
         Requests(server.fetch, lambda _, page: page, LIMITS.concurrency) as requests,
         pytest.raises(IncompleteError, match="outside the requested range"),

@@ -195,7 +195,7 @@ SPAN = Range(10 * SECOND + 5, 20 * SECOND)
         (SPAN.end - 2, SPAN.end, SPAN.end - 1, True),
     ],
 )
-def test_what_is_kept(instant, last, upper, kept):
+def test_only_events_of_the_range_are_wanted(instant, last, upper, kept):
     one = event(instant, "one", last)
     assert wanted([one], SPAN.start, upper or SPAN.end) == [one] * kept
 

@@ -132,16 +132,16 @@ def test_one_item_of_each_kind_is_examined_and_so_many_kinds(sample):
 
 
 def test_names_and_kinds_take_little_memory():
-    unknown, size = UnknownMembers(), 1 << 20
+    unknown, size = UnknownMembers(), 1 << 18
 
     def examine(n):
         long = {f"{n}-{m}-{'x' * size}": 1 for m in range(2)}
-        short = {f"{n}-{m}": 1 for m in range(10_000)}
+        short = {f"{n}-{m}": 1 for m in range(1_000)}
         items = [{"action": f"{n}{'x' * size}", **long}, {"action": f"{n}", **short}]
         events_of(json.dumps([GOOD | one for one in items]).encode(), unknown=unknown)
 
     tracemalloc.start()
-    for n in range(20):
+    for n in range(4):
         examine(n)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

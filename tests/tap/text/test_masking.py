@@ -81,7 +81,7 @@ def test_a_key_is_its_id_its_secret_and_its_token():
         "http://us\udcffer:pa55word-of-it@proxy",
     ],
 )
-def test_passwords_of_proxies(url):
+def test_passwords_of_proxies_are_masked(url):
     hide_proxies({"https_proxy": url, "OTHER": "x:ordinary-text@y"})
     assert "pa55word" not in one_line(f"Failed to parse: {url}")
     assert one_line("pa55word-of-it x:ordinary-text@y") == "*** x:ordinary-text@y"

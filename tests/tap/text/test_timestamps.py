@@ -73,7 +73,7 @@ def test_what_is_emitted_sorts_to_the_microsecond(one, after):
     ("months", "expected"),
     [(0, "2026-03-28"), (1, "2026-02-28"), (3, "2025-12-28"), (15, "2024-12-28")],
 )
-def test_months_before(months, expected):
+def test_months_end_where_the_calendar_does(months, expected):
     time = "T12:34:56.000000007Z"
     assert to_text(months_before(parse(f"2026-03-31{time}"), months)) == expected + time
     early = parse(f"2026-03-05{time}")

@@ -17,12 +17,13 @@ import pytest
 
 from sandbox.data import Dataset
 from sandbox.server import Sandbox
-from tests.helpers.commands import TAP, messages, run, write
+from tests.helpers.catalogs import CONFIG
+from tests.helpers.commands import TAP, messages, write
 from tests.helpers.events import ids
 from tests.helpers.running import bookmark, config_for
 
-COUNT = int(os.environ.get("TAP_SIGNALS", "2"))
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+COUNT = int(os.environ.get("TAP_SIGNALS", "6"))
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL]
 
 
 @pytest.fixture
@@ -50,10 +51,15 @@ def interrupt(seconds, number, command, **environment):
 
 
 def check(ended, number):
-    """Check that a command ended as it should after a signal, and return its state."""
-    found = messages(ended.stdout)
+    """Check how a command ended after a signal, and return its messages and states."""
+    whole, newline, rest = ended.stdout.rpartition("\n")
+    found = messages(whole + newline)
     states = [message["value"] for message in found if message["type"] == "STATE"]
     assert all(bookmark(state) for state in states)
+    if number == signal.SIGKILL:
+        assert ended.returncode in {0, -number}
+        return found, states
+    assert rest == ""
     if ended.returncode == -number:  # Before the first line of the tap was run.
         assert not found
     elif ended.returncode:
@@ -61,8 +67,7 @@ def check(ended, number):
         assert ended.stderr.splitlines()[-1].endswith(
             f"Interrupted by {number.name}: the next run resumes from the last state."
         )
-    assert ended.stdout == "" or ended.stdout.endswith("\n")
-    return states
+    return found, states
 
 
 @pytest.mark.timeout(60 + 10 * COUNT)
@@ -84,10 +89,13 @@ def test_a_signal_at_any_moment_loses_nothing(tmp_path, served, bundle):
         number, began = random.choice(SIGNALS), time.monotonic()
         resumed = ["--state", state] if state.exists() else []
         command = [TAP, "--config", config, *resumed]
-        ended = interrupt(seconds, number, command, REQUESTS_CA_BUNDLE=str(authorities))
-        for kept in check(ended, number)[-1:]:
+        environment = {"PYTHONUNBUFFERED": random.choice(["", "1"])}
+        environment["REQUESTS_CA_BUNDLE"] = str(authorities)
+        ended = interrupt(seconds, number, command, **environment)
+        said, states = check(ended, number)
+        for kept in states[-1:]:
             write(state, kept)
-        found |= {m["record"]["id"] for m in messages(ended.stdout) if "record" in m}
+        found |= {message["record"]["id"] for message in said if "record" in message}
         codes[ended.returncode] += 1
         if not ended.returncode:
             if not resumed:
@@ -113,22 +121,22 @@ MAIN = "from tap_akuity.__main__ import main; main()"
 CLI = "from tap_akuity.tap import TapAkuity; TapAkuity.cli()"
 
 
+def run(program, number, config):
+    command = [sys.executable, "-c", EARLY + program, str(int(number))]
+    return interrupt(60, number, [*command, "--config", config])
+
+
 @pytest.mark.parametrize("program", [MAIN, CLI])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_no_state_is_written_at_the_start(tmp_path, program, number):
-    settings = {"organization_id": "o", "api_key_id": "k", "api_key_secret": "s"}
-    config = write(tmp_path / "config", settings)
-    ended = run(
-        int(number), "--config", config, command=[sys.executable, "-c", EARLY + program]
-    )
+    ended = run(program, number, write(tmp_path / "config", CONFIG))
     assert (ended.returncode, ended.stdout) == (128 + number, "")
     # Threads may be in OpenSSL, so the interpreter must not clean up.
     assert ("cleaned up" in ended.stderr) == (program == CLI)
 
 
 def test_an_error_does_not_wait_for_the_interpreter_either(tmp_path):
-    config = write(tmp_path / "config", {})
-    ended = run(9, "--config", config, command=[sys.executable, "-c", EARLY + MAIN])
+    ended = run(MAIN, signal.SIGKILL, write(tmp_path / "config", {}))
     assert ended.returncode == 1
     assert "`api_key_secret` is missing" in ended.stderr
     assert "cleaned up" not in ended.stderr
