@@ -158,7 +158,12 @@ class Requests:
             self._forget(call)
             if call.error:
                 is_rejected = isinstance(call.error, BadRequestError)
-                raise call.error if is_rejected else self._fatal or call.error
+                error = call.error if is_rejected else self._fatal or call.error
+                call.error = None
+                try:
+                    raise error
+                finally:
+                    del error  # Its traceback keeps this frame, and all that called.
             return call.response
 
     def _wait(self, call: _Call) -> None:

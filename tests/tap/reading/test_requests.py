@@ -1,7 +1,10 @@
 """Requests made ahead, with threads."""
 
+import contextlib
+import gc
 import threading
 import time
+import weakref
 from itertools import count
 
 import pytest
@@ -116,3 +119,27 @@ def test_events_that_are_too_big_are_limited(first):
         most = MAX_UNSENT if first else MAX_UNSENT_FIRST
         with pytest.raises(PageTooBigError, match="too big"):
             requests.get(query(first, most + 1))
+
+
+def test_an_error_keeps_nothing_of_its_callers():
+    """Windows that are read again would add up to hundreds of megabytes."""
+
+    class Window:
+        pass
+
+    def fetch(_):
+        message = "no such offset"
+        raise BadRequestError(message)
+
+    def read(requests):
+        window = Window()
+        with contextlib.suppress(BadRequestError):
+            requests.get(query(0))
+        return weakref.ref(window)
+
+    gc.disable()
+    try:
+        with of(fetch, 1) as requests:
+            assert read(requests)() is None
+    finally:
+        gc.enable()
