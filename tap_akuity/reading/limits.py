@@ -20,7 +20,7 @@ class Limits:
     max_events: int = 11_000
     """How many events a window may hold before it is divided; also limits offsets."""
 
-    max_bytes: int = 20 << 20
+    max_bytes: int = 16 << 20
     """How large the records of a window may be before it is divided."""
 
     slack: int = 90

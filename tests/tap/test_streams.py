@@ -157,6 +157,14 @@ def test_where_a_run_starts_and_its_bookmark_ends(
     assert world.kept == kept
 
 
+def test_what_has_been_read_stays_read(world):
+    world.happen(DAY_0 - SECOND)
+    world.run(1)
+    world.settings["end_date"] = at(0)
+    assert world.run(2)
+    assert world.kept["read_until"] == at(3600)
+
+
 def test_nothing_is_requested_after_the_end_date_is_reached(world, caplog):
     caplog.set_level(logging.INFO)
     world.settings |= {"end_date": at(-20), "lookback_seconds": 0}

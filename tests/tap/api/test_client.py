@@ -313,3 +313,13 @@ def test_a_clock_that_is_more_than_a_day_off_is_not_believed(
 def test_no_date_is_no_error(requests_mock, headers):
     requests_mock.get(URL, json=EMPTY, headers=headers)
     assert client_of().fetch(QUERY).date is None
+
+
+@pytest.mark.usefixtures("waits")
+def test_requests_and_retries_are_counted(requests_mock):
+    page = {"json": {"items": [], "totalCount": 0}}
+    requests_mock.get(URL, [{"status_code": 503}, page])
+    client = client_of(max_attempts=2)
+    for counts in ((2, 1), (3, 1)):
+        client.fetch(QUERY)
+        assert (client.requests, client.retries) == counts

@@ -4,7 +4,7 @@ import pytest
 
 from tap_akuity.api.query import Query
 from tap_akuity.reading.limits import Limits
-from tap_akuity.reading.plan import Piece, plan
+from tap_akuity.reading.plan import CONFIRMATIONS, Piece, plan
 from tap_akuity.reading.ranges import IncompleteError, Page, Range
 from tap_akuity.reading.requests import Requests
 from tap_akuity.reading.windows import Window, windows
@@ -127,3 +127,11 @@ def test_what_is_before_a_contradiction_is_read_first():
     ):
         read.extend(windows(requests, whole, LIMITS, 1900 * SECOND))
     assert sum(len(window.events) for window in read) > 90
+
+
+def test_a_part_that_is_empty_instead_is_doubted_after_five_pages():
+    server = Server([])
+    with server.requests() as requests:
+        (piece,) = plan(requests, Piece(Range(0, DAY), 10), LIMITS)
+    assert piece.is_doubtful
+    assert len(server.asked) == CONFIRMATIONS == 5

@@ -56,3 +56,20 @@ def test_a_server_that_counts_no_more_than_it_returns_loses_nothing(number):
     found = events(seconds(*range(number)))
     server = Server(found, cap=10, respond=respond)
     assert server.read(0, 100 * SECOND, Limits(20, 1)) == found
+
+
+def test_a_short_page_is_believed_only_if_it_comes_twice():
+    """Rows that come one by one do not lower what a full page is taken for."""
+    lies = [3, 2]
+
+    def respond(server, query):
+        page = server.page(query)
+        if query.offset and lies:
+            return Page(page.events[: lies.pop(0)], page.total)
+        return page
+
+    found = events(seconds(*range(13)))
+    server = Server(found, respond=respond)
+    assert server.read(0, 100 * SECOND, Limits(5, 1)) == found
+    # Four pages of five, one of them twice more.
+    assert len(server.asked) == 6
