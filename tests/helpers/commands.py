@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
+from unittest import mock
 
 from scripts.processes import inherited
 
@@ -43,7 +44,9 @@ def start(*arguments, files, max_events=None, **environment):
     environment = inherited("TAP_AKUITY") | environment
     given = [*map(str, arguments)], environment, Path.cwd(), files, max_events
     process = _context.Process(target=_main, args=given, daemon=True)
-    process.start()
+    # It need not import the program that runs the tests.
+    with mock.patch.multiple(sys.modules["__main__"], __file__=None, __spec__=None):
+        process.start()
     return process
 
 
