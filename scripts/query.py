@@ -12,14 +12,12 @@ import duckdb
 from scripts.warehouse import DATABASE
 
 QUERY = duckdb.ExpectedResultType.QUERY_RESULT
-FRAME = 3  # characters that DuckDB's table adds to each column
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run SQL, and print the result of its last query."""
-    parser = argparse.ArgumentParser(
-        prog="python -m scripts.query", description="Queries a DuckDB file."
-    )
+    about = "Queries a DuckDB file."
+    parser = argparse.ArgumentParser("python -m scripts.query", description=about)
     sql = parser.add_mutually_exclusive_group(required=True)
     sql.add_argument("sql", nargs="?", help="the query")
     text = "run the SQL of this file, which may create views"
@@ -34,11 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         text = options.file.read_text("utf-8") if options.file else options.sql
         with duckdb.connect(options.database, read_only=not options.file) as connection:
             result = connection.sql(text)
-            kinds = [
-                one.expected_result_type for one in connection.extract_statements(text)
-            ]
+            last = connection.extract_statements(text)[-1:]
             # DuckDB 2 also returns a result of what is not a query.
-            if result is not None and kinds[-1] == [QUERY]:
+            if result is not None and last[0].expected_result_type == [QUERY]:
                 show(result, as_csv=options.csv)
     except (OSError, UnicodeError, duckdb.Error) as error:
         sys.stderr.write(f"{error}\n")
@@ -51,11 +47,12 @@ def show(result: duckdb.DuckDBPyRelation, *, as_csv: bool) -> None:
     rows = result.fetchall()
     names, columns = result.columns, shutil.get_terminal_size().columns
     cells = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    table = (names, map(str, result.types), *cells)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    table = names, map(str, result.types), *cells
+    # DuckDB frames each column with three characters.
+    widths = [3 + max(map(len, column)) for column in zip(*table, strict=True)]
     if as_csv:
         csv.writer(sys.stdout, lineterminator="\n").writerows([names, *cells])
-    elif sum(widths) + FRAME * len(widths) < columns:
+    elif sum(widths) < columns:
         result.show(max_width=columns)
     else:
         longest = max(map(len, names))

@@ -23,10 +23,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         for page in pages
         for link in _LINK.findall(page.read_text(encoding="utf-8"))
     }
-    of_the_theme = [file for file in files if file.src_dir != config.docs_dir]
-    ours = [
+    of_theme = (file for file in files if file.src_dir != config.docs_dir)
+    ours = (
         File.generated(config, str(path.relative_to(root)), abs_src_path=str(path))
         for path in sorted(pages | linked)
         if path.is_file()
-    ]
-    return Files([*of_the_theme, *ours])
+    )
+    return Files([*of_theme, *ours])

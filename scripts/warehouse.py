@@ -26,8 +26,7 @@ def ask(database: Path, query: str) -> Result:
     """Run a query on a DuckDB file."""
     with duckdb.connect(database, read_only=True) as connection:
         found = connection.execute(query)
-        columns = [name for name, *_ in found.description or ()]
-        return Result(columns, found.fetchall())
+        return Result([name for name, *_ in found.description or ()], found.fetchall())
 
 
 def rows(database: Path) -> list[Row]:
