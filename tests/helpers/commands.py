@@ -27,8 +27,8 @@ def _main(arguments, environment, folder, files, max_events):
     for number, path in enumerate(files, 1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.chdir(folder)
-    # Commands run as they are: mutants of `make mutants` need mutmut in the process.
-    sys.path[:] = [path for path in sys.path if Path(path).name != "mutants"]
+    # Commands run without the mutants of `make mutants`, which need mutmut around them.
+    sys.path[:] = [path.removesuffix("/mutants") for path in sys.path]
     os.environ.clear()
     os.environ.update(environment)
     sys.argv[1:] = arguments
