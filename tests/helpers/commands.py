@@ -47,7 +47,8 @@ def start(*arguments, files, max_events=None, **environment):
     given = [*map(str, arguments)], environment, Path.cwd(), files, max_events
     process = _context.Process(target=_main, args=given, daemon=True)
     # It need not import the program that runs the tests.
-    with mock.patch.multiple(sys.modules["__main__"], __file__=None, __spec__=None):
+    hidden = {"__file__": None, "__spec__": None}
+    with mock.patch.dict(vars(sys.modules["__main__"]), hidden):
         process.start()
     return process
 
