@@ -129,9 +129,10 @@ def test_what_is_before_a_contradiction_is_read_first():
     assert sum(len(window.events) for window in read) > 90
 
 
-def test_a_part_that_is_empty_instead_is_doubted_after_five_pages():
+@pytest.mark.parametrize("expected", [1, 10])
+def test_a_part_that_is_empty_instead_is_doubted_after_five_pages(expected):
     server = Server([])
     with server.requests() as requests:
-        (piece,) = plan(requests, Piece(Range(0, DAY), 10), LIMITS)
+        (piece,) = plan(requests, Piece(Range(0, DAY), expected), LIMITS)
     assert piece.is_doubtful
     assert len(server.asked) == CONFIRMATIONS == 5
