@@ -4,6 +4,7 @@ Settings and states have tables of their own, in test_settings.py and test_state
 """
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -147,7 +148,7 @@ def test_what_a_file_env_changes_is_named_and_its_passwords_are_masked(tmp_path)
         text=True,
         check=False,
     )
-    lines = [line for line in result.stderr.splitlines() if "| WARNING " in line]
+    lines = re.findall(r"\| WARNING  \| tap-akuity .*", result.stderr)
     assert [line.split(" | ")[-1] for line in lines] == [
         f"The file {env_file} sets SSL_CERT_FILE, TAP_AKUITY_API_URL, https_proxy: "
         "remove what is not meant for this tap from it."
@@ -166,7 +167,7 @@ def test_misspelt_variables_are_named_with_a_guess(tmp_path, monkeypatch, variab
     write(tmp_path / "config", {})
     options = ["--config=config"] if variable else ["--config=ENV"]
     result = run(*options, **settings, **variable)
-    lines = [line for line in result.stderr.splitlines() if "| WARNING " in line]
+    lines = re.findall(r"\| WARNING  \| tap-akuity .*", result.stderr)
     assert [line.split(" | ")[-1] for line in lines] == [
         "The environment variable TAP_AKUITY_STARTDATE is unknown: did you mean "
         "TAP_AKUITY_START_DATE?",

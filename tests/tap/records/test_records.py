@@ -185,7 +185,7 @@ def test_what_cannot_be_right_is_refused(items, message):
 
 
 def test_known_members_that_are_not_utf_8_are_refused():
-    with pytest.raises(RecordError, match="Invalid UTF-8"):
+    with pytest.raises(RecordError, match=r"(?i)utf-8"):
         events_of(b'[{"timestamp":"2025-01-01T00:00:00Z","action":"\xff"}]')
 
 
