@@ -61,14 +61,9 @@ def check(config: Mapping[str, Any], stream: str, keys: Sequence[str]) -> None:
                     "valid Python: correct it."
                 )
             for setting in _settings(parsed):
-                value = settings.get(setting)
                 # Without a salt, hashes of short values are easily reversed.
-                if value is None or (value == "" and _hashes(parsed)):
-                    raise StreamMapError(
-                        f"Stream map `{name}` computes `{place}` with `{setting}`, "
-                        f"which is not set: give `{setting}` a value in setting "
-                        "`stream_map_config`."
-                    )
+                if settings.get(setting) == "" and _hashes(parsed):
+                    raise StreamMapError(_lacks(name, place, setting))
 
 
 def check_keys(stream_map: StreamMap, keys: Sequence[str]) -> None:
@@ -131,15 +126,24 @@ def _failure(
     record: Mapping[str, Any],
     error: Exception,
 ) -> str:
-    name = stream_map.stream_alias
-    places = {
-        expression: place
-        for _, definition in _definitions(config)
-        for place, expression in _expressions(definition)
-    }
     # The evaluator keeps the last expression.
     evaluator = getattr(stream_map, "expr_evaluator", None)
-    place = places.get(getattr(evaluator, "expr", ""), "?")
+    expression = getattr(evaluator, "expr", "")
+    alias = stream_map.stream_alias
+    places = [
+        (name, place)
+        # Of equal expressions, that of the stream's own map is meant.
+        for name, definition in sorted(
+            _definitions(config), key=lambda one: one[0] != alias
+        )
+        for place, found in _expressions(definition)
+        if found == expression
+    ]
+    name, place = next(iter(places), (alias, "?"))
+    settings = config.get("stream_map_config") or {}
+    for setting in _settings(ast.parse(expression)):
+        if settings.get(setting) is None:
+            return _lacks(name, place, setting)
     return (
         f"Stream map `{name}` cannot compute `{place}` of the event of "
         f"{record.get('timestamp')}: correct the expression ({_reason(error)})."
@@ -181,4 +185,11 @@ def _removes(name: str, key: str) -> str:
     return (
         f"Stream map `{name}` removes `{key}`, without which nothing can be loaded "
         "safely: keep it."
+    )
+
+
+def _lacks(name: str, place: str, setting: str) -> str:
+    return (
+        f"Stream map `{name}` computes `{place}` with `{setting}`, which is not set: "
+        f"give `{setting}` a value in setting `stream_map_config`."
     )

@@ -125,6 +125,12 @@ def test_a_salt_that_is_not_set_is_named(settings):
     )
 
 
+def test_a_setting_that_is_not_needed_may_be_missing():
+    maps = {"audit_logs": {"who": "config['x'] if 'x' in config else action"}}
+    ((_, record),) = convert(tap_with(maps), EVENT)
+    assert json.loads(record)["who"] == "created"
+
+
 def test_no_hash_is_made_with_an_empty_salt():
     named = "^Stream map `audit_logs` computes `actor` with `salt`, which is not set"
     with pytest.raises(StreamMapError, match=named):
@@ -135,10 +141,18 @@ def test_no_hash_is_made_with_an_empty_salt():
     assert json.loads(record)["who"] == "created"
 
 
-def test_the_map_of_the_stream_is_named_when_two_are_alike():
+@pytest.mark.parametrize("place", ["number", "rank"])
+def test_the_map_of_the_stream_is_named_when_two_are_alike(place):
     maps = {
         "filtered": of_audit_logs(number="int(action)", __filter__="False"),
-        "other": of_audit_logs(number="int(action)"),
+        "other": of_audit_logs(**{place: "int(action)"}),
+        "third": of_audit_logs(last="int(action)", __filter__="False"),
     }
-    with pytest.raises(StreamMapError, match="map `other` cannot compute"):
+    with pytest.raises(StreamMapError, match=f"map `other` cannot compute `{place}`"):
+        convert(tap_with(maps), EVENT)
+
+
+def test_the_map_is_named_where_its_stream_has_another_name():
+    maps = {"audit_logs": {"__alias__": "events", "number": "int(action)"}}
+    with pytest.raises(StreamMapError, match="map `audit_logs` cannot compute `number"):
         convert(tap_with(maps), EVENT)
