@@ -317,7 +317,7 @@ class Reading:
     def _divide(self, total: int, max_events: int) -> None:
         """Read the window in smaller ones, if it can be cut."""
         if self.piece.can_be_cut:
-            raise TooLargeError(total, self._limits.up_to(max(1, max_events)))
+            raise TooLargeError(total, self._limits.up_to(max_events))
 
     def _refuse(self, offset: int, why: str = "") -> NoReturn:
         """End a reading that the server does not let go on to an offset."""

@@ -11,7 +11,6 @@ from tap_akuity.text.masking import MAX_QUOTED
 
 Known: TypeAlias = Mapping[str, "Known"]
 
-
 MAX_KINDS = 1_000
 """The most kinds of events that are examined."""
 

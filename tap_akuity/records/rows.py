@@ -14,7 +14,6 @@ from tap_akuity.records.members import KNOWN, Known, add_names
 
 Key: TypeAlias = str | tuple[str, bytes]
 
-
 GROWING = ("count", "lastOccurredTimestamp")
 """The members that change when the same event is seen again."""
 
